@@ -1,0 +1,59 @@
+# Everything runs through `uv run`, which makes .venv. Nothing has to be set up before.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test slow check fix bench docs ci
+
+# pyenv's shims hide the versions that uv could use; elsewhere this adds nothing.
+PYENV_ROOT ?= $(HOME)/.pyenv
+PYENV_BINS := $(shell for bin in "$(PYENV_ROOT)"/versions/*/bin; do \
+	if [ -d "$$bin" ]; then printf ':%s' "$$bin"; fi; done)
+export PATH := $(PATH)$(PYENV_BINS)
+
+# uv from PATH when it runs there (a shim may not), else our own copy.
+UV := $(shell if uv --version >/dev/null 2>&1; then echo uv; else echo .uv/bin/uv; fi)
+NEEDED_UV := $(filter .uv/bin/uv,$(UV))
+
+RUN := $(UV) run --extra embedded
+
+## demo: audit this Python environment as a workflow (ARGS="--workers 2")
+demo: $(NEEDED_UV)
+	@$(RUN) --no-dev oban-workflows demo $(ARGS)
+
+## test: run the tests (ARGS="tests/unit -k name" for some of them)
+test: $(NEEDED_UV)
+	$(RUN) pytest -m "not slow" $(ARGS)
+
+## slow: run the tests that take long: killed workers, cut lines, restarted servers
+slow: $(NEEDED_UV)
+	$(RUN) pytest -m slow $(ARGS)
+
+## check: lint, format, types, import order
+check: $(NEEDED_UV)
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+## fix: mend what ruff can mend
+fix: $(NEEDED_UV)
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+## bench: measure against plain oban, on this machine
+bench: $(NEEDED_UV)
+	$(RUN) python -m benchmarks.fanout $(ARGS)
+
+## docs: run the code blocks of the README and of docs/
+docs: $(NEEDED_UV)
+	$(RUN) pytest tests/docs $(ARGS)
+
+## ci: what has to pass before a change lands
+ci:
+	.ci/run
+
+help:
+	@sed -n 's/^## /  make /p' Makefile
+
+.uv/bin/uv:
+	PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 \
+		python3 -m pip install --quiet --upgrade --target .uv uv
