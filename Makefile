@@ -32,11 +32,11 @@ check: $(NEEDED_UV)
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
-	$(RUN) lint-imports
+	$(RUN) lint-imports --no-logo
 
 ## fix: mend what ruff can mend
 fix: $(NEEDED_UV)
-	$(RUN) ruff check --fix
+	$(RUN) ruff check --fix-only
 	$(RUN) ruff format
 
 ## bench: measure against plain oban, on this machine
