@@ -1,7 +1,7 @@
 # Everything runs through `uv run`, which makes .venv. Nothing has to be set up before.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check fix bench docs ci
+.PHONY: help demo test slow check fix bench docs dist ci
 
 # pyenv's shims hide the versions that uv could use; elsewhere this adds nothing.
 PYENV_ROOT ?= $(HOME)/.pyenv
@@ -47,6 +47,13 @@ bench: $(NEEDED_UV)
 docs: $(NEEDED_UV)
 	$(RUN) pytest tests/docs $(ARGS)
 
+## dist: build the distributions, and see that the wheel stands alone
+dist: $(NEEDED_UV)
+	rm -rf dist
+	$(UV) build
+	$(UV) run --isolated --no-project --python '>=3.12' --with dist/*.whl \
+		python -W error -c "from oban_pro import schema; schema.install_sql()"
+
 ## ci: what has to pass before a change lands
 ci:
 	.ci/run
@@ -56,4 +63,5 @@ help:
 
 .uv/bin/uv:
 	PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 \
-		python3 -m pip install --quiet --upgrade --target .uv uv
+		python3 -m pip install --quiet --upgrade --target .uv uv \
+		|| { echo "make must find uv, or python3 with pip to install it" >&2; exit 1; }

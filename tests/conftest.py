@@ -127,7 +127,7 @@ async def start_oban(pool: AsyncConnectionPool) -> AsyncIterator[StartOban]:
         async def start(queues: dict[str, Any] | None = None, **opts: Any) -> Oban:
             defaults: dict[str, Any] = {
                 "pool": pool,
-                "queues": queues or {"default": 10},
+                "queues": {"default": 10} if queues is None else queues,
                 "node": f"node-{next(numbers)}",
                 "stager": {"interval": 0.05},
                 "shutdown_grace_period": 2.0,
