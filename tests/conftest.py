@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import schema
-from oban_pro.embedded import Postgres
+from oban_pro.embedded import server_dsn
 
 # A database is as slow as the machine it shares: no example of a property has a deadline.
 settings.register_profile("database", deadline=None)
@@ -50,7 +50,7 @@ class Server:
         return make_conninfo(self._dsn, dbname=dbname)
 
     @contextmanager
-    def database(self, template: str = "template1") -> Iterator[str]:
+    def database(self, template: str = "template0") -> Iterator[str]:
         """Yield the name of a database that lives as long as the block."""
         name = f"{self._prefix}_{next(self._numbers)}"
         database, source = sql.Identifier(name), sql.Identifier(template)
@@ -71,10 +71,8 @@ class Server:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """Provide the server of OBAN_DSN, else a temporary one of our own."""
-    with ExitStack() as stack:
-        given = os.environ.get("OBAN_DSN")
-        dsn = given or stack.enter_context(Postgres()).dsn()
-        yield stack.enter_context(closing(Server(dsn)))
+    with server_dsn() as dsn, closing(Server(dsn)) as server:
+        yield server
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
