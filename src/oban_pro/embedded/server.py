@@ -1,0 +1,250 @@
+"""A server, as one of its users sees it."""
+
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+from oban_pro.embedded import binaries, supervisor
+from oban_pro.embedded.account import Account, open_to_others, run_dir, server_account
+from oban_pro.embedded.errors import EmbeddedError
+from oban_pro.embedded.locks import FileLock
+
+_USER = "postgres"
+_PORT = 5432  # names the socket, nothing more
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # the cheapest question with an answer
+_DEADLINE = 300.0  # seconds for another process to start the server, or for a stop
+
+_DEFAULTS = {"max_connections": "200"}
+_TEMPORARY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_RESERVED = frozenset({"data_directory", "listen_addresses", "port", "unix_socket_directories"})
+_TRUST = ["--auth-local=trust", "--auth-host=reject"]  # the socket's directory is the guard
+_INITDB = [f"--username={_USER}", "--encoding=UTF8", "--no-locale", *_TRUST]
+
+
+class Postgres:
+    """A PostgreSQL server of one's own.
+
+    It listens on a Unix socket in a private directory, never on TCP. All processes that start one
+    on the same folder share a single server, which lives until the last of them has stopped or
+    ended, kill -9 included. Children forked from a user of the server are not users of it.
+
+    Args:
+        data: Folder that keeps the data, durably; created when missing. None for a temporary
+            server, which trades durability for speed and whose data goes when it stops.
+        settings: Server settings by name, on top of `max_connections` 200. They take effect with
+            the start of the server, not when a running one is joined.
+
+    Raises:
+        EmbeddedError: A setting is one of those that make the server private.
+
+    Example:
+        >>> with Postgres() as postgres, psycopg.connect(postgres.dsn()) as conn:
+        ...     conn.execute("SELECT 1")
+    """
+
+    def __init__(
+        self,
+        data: str | os.PathLike[str] | None = None,
+        *,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        settings = dict(settings or {})
+        if taken := sorted(_RESERVED & settings.keys()):
+            message = f"settings must leave {', '.join(sorted(_RESERVED))} alone"
+            raise EmbeddedError(f"{message}, got {', '.join(taken)}; set OBAN_DSN to use TCP")
+        self._settings = _DEFAULTS | (_TEMPORARY if data is None else {}) | settings
+        self._data = None if data is None else Path(data).absolute()
+        self._home: Path | None = self._data
+        self._users: FileLock | None = None
+        self._status: tuple[int, Path] | None = None
+
+    @property
+    def bindir(self) -> Path:
+        """The directory of PostgreSQL's programs."""
+        return binaries.find()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server."""
+        return self._started()[0]
+
+    def dsn(self, dbname: str = "postgres") -> str:
+        """Return a connection URI for a database of the server.
+
+        Args:
+            dbname: The database.
+
+        Returns:
+            A URI for libpq, hence for psycopg and oban.
+
+        Raises:
+            EmbeddedError: The server has not been started.
+        """
+        host = quote(str(self._started()[1]), safe="")
+        return f"postgresql://{_USER}@/{quote(dbname, safe='')}?host={host}&port={_PORT}"
+
+    def start(self) -> Self:
+        """Start the server, or join it where it runs; start it again where it crashed.
+
+        Returns:
+            Itself, once the server takes connections.
+
+        Raises:
+            EmbeddedError: The server cannot be run.
+        """
+        try:
+            self._home = self._enter()
+            self._status = self._join_or_launch(self._home)
+        except OSError as error:
+            self.stop()
+            where = self._home or "a temporary folder"
+            message = f"PostgreSQL must be able to use {where}, got {error}"
+            raise EmbeddedError(f"{message}; choose another folder, or set OBAN_DSN") from error
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Leave the server. The last user's stop returns when the server is gone."""
+        users, home, status = self._users, self._home, self._status
+        self._users, self._home, self._status = None, self._data, None
+        if users is None or users.closed:
+            return
+        # Refused even a share, we know that the supervisor has seen us go.
+        last = users.try_own() or not users.try_share()
+        users.close()
+        if last and home and status:
+            _wait_until_gone(home, status[1])
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _started(self) -> tuple[int, Path]:
+        if self._status is None:
+            message = "PostgreSQL must be running before it is used, got a stopped one"
+            raise EmbeddedError(f"{message}; call start(), or use it in a with block")
+        return self._status
+
+    def _enter(self) -> Path:
+        """Become a user of the server, who keeps it alive, whether it runs yet or not."""
+        home = self._home
+        if home is None or not home.exists():
+            home = self._create_home()
+        elif self._users and not self._users.closed:
+            return home
+        self._users = FileLock(home / "users.lock")
+        self._users.share()
+        return home
+
+    def _create_home(self) -> Path:
+        if self._data is None:
+            return run_dir(server_account())
+        self._data.mkdir(parents=True, exist_ok=True)
+        return self._data
+
+    def _join_or_launch(self, home: Path) -> tuple[int, Path]:
+        deadline = time.monotonic() + _DEADLINE
+        while time.monotonic() < deadline:
+            with closing(FileLock(home / "server.lock")) as lock:
+                if lock.try_own():
+                    self._launch(home, lock)
+            status = supervisor.read_status(home)
+            if status and _accepts(status[1]):
+                return status
+            time.sleep(0.01)
+        message = f"PostgreSQL must be ready within {_DEADLINE:.0f} s, got none in {home}"
+        raise EmbeddedError(f"{message}; see postgres.log there, or set OBAN_DSN")
+
+    def _launch(self, home: Path, lock: FileLock) -> None:
+        account = server_account(supervisor.pgdata(home))
+        run = home if self._data is None else run_dir(account)
+        try:
+            if error := _supervise(self._spec(home, run, account, lock)):
+                message = f"PostgreSQL must start in {home}, got: {error}"
+                hint = "mend what it names, choose another folder, or set OBAN_DSN"
+                raise EmbeddedError(f"{message}\n{hint}")
+        except BaseException:
+            shutil.rmtree(run, ignore_errors=True)
+            raise
+
+    def _spec(
+        self, home: Path, run: Path, account: Account | None, lock: FileLock
+    ) -> supervisor.Spec:
+        bindir = binaries.find()
+        private = {"listen_addresses": "", "unix_socket_directories": f'"{run}"'}
+        settings = self._settings | private | {"port": str(_PORT)}
+        return {
+            "home": str(home),
+            "run": str(run),
+            "bindir": str(binaries.readable_by_others(bindir) if account else bindir),
+            "initdb": [*_INITDB, *([] if self._data else ["--no-sync"])],
+            "postgres": [f"--{name}={value}" for name, value in settings.items()],
+            "user": account.uid if account else None,
+            "group": account.gid if account else None,
+            "by_descriptor": bool(account and self._data and _is_hidden(home)),
+            "lock": lock.fd,
+        }
+
+
+def _is_hidden(home: Path) -> bool:
+    if open_to_others(home):
+        return False
+    if not Path("/proc/self/fd").is_dir():
+        message = f"the data folder must be open to all users when root runs PostgreSQL, got {home}"
+        raise EmbeddedError(f"{message}; choose another folder, or run as an ordinary user")
+    return True
+
+
+def _supervise(spec: supervisor.Spec) -> str:
+    """Run the supervisor until the server is ready; return why it is not, if so."""
+    command = [sys.executable, "-I", "-S", supervisor.__file__, json.dumps(spec)]
+    # PGPORT and the like are meant for other servers.
+    environment = {name: value for name, value in os.environ.items() if name[:2] != "PG"}
+    done = subprocess.run(
+        command,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd="/",
+        env=environment,
+        pass_fds=(spec["lock"],),
+        start_new_session=True,
+    )
+    output = done.stdout.decode(errors="replace").strip()
+    return output or (f"{sys.executable} ended with {done.returncode}" if done.returncode else "")
+
+
+def _accepts(run: Path) -> bool:
+    with closing(socket.socket(socket.AF_UNIX)) as client:
+        client.settimeout(5)
+        try:
+            client.connect(str(run / f".s.PGSQL.{_PORT}"))
+            # A server that is just being killed still connects; it does not answer.
+            client.sendall(_SSL_REQUEST)
+            return bool(client.recv(1))
+        except OSError:
+            return False
+
+
+def _wait_until_gone(home: Path, run: Path) -> None:
+    with suppress(FileNotFoundError), closing(FileLock(home / "server.lock")) as lock:
+        deadline = time.monotonic() + _DEADLINE
+        while run.exists() and not lock.try_own() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        # What is still there now, a supervisor left behind that was killed itself.
+        shutil.rmtree(run, ignore_errors=True)
