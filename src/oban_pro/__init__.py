@@ -1,0 +1,15 @@
+"""Durable workflows for oban: jobs with dependencies, on PostgreSQL.
+
+Importing this package hooks it into oban; ``import oban`` does so by itself.
+"""
+
+from . import errors, schema
+from ._plugin import register
+from .status import WorkflowStatus
+from .workflow import Workflow
+
+__all__ = ["Workflow", "WorkflowStatus", "errors", "schema"]
+
+__version__ = "0.1.0"
+
+register()

@@ -1,0 +1,94 @@
+"""Everything this package uses of oban's private modules, in one place.
+
+A test pins each name and signature, so a release of oban that changes one is noticed there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oban import Oban
+from oban._executor import AckAction
+from oban._extensions import _extensions, get_ext, put_ext
+from oban._producer import Producer
+from oban._producer import _get_jobs as default_get_jobs
+from oban._query import Query, unwrap_connection
+from oban._query import _ack_jobs as default_ack_jobs
+from oban._query import _insert_jobs as default_insert_jobs
+from oban.oban import _instances
+from psycopg import AsyncCursor
+from psycopg.rows import tuple_row
+
+if TYPE_CHECKING:
+    from oban import Job
+    from psycopg import AsyncConnection
+
+__all__ = [
+    "AckAction",
+    "Producer",
+    "Query",
+    "connection_of",
+    "cursor_on",
+    "default_ack_jobs",
+    "default_get_jobs",
+    "default_insert_jobs",
+    "drop_ext",
+    "get_ext",
+    "prefix_of",
+    "put_ext",
+    "query_named",
+    "query_running",
+    "remember_producer",
+]
+
+# Where a fetched job remembers the producer that runs it; not persisted.
+_PRODUCER = "oban_workflows_producer"
+
+
+def drop_ext(name: str) -> None:
+    """Empty an extension slot."""
+    _extensions.pop(name, None)
+
+
+def prefix_of(query: Query) -> str:
+    """Return the schema that an Oban instance works in."""
+    return query._prefix
+
+
+async def connection_of(conn: Any) -> Any:
+    """Return the psycopg connection behind whatever was passed as ``conn=``."""
+    unwrapped = await unwrap_connection(conn)
+
+    return unwrapped.connection if isinstance(unwrapped, AsyncCursor) else unwrapped
+
+
+def cursor_on(conn: AsyncConnection[Any]) -> AsyncCursor[tuple[Any, ...]]:
+    """Open a cursor that returns tuples, whatever rows the caller's connection makes."""
+    return conn.cursor(row_factory=tuple_row)
+
+
+def remember_producer(job: Job, producer: Producer) -> None:
+    """Note on a fetched job which producer is about to run it."""
+    job.extra[_PRODUCER] = producer
+
+
+def query_running(job: Job) -> Query | None:
+    """Return the query of the Oban instance that runs a job, or None outside of execution."""
+    producer = job.extra.get(_PRODUCER)
+
+    return producer._query if isinstance(producer, Producer) else None
+
+
+def query_named(name: str) -> Query:
+    """Return the query of a registered Oban instance.
+
+    Raises:
+        RuntimeError: If there is no instance of that name.
+    """
+    if name == "Oban" and name not in _instances and len(_instances) == 1:
+        # Only one instance, under a name of its own: nothing else can be meant.
+        (instance,) = _instances.values()
+
+        return instance._query
+
+    return Oban.get_instance(name)._query

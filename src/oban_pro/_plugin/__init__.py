@@ -1,0 +1,49 @@
+"""What hooks into oban: one module for each extension point, named after it.
+
+oban has one slot for each point. Registering keeps what was there and calls it for everything that is not
+ours; registering twice changes nothing; unregistering puts back what was there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .. import _host
+from . import ack_jobs, get_jobs, insert_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_HOOKS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "query.insert_jobs": (insert_jobs.build, _host.default_insert_jobs),
+    "query.ack_jobs": (ack_jobs.build, _host.default_ack_jobs),
+    "producer.get_jobs": (get_jobs.build, _host.default_get_jobs),
+}
+
+_registered: dict[str, Callable[..., Any]] = {}
+_previous: dict[str, Callable[..., Any]] = {}
+
+
+def register() -> None:
+    """Hook into oban, in front of whatever is hooked in already."""
+    for name, (build, default) in _HOOKS.items():
+        current = _host.get_ext(name, default)
+
+        if name not in _registered or current is not _registered[name]:
+            _previous[name] = current
+            _registered[name] = build(current)
+            _host.put_ext(name, _registered[name])
+
+
+def unregister() -> None:
+    """Unhook from oban. A slot that somebody else took over since is left alone."""
+    for name, (_, default) in _HOOKS.items():
+        hook = _registered.pop(name, None)
+
+        if hook is None or _host.get_ext(name, default) is not hook:
+            continue
+
+        if _previous[name] is default:
+            _host.drop_ext(name)
+        else:
+            _host.put_ext(name, _previous[name])

@@ -1,0 +1,49 @@
+"""Every exception that this package raises.
+
+All of them derive from `WorkflowError`; each also derives from the builtin it resembles, so code that
+catches `ValueError` or `TypeError` keeps working.
+"""
+
+
+class WorkflowError(Exception):
+    """Base of all errors raised by this package."""
+
+
+class InvalidNameError(WorkflowError, ValueError):
+    """A name is not a non-empty string that PostgreSQL can hold."""
+
+
+class DuplicateNameError(WorkflowError, ValueError):
+    """A name is taken within its workflow."""
+
+
+class DuplicateIdError(WorkflowError, ValueError):
+    """A workflow id is used twice, in one workflow or in the database."""
+
+
+class UnknownDependencyError(WorkflowError, ValueError):
+    """A dependency names nothing in its workflow."""
+
+
+class CycleError(WorkflowError, ValueError):
+    """Dependencies lead back to where they started."""
+
+
+class InvalidJobError(WorkflowError, TypeError):
+    """Something else stands where a job belongs."""
+
+
+class InvalidArgumentError(WorkflowError, TypeError):
+    """An argument of a builder method has the wrong type."""
+
+
+class PartialWorkflowError(WorkflowError, ValueError):
+    """Some jobs of a workflow are enqueued without the others."""
+
+
+class NotInWorkflowError(WorkflowError, ValueError):
+    """A job belongs to no workflow."""
+
+
+class SchemaError(WorkflowError, RuntimeError):
+    """The tables of this package are missing, foreign, or of another version."""

@@ -1,0 +1,147 @@
+"""Names, dependencies and their order: pure functions over what a builder has collected."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from graphlib import CycleError as GraphCycleError
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING
+
+from .errors import (
+    CycleError,
+    DuplicateNameError,
+    InvalidArgumentError,
+    InvalidNameError,
+    UnknownDependencyError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+
+def check_text(value: object, what: str) -> str:
+    """Return a string that PostgreSQL can store as text.
+
+    Args:
+        value: What was given.
+        what: How an error calls it, for example ``name`` or ``workflow id``.
+
+    Raises:
+        InvalidNameError: If it is not a string, is empty, or holds NUL or half of a surrogate pair.
+    """
+    if not isinstance(value, str):
+        raise InvalidNameError(f"{what} must be a non-empty string, got {value!r}")
+
+    if not value:
+        raise InvalidNameError(f"{what} must be a non-empty string, got ''")
+
+    if "\0" in value or not _is_encodable(value):
+        raise InvalidNameError(f"{what} must be text without NUL or lone surrogates, got {value!r}")
+
+    return value
+
+
+def _is_encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+
+    return True
+
+
+def check_free(name: object, taken: Collection[str]) -> str:
+    """Return a valid name that nothing else in the workflow has.
+
+    Raises:
+        InvalidNameError: If it is not a valid name.
+        DuplicateNameError: If it is taken.
+    """
+    checked = check_text(name, "name")
+
+    if checked in taken:
+        raise DuplicateNameError(f"name {checked!r} is already taken in this workflow")
+
+    return checked
+
+
+def normalize_deps(name: str, deps: str | Iterable[str]) -> tuple[str, ...]:
+    """Return dependencies as distinct names, in the order given.
+
+    Raises:
+        InvalidArgumentError: If they are neither a name nor an iterable of names.
+        CycleError: If the job depends on itself.
+    """
+    if isinstance(deps, str):
+        names: tuple[str, ...] = (deps,)
+    else:
+        try:
+            names = tuple(dict.fromkeys(deps))
+        except TypeError:
+            raise InvalidArgumentError(
+                f"deps of {name!r} must be a name or an iterable of names, got {deps!r}"
+            ) from None
+
+    for dep in names:
+        if not isinstance(dep, str):
+            raise InvalidArgumentError(f"deps of {name!r} must be names, got {dep!r}")
+
+        if dep == name:
+            raise CycleError(f"{name!r} must not depend on itself")
+
+    return names
+
+
+def check_known(name: str, deps: Iterable[str], known: Collection[str]) -> None:
+    """Raise unless every dependency is known.
+
+    Raises:
+        UnknownDependencyError: Naming the job, the missing name and the closest known one.
+    """
+    for dep in deps:
+        if dep not in known:
+            raise UnknownDependencyError(
+                f"unknown dependency {dep!r} of {name!r}{_did_you_mean(dep, known)}"
+            )
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def order(deps: Mapping[str, Collection[str]]) -> list[str]:
+    """Return all names so that each comes after what it depends on.
+
+    Args:
+        deps: For each name the names it depends on, all of them keys too.
+
+    Returns:
+        The names, in the order given wherever dependencies allow it.
+
+    Raises:
+        CycleError: Spelling out one cycle.
+    """
+    if _is_ordered(deps):
+        return list(deps)
+
+    try:
+        return list(TopologicalSorter(deps).static_order())
+    except GraphCycleError as error:
+        # graphlib lists a cycle upstream first
+        path = " -> ".join(repr(name) for name in reversed(error.args[1]))
+
+        raise CycleError(f"dependencies must not form a cycle, got {path}") from None
+
+
+def _is_ordered(deps: Mapping[str, Collection[str]]) -> bool:
+    seen: set[str] = set()
+
+    for name, upstream in deps.items():
+        if not seen.issuperset(upstream):
+            return False
+
+        seen.add(name)
+
+    return True

@@ -1,0 +1,19 @@
+-- Forget all workflows together with their jobs: ids start again, and must not meet old bookkeeping.
+--
+-- Called by: the trigger below, whoever truncates oban_jobs. Locks the three tables as TRUNCATE does.
+CREATE OR REPLACE FUNCTION oban_workflow_after_truncate()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+  TRUNCATE oban_workflow_groups, oban_workflow_members, oban_workflow_edges RESTART IDENTITY;
+
+  RETURN NULL;
+END;
+$$;
+
+CREATE OR REPLACE TRIGGER oban_workflow_after_truncate
+AFTER TRUNCATE ON oban_jobs
+FOR EACH STATEMENT
+EXECUTE FUNCTION oban_workflow_after_truncate();

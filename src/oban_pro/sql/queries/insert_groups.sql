@@ -1,0 +1,24 @@
+-- Insert nested workflows. Their parents may be in the same statement; an id that is taken raises.
+INSERT INTO /* TEMPLATE: schema */oban_workflow_groups (
+  key, id, root, parent, kind, name, context, empty_state, total, suspended, subs, subs_completed
+) OVERRIDING SYSTEM VALUE
+SELECT
+  g.key, g.id, g.root, g.parent, g.kind, g.name, g.context, g.empty_state, g.total, g.suspended, g.subs,
+  g.subs_completed
+FROM
+  json_to_recordset(%(groups)s::json) AS g(
+    key bigint,
+    id text,
+    root bigint,
+    parent bigint,
+    kind text,
+    name text,
+    context jsonb,
+    empty_state text,
+    total integer,
+    suspended integer,
+    subs integer,
+    subs_completed integer
+  )
+ORDER BY
+  g.id

@@ -1,0 +1,107 @@
+"""What a workflow looks like from outside: its state, and its jobs counted by state."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+type WorkflowState = Literal["executing", "completed", "cancelled", "discarded", "unknown"]
+
+SETTLED = ("completed", "cancelled", "discarded")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowStatus:
+    """The status of a workflow and of all workflows nested in it, at one moment.
+
+    Args:
+        id: The workflow id.
+        name: The workflow name, or None.
+        state: ``"executing"`` while any job is not settled; then ``"discarded"`` if any job was, else
+            ``"cancelled"`` if any was, else ``"completed"``. ``"unknown"`` if there is no such workflow.
+        total: Number of jobs, nested ones included.
+        counts: Number of jobs by state, nested ones included; a state without jobs reads 0.
+        duration: From the first start to the last stop, once all jobs have settled.
+        started_at: When the first job started.
+        stopped_at: When the last job stopped, once all jobs have settled.
+        subs: The status of each nested workflow, by name.
+
+    Example:
+        >>> status = await workflow.status()
+        >>> if status.state == "completed":
+        ...     print(f"{status.total} jobs in {status.duration}")
+    """
+
+    id: str
+    name: str | None = None
+    state: WorkflowState = "unknown"
+    total: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    duration: timedelta | None = None
+    started_at: datetime | None = None
+    stopped_at: datetime | None = None
+    subs: dict[str, WorkflowStatus] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCounts:
+    """The counters of one group alone, as the database keeps them."""
+
+    key: int
+    parent: int | None
+    id: str
+    name: str | None
+    sub_name: str | None
+    state: WorkflowState
+    counts: Counter[str]
+    started_at: datetime | None
+    stopped_at: datetime | None
+
+
+def build_status(groups: list[GroupCounts]) -> WorkflowStatus:
+    """Sum up the groups of a tree.
+
+    Args:
+        groups: The group that is asked for first, and every group after the one that holds it.
+
+    Returns:
+        The status of the first one.
+    """
+    built: dict[int, WorkflowStatus] = {}
+    nested: dict[int, dict[str, WorkflowStatus]] = {group.key: {} for group in groups}
+
+    for group in reversed(groups):
+        subs = dict(reversed(nested[group.key].items()))
+        status = built[group.key] = _sum(group, subs)
+
+        if group.parent in nested:
+            nested[group.parent][group.sub_name or ""] = status
+
+    return built[groups[0].key]
+
+
+def _sum(group: GroupCounts, subs: dict[str, WorkflowStatus]) -> WorkflowStatus:
+    counts = Counter(group.counts)
+
+    for sub in subs.values():
+        counts.update(sub.counts)
+
+    settled = group.state != "executing"
+    starts = [group.started_at, *(sub.started_at for sub in subs.values())]
+    stops = [group.stopped_at, *(sub.stopped_at for sub in subs.values())]
+    started_at = min((at for at in starts if at), default=None)
+    stopped_at = max((at for at in stops if at), default=None) if settled else None
+
+    return WorkflowStatus(
+        id=group.id,
+        name=group.name,
+        state=group.state,
+        total=counts.total(),
+        counts=counts,
+        duration=stopped_at - started_at if started_at and stopped_at else None,
+        started_at=started_at,
+        stopped_at=stopped_at,
+        subs=subs,
+    )

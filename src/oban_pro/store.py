@@ -1,0 +1,133 @@
+"""The only module that executes statements: one method for each file in ``sql/queries``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from oban import Job
+from psycopg.rows import class_row
+
+from . import _host, sql
+from .status import GroupCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from psycopg import AsyncConnection
+
+type Row = tuple[Any, ...]
+
+
+class Store:
+    """Statements on one connection, in one schema.
+
+    Args:
+        conn: A psycopg connection.
+        prefix: The schema of oban's tables and ours.
+    """
+
+    def __init__(self, conn: AsyncConnection[Any], prefix: str) -> None:
+        self._conn = conn
+        self._prefix = prefix
+
+    # Inserting
+
+    async def reserve(self, jobs: int, groups: int) -> tuple[list[int], list[int], datetime]:
+        """Draw ids of jobs and keys of groups, and the time of the transaction in UTC."""
+        rows = await self._rows("reserve", {"jobs": jobs, "groups": groups})
+        ids, keys, now = rows[0]
+
+        return ids, keys, now.replace(tzinfo=UTC)
+
+    async def insert_roots(self, groups: bytes) -> set[int]:
+        """Insert root workflows whose id is free; returns their keys."""
+        return {key for (key,) in await self._rows("insert_roots", {"groups": groups.decode()})}
+
+    async def insert_groups(self, groups: bytes) -> None:
+        """Insert nested workflows."""
+        await self._execute("insert_groups", {"groups": groups.decode()})
+
+    async def insert_jobs(self, params: Mapping[str, Any]) -> None:
+        """Insert jobs under reserved ids, and wake the queues that have work now."""
+        channel = f"{self._prefix}.oban_insert"
+        await self._execute("insert_jobs", {**params, "channel": channel})
+
+    async def insert_members(self, params: Mapping[str, Any]) -> None:
+        """Insert jobs and nested groups as members of their groups."""
+        await self._execute("insert_members", params)
+
+    async def insert_edges(self, upstreams: Sequence[int], downstreams: Sequence[int]) -> None:
+        """Insert edges between members."""
+        await self._execute("insert_edges", {"upstreams": upstreams, "downstreams": downstreams})
+
+    # Running
+
+    async def ack(self, acks: str) -> list[int]:
+        """Settle, snooze or retry executed jobs; returns the ids of those that were executing."""
+        return [job_id for (job_id,) in await self._rows("ack", {"acks": acks})]
+
+    # Looking
+
+    async def status(self, workflow_id: str) -> list[GroupCounts]:
+        """Read the counters of a workflow and all nested ones, parents first."""
+        return [_group_counts(row) for row in await self._rows("status", {"id": workflow_id})]
+
+    async def jobs(
+        self, workflow_id: str, names: Sequence[str] | None = None, *, with_subs: bool = False
+    ) -> list[Job]:
+        """Read the jobs of a workflow, ordered by id."""
+        params = {"id": workflow_id, "names": names, "with_subs": with_subs}
+
+        return await self._jobs("jobs", params)
+
+    async def deps(self, job_id: int, names: Sequence[str] | None = None) -> list[Job]:
+        """Read the jobs that a job directly depends on, ordered by id."""
+        return await self._jobs("deps", {"job": job_id, "names": names})
+
+    async def _execute(self, name: str, params: Mapping[str, Any]) -> None:
+        await _host.cursor_on(self._conn).execute(sql.query(name, self._prefix).encode(), params)
+
+    async def _rows(self, name: str, params: Mapping[str, Any]) -> list[Row]:
+        cursor = _host.cursor_on(self._conn)
+        await cursor.execute(sql.query(name, self._prefix).encode(), params)
+
+        return await cursor.fetchall()
+
+    async def _jobs(self, name: str, params: Mapping[str, Any]) -> list[Job]:
+        cursor = self._conn.cursor(row_factory=class_row(Job))
+        await cursor.execute(sql.query(name, self._prefix).encode(), params)
+
+        return await cursor.fetchall()
+
+
+def _group_counts(row: Row) -> GroupCounts:
+    key, parent, group_id, name, sub_name, state, total, suspended, *rest = row
+    scheduled, executing, retryable, completed, cancelled, discarded, started_at, stopped_at = rest
+    counts = {
+        "suspended": suspended,
+        "scheduled": scheduled,
+        "executing": executing,
+        "retryable": retryable,
+        "completed": completed,
+        "cancelled": cancelled,
+        "discarded": discarded,
+    }
+    counts["available"] = total - sum(counts.values())
+
+    return GroupCounts(
+        key=key,
+        parent=parent,
+        id=group_id,
+        name=name,
+        sub_name=sub_name,
+        state=state,
+        counts=Counter({state: count for state, count in counts.items() if count}),
+        started_at=_utc(started_at),
+        stopped_at=_utc(stopped_at),
+    )
+
+
+def _utc(value: object) -> datetime | None:
+    return None if value is None else cast("datetime", value).replace(tzinfo=UTC)
