@@ -1,7 +1,7 @@
 """Every exception that this package raises.
 
-All of them derive from `WorkflowError`; each also derives from the builtin it resembles, so code that
-catches `ValueError` or `TypeError` keeps working.
+All of them derive from `WorkflowError`; each also derives from the builtin it resembles, so code
+that catches `ValueError` or `TypeError` keeps working.
 """
 
 

@@ -38,8 +38,8 @@ async def insert(store: Store, batch: Batch) -> list[Job]:
         batch: The jobs, with every workflow whole.
 
     Returns:
-        The jobs with their ids and states, in the order given; for a workflow that exists, the jobs it
-        has in the database instead.
+        The jobs with their ids and states, in the order given; for a workflow that exists, the
+        jobs it has in the database instead.
 
     Raises:
         DuplicateIdError: If the id given to a nested workflow is taken.
@@ -77,12 +77,14 @@ class _Row(NamedTuple):
 def _distinct(jobs: Sequence[Job]) -> list[Job]:
     """Drop jobs of a workflow that is listed twice; a plain job listed twice is meant twice."""
     seen: set[int] = set()
+    distinct = []
 
-    return [
-        job
-        for job in jobs
-        if plan_of(job) is None or not (id(job) in seen or seen.add(id(job)))  # type: ignore[func-returns-value]
-    ]
+    for job in jobs:
+        if plan_of(job) is None or id(job) not in seen:
+            seen.add(id(job))
+            distinct.append(job)
+
+    return distinct
 
 
 def _encode(jobs: Iterable[Job]) -> list[tuple[bytes, bytes]]:
@@ -142,9 +144,7 @@ async def _insert_roots(
     return await store.insert_roots(orjson.dumps(rows)) if rows else set()
 
 
-async def _insert_groups(
-    store: Store, plans: Iterable[Plan], key_of: dict[int, list[int]]
-) -> None:
+async def _insert_groups(store: Store, plans: Iterable[Plan], key_of: dict[int, list[int]]) -> None:
     rows = [
         _group_row(plan, index, key_of[id(plan)])
         for plan in plans

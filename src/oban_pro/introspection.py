@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
 type Source = str | Job
-"""Where a handle finds its database: the name of an Oban instance, or a job that one of them runs."""
+"""Where a handle finds its database: the name of an Oban instance, or a job that it runs."""
+
 
 def query_for(source: Source) -> _host.Query:
     """Return the query of the Oban instance that a handle uses.

@@ -1,7 +1,7 @@
 """From what a builder collected to what is inserted: a flat, ordered, checked plan.
 
-A plan numbers its jobs 0, 1, 2, … and its groups (the root first) ~0, ~1, ~2, …, so that one integer can
-point at either; the database keeps the same convention with real ids.
+A plan numbers its jobs 0, 1, 2, … and its groups (the root first) ~0, ~1, ~2, …, so that one
+integer can point at either; the database keeps the same convention with real ids.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ def _add_job(plan: Plan, frame: _Frame, name: str, spec: JobSpec, seen: set[int]
 def _wait(
     plan: Plan, frame: _Frame, pointer: int, deps: Sequence[str], flags: Flags
 ) -> tuple[int, bool, list[int], list[meta.Dep]]:
-    """Decide what a member waits for: how many, whether by the gate, pointers, and their spelling."""
+    """Decide what a member waits for: how many, by the gate or not, pointers, their spelling."""
     group = frame.group
 
     if not deps and group.gate and flags == group.spec.flags:

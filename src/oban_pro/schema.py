@@ -26,8 +26,8 @@ _verified: WeakSet[_host.Query] = WeakSet()
 def install_sql(prefix: str = "public") -> str:
     """Get the SQL that installs or upgrades everything workflows need.
 
-    Creates the schema and oban's own tables where they are missing. Applying it again changes nothing.
-    It is meant for migration frameworks; run it in one transaction.
+    Creates the schema and oban's own tables where they are missing. Applying it again changes
+    nothing. It is meant for migration frameworks; run it in one transaction.
 
     Args:
         prefix: PostgreSQL schema where oban's tables are, or will be (default: "public").
@@ -78,15 +78,16 @@ def uninstall_sql(prefix: str = "public") -> str:
 async def install(pool: Any, prefix: str = "public") -> None:
     """Install or upgrade everything workflows need, in one transaction.
 
-    Creates the schema and oban's own tables where they are missing. Safe to repeat, also at the same time
-    from several places.
+    Creates the schema and oban's own tables where they are missing. Safe to repeat, also at the
+    same time from several places.
 
     Args:
         pool: A database connection pool (e.g., AsyncConnectionPool).
         prefix: PostgreSQL schema where oban's tables are, or will be (default: "public").
 
     Raises:
-        SchemaError: If the schema holds a foreign ``oban_workflows``, or is newer than this package.
+        SchemaError: If the schema holds a foreign ``oban_workflows``, or is newer than this
+            package.
         ValueError: If the prefix is not a plain lower-case schema name.
 
     Example:
@@ -104,7 +105,8 @@ async def upgrade(pool: Any, prefix: str = "public") -> None:
         prefix: PostgreSQL schema where oban's tables are (default: "public").
 
     Raises:
-        SchemaError: If the schema holds a foreign ``oban_workflows``, or is newer than this package.
+        SchemaError: If the schema holds a foreign ``oban_workflows``, or is newer than this
+            package.
 
     Example:
         >>> await oban_pro.schema.upgrade(pool)

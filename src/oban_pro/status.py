@@ -19,8 +19,9 @@ class WorkflowStatus:
     Args:
         id: The workflow id.
         name: The workflow name, or None.
-        state: ``"executing"`` while any job is not settled; then ``"discarded"`` if any job was, else
-            ``"cancelled"`` if any was, else ``"completed"``. ``"unknown"`` if there is no such workflow.
+        state: ``"executing"`` while any job is not settled; then ``"discarded"`` if any job was,
+            else ``"cancelled"`` if any was, else ``"completed"``. ``"unknown"`` if there is no
+            such workflow.
         total: Number of jobs, nested ones included.
         counts: Number of jobs by state, nested ones included; a state without jobs reads 0.
         duration: From the first start to the last stop, once all jobs have settled.

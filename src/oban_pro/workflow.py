@@ -28,15 +28,16 @@ if TYPE_CHECKING:
 class Workflow:
     """Jobs with dependencies, enqueued together and run in order.
 
-    The same class is the builder and the handle: build with the ``add…`` methods and pass the whole to
-    `Oban.enqueue_many`; or look at one that is stored, by id or with `for_job`.
+    The same class is the builder and the handle: build with the ``add…`` methods and pass the
+    whole to `Oban.enqueue_many`; or look at one that is stored, by id or with `for_job`.
 
     Args:
-        id: Identifies the workflow in the database. A UUID by default (version 7 from Python 3.14 on, else
-            version 4). Enqueueing an id that exists already inserts nothing and returns the existing jobs.
+        id: Identifies the workflow in the database. A UUID by default (version 7 from Python 3.14
+            on, else version 4). Enqueueing an id that exists already inserts nothing and returns
+            the existing jobs.
         name: A label to find workflows by; need not be unique.
-        check_deps: Whether a dependency must have been added before what depends on it. Otherwise names
-            may come later, and are checked when the workflow is enqueued.
+        check_deps: Whether a dependency must have been added before what depends on it. Otherwise
+            names may come later, and are checked when the workflow is enqueued.
         ignore_cancelled: Whether jobs go on when something they depend on was cancelled.
         ignore_discarded: Whether jobs go on when something they depend on was discarded.
         oban: The name of the Oban instance that a handle reads from.
@@ -84,14 +85,14 @@ class Workflow:
             UnknownDependencyError: If a dependency names nothing in its workflow.
             CycleError: If dependencies form a cycle.
         """
-        return iter(compile_plan(self._spec("workflow", self.flags, id=self.id)))
+        return iter(compile_plan(self._spec("workflow", self.id)))
 
     @classmethod
     def for_job(cls, job: Job) -> Self:
         """Return a handle to the workflow that a job belongs to.
 
-        Inside a running job the handle uses the Oban instance that runs it. For a job of a sub-workflow
-        it is a handle to that sub-workflow.
+        Inside a running job the handle uses the Oban instance that runs it. For a job of a
+        sub-workflow it is a handle to that sub-workflow.
 
         Args:
             job: A job with ``workflow_id`` in its meta.
@@ -105,10 +106,12 @@ class Workflow:
             ...     async def process(self, job):
             ...         status = await Workflow.for_job(job).status()
         """
-        workflow_id = meta.workflow_id(job) if isinstance(job, Job) else None
+        workflow_id = meta.workflow_id(job)
 
         if workflow_id is None:
-            raise NotInWorkflowError(f"{job} must belong to a workflow, got no workflow_id in its meta")
+            raise NotInWorkflowError(
+                f"{job} must belong to a workflow, got no workflow_id in its meta"
+            )
 
         handle = cls(id=workflow_id, name=job.meta.get(meta.WORKFLOW_NAME))
         handle._oban = job
@@ -158,8 +161,8 @@ class Workflow:
     ) -> Self:
         """Add a copy of another workflow as a sub-workflow.
 
-        What depends on it waits for all its jobs, nested ones included. Later changes to the original do
-        not change the copy, so one workflow can be added under several names.
+        What depends on it waits for all its jobs, nested ones included. Later changes to the
+        original do not change the copy, so one workflow can be added under several names.
 
         Args:
             name: Unique within this workflow.
@@ -171,7 +174,8 @@ class Workflow:
 
         Raises:
             InvalidArgumentError: If ``sub_workflow`` is not a workflow.
-            DuplicateIdError: If its given id, or one nested in it, is used in this workflow already.
+            DuplicateIdError: If its given id, or one nested in it, is used in this workflow
+                already.
 
         Example:
             >>> workflow.add_workflow("notify", notify_flow, deps="extract")
@@ -190,15 +194,8 @@ class Workflow:
                 f"workflow id of {name!r} must be unique, got {min(used)!r} a second time"
             )
 
-        self._add(
-            name,
-            sub_workflow._spec(
-                "sub",
-                sub_workflow.flags,
-                id=sub_workflow.id if sub_workflow._has_given_id else None,
-                deps=normalize_deps(name, deps),
-            ),
-        )
+        kept = sub_workflow.id if sub_workflow._has_given_id else None
+        self._add(name, sub_workflow._spec("sub", kept, normalize_deps(name, deps)))
         self._given_ids |= given
 
         return self
@@ -214,7 +211,8 @@ class Workflow:
 
         Args:
             name: Unique within this workflow.
-            jobs: A list, whose jobs are named ``"0"``, ``"1"``, …, or a dict, whose keys are the names.
+            jobs: A list, whose jobs are named ``"0"``, ``"1"``, …, or a dict, whose keys are the
+                names.
             deps: Names of the jobs and groups that each of these jobs waits for.
 
         Returns:
@@ -245,10 +243,8 @@ class Workflow:
 
         return self
 
-    def _spec(
-        self, kind: Kind, flags: Flags, *, id: str | None, deps: tuple[str, ...] = ()
-    ) -> GroupSpec:
-        return GroupSpec(kind, dict(self._members), flags, id, self.name, deps)
+    def _spec(self, kind: Kind, workflow_id: str | None, deps: tuple[str, ...] = ()) -> GroupSpec:
+        return GroupSpec(kind, dict(self._members), self.flags, workflow_id, self.name, deps)
 
     # Looking
 

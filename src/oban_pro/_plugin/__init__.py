@@ -1,14 +1,15 @@
 """What hooks into oban: one module for each extension point, named after it.
 
-oban has one slot for each point. Registering keeps what was there and calls it for everything that is not
-ours; registering twice changes nothing; unregistering puts back what was there.
+oban has one slot for each point. Registering keeps what was there and calls it for everything that
+is not ours; registering twice changes nothing; unregistering puts back what was there.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import _host
+from oban_pro import _host
+
 from . import ack_jobs, get_jobs, insert_jobs
 
 if TYPE_CHECKING:

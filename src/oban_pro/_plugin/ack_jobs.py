@@ -1,7 +1,8 @@
 """``query.ack_jobs``: settle a batch of jobs in one statement, workflows and plain jobs alike.
 
-The statement settles the jobs; the triggers carry that through the workflows in the same transaction. oban
-retries a failed ack only when the producer wakes up next, so conflicts are retried here.
+The statement settles the jobs; the triggers carry that through the workflows in the same
+transaction. oban retries a failed ack only when the producer wakes up next, so conflicts are
+retried here.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from psycopg.errors import (
     UndefinedFunction,
 )
 
-from .. import _host, schema
-from ..store import Store
+from oban_pro import _host, schema
+from oban_pro.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-    from .._host import AckAction, Query
+    from oban_pro._host import AckAction, Query
 
 type AckJobs = Callable[[Query, list[AckAction]], Awaitable[list[int]]]
 
@@ -63,7 +64,7 @@ async def _ack(query: Query, batch: str) -> list[int]:
             if attempt == ATTEMPTS:
                 raise
 
-            await asyncio.sleep(random.uniform(0, 0.01 * attempt))  # noqa: S311 spreads retries
+            await asyncio.sleep(random.uniform(0, 0.01 * attempt))
 
     raise AssertionError("unreachable")
 

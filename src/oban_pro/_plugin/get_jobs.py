@@ -1,10 +1,10 @@
-"""``producer.get_jobs``: remember which producer runs a job, so a handle inside it finds its database."""
+"""``producer.get_jobs``: remember who runs a job, so a handle inside it finds its database."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .. import _host
+from oban_pro import _host
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from oban import Job
 from psycopg.pq import TransactionStatus
 
-from .. import _host, schema
-from ..errors import InvalidJobError, PartialWorkflowError
-from ..insertion import Batch, insert
-from ..plan import Plan, plan_of
-from ..store import Store
+from oban_pro import _host, schema
+from oban_pro.errors import InvalidJobError, PartialWorkflowError
+from oban_pro.insertion import Batch, insert
+from oban_pro.plan import Plan, plan_of
+from oban_pro.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from .._host import Query
+    from oban_pro._host import Query
 
 type InsertJobs = Callable[[Query, list[Job], Any], Awaitable[list[Job]]]
 
