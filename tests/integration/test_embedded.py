@@ -1,7 +1,6 @@
 """The embedded server, with real processes and real signals."""
 
 import importlib.util
-import multiprocessing
 import os
 import pwd
 import shutil
@@ -165,11 +164,20 @@ class TestTemporary:
             query(postgres.dsn(), f'CREATE DATABASE "{name}"')
             assert query(postgres.dsn(name), "SELECT current_database()::text") == name
 
+    def test_finds_room_for_its_socket_where_temporary_paths_are_long(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        long = tmp_path / ("x" * 100)
+        long.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(long))
+        with Postgres() as postgres:
+            assert query(postgres.dsn(), "SELECT 1") == 1
+
     def test_heeds_no_variables_meant_for_other_servers(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in ("PGPORT", "PGHOST", "PGDATABASE", "PGUSER", "PGDATA"):
-            monkeypatch.setenv(name, "1")
+            monkeypatch.setenv(name, "elsewhere")
         with Postgres() as postgres:
             assert query(postgres.dsn(), "SELECT 1") == 1
 
@@ -253,6 +261,57 @@ class TestKept:
             Postgres(tmp_path / "file").start()
 
 
+class TestForkedChildren:
+    def test_stop_nothing(self, start_user: StartUser) -> None:
+        body = """
+child = os.fork()
+if not child:
+    postgres.stop()
+    sys.exit()
+os.waitpid(child, 0)
+print("waited", flush=True)
+"""
+        owner = start_user(body=body)
+        pid = int(owner.line())
+        assert owner.line() == "waited"
+        assert alive(pid)
+
+    def test_keep_nothing_alive(self, start_user: StartUser) -> None:
+        body = """
+child = os.fork()
+if child:
+    print(child, flush=True)
+else:
+    os.close(1)
+    import time; time.sleep(60)
+"""
+        owner = start_user(body=body)
+        pid, child = int(owner.line()), int(owner.line())
+        try:
+            owner.process.kill()
+            until(lambda: not alive(pid))
+            assert alive(child)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+    def test_may_become_users_themselves(self, start_user: StartUser) -> None:
+        body = """
+read, write = os.pipe()
+if os.fork():
+    os.read(read, 1)
+    os._exit(0)
+print(postgres.start().pid, flush=True)
+os.write(write, b".")
+"""
+        owner = start_user(body=body)
+        pid = owner.line()
+        assert owner.line() == pid
+        owner.process.wait()
+        assert alive(int(pid))
+        owner.leave()
+        until(lambda: not alive(int(pid)))
+
+
 class TestEndOfTheOwner:
     @pytest.mark.parametrize(
         ("body", "number"),
@@ -280,29 +339,6 @@ class TestEndOfTheOwner:
         until(lambda: list(tmpdir.glob("*/initdb-*/PG_VERSION")))
         owner.process.kill()
         until(lambda: not list(tmpdir.iterdir()))
-
-    def test_counts_though_a_forked_child_lives_on(self, start_user: StartUser) -> None:
-        fork = "child = os.fork()\nif not child: os.close(1)\nelse: print(child, flush=True)"
-        owner = start_user(body=f"{fork}\nimport time; time.sleep(60)")
-        pid, child = int(owner.line()), int(owner.line())
-        try:
-            owner.process.kill()
-            until(lambda: not alive(pid))
-            assert alive(child)
-        finally:
-            os.kill(child, signal.SIGKILL)
-
-    def test_is_not_the_end_of_a_forked_child(self) -> None:
-        with Postgres() as postgres:
-            child = multiprocessing.get_context("spawn").Process(target=os.getpid)
-            child.start()
-            child.join()
-            pid = os.fork()
-            if not pid:
-                postgres.stop()
-                os._exit(0)
-            os.waitpid(pid, 0)
-            assert query(postgres.dsn(), "SELECT 1") == 1
 
     def test_comes_before_the_servers_when_a_terminal_interrupts(
         self, start_user: StartUser
@@ -337,17 +373,19 @@ except KeyboardInterrupt:
 class TestPrivileges:
     @needs_root
     @needs_proc
-    def test_of_root_are_given_up_and_no_folder_is_opened(self, tmp_path: Path) -> None:
+    def test_of_root_are_given_up_and_no_folder_is_opened(
+        self, tmp_path: Path, start_user: StartUser
+    ) -> None:
         data = tmp_path / "closed" / "data"
         data.mkdir(parents=True)
         data.parent.chmod(0o700)
         folders = [data, *data.parents, *binaries.find().parents]
         before = [(folder.stat().st_mode, folder.stat().st_uid) for folder in folders]
-        with Postgres(data) as postgres:
-            status = Path(f"/proc/{postgres.pid}/status").read_text()
-            ids = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-            assert "0" not in ids["Uid"].split()
-            assert "0" not in ids["Gid"].split() + ids["Groups"].split()
+        pid = start_user(data, extra_groups=[0]).line()
+        status = Path(f"/proc/{pid}/status").read_text()
+        ids = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        assert "0" not in ids["Uid"].split()
+        assert "0" not in ids["Gid"].split() + ids["Groups"].split()
         assert [(folder.stat().st_mode, folder.stat().st_uid) for folder in folders] == before
 
     @needs_root

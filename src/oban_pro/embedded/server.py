@@ -22,7 +22,7 @@ from oban_pro.embedded.locks import FileLock
 _USER = "postgres"
 _PORT = 5432  # names the socket, nothing more
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # the cheapest question with an answer
-_DEADLINE = 300.0  # seconds for another process to start the server, or for a stop
+_DEADLINE = 120.0  # seconds for another process to start the server, or for a stop
 
 _DEFAULTS = {"max_connections": "200"}
 _TEMPORARY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
