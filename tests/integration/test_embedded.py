@@ -165,10 +165,11 @@ class TestTemporary:
             assert query(postgres.dsn(name), "SELECT current_database()::text") == name
 
     def test_finds_room_for_its_socket_where_temporary_paths_are_long(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmpdir: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        long = tmp_path / ("x" * 100)
+        long = tmpdir / ("x" * 100)
         long.mkdir()
+        long.chmod(0o777)
         monkeypatch.setattr(tempfile, "tempdir", str(long))
         with Postgres() as postgres:
             assert query(postgres.dsn(), "SELECT 1") == 1
@@ -294,7 +295,7 @@ else:
         finally:
             os.kill(child, signal.SIGKILL)
 
-    def test_may_become_users_themselves(self, start_user: StartUser) -> None:
+    def test_may_become_users_themselves(self, tmp_path: Path, start_user: StartUser) -> None:
         body = """
 read, write = os.pipe()
 if os.fork():
@@ -303,11 +304,12 @@ if os.fork():
 print(postgres.start().pid, flush=True)
 os.write(write, b".")
 """
-        owner = start_user(body=body)
+        owner = start_user(tmp_path, body=body)
         pid = owner.line()
         assert owner.line() == pid
         owner.process.wait()
-        assert alive(int(pid))
+        with Postgres(tmp_path) as postgres:
+            assert postgres.pid == int(pid)
         owner.leave()
         until(lambda: not alive(int(pid)))
 
