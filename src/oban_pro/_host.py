@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from oban import Oban
+from oban._config import Config
 from oban._executor import AckAction
 from oban._extensions import _extensions, get_ext, put_ext
 from oban._producer import Producer
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AckAction",
+    "Config",
     "Producer",
     "Query",
     "connection_of",

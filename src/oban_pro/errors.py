@@ -37,6 +37,25 @@ class InvalidArgumentError(WorkflowError, TypeError):
     """An argument of a builder method has the wrong type."""
 
 
+class InvalidFunctionError(WorkflowError, TypeError):
+    """A function cannot be used as a cascade."""
+
+
+class FunctionNotFoundError(WorkflowError, LookupError):
+    """The function of a cascade cannot be imported where it is to run."""
+
+
+class CascadeError(WorkflowError, RuntimeError):
+    """A cascade ended in a way that no job can, or returned what cannot be recorded."""
+
+
+class MissingContextError(WorkflowError, KeyError):
+    """A cascade asked for something that is not in its context."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class PartialWorkflowError(WorkflowError, ValueError):
     """Some jobs of a workflow are enqueued without the others."""
 

@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import orjson
 from oban import Job
 
-from . import _host, meta, schema
+from . import _host, codec, meta, schema
+from .recorded import decode, decode_nodes, nest
 from .status import WorkflowStatus, build_status
 from .store import Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-type Source = str | Job
+type Place = str | Job
 """Where a handle finds its database: the name of an Oban instance, or a job that it runs."""
 
 
-def query_for(source: Source) -> _host.Query:
+def query_for(place: Place) -> _host.Query:
     """Return the query of the Oban instance that a handle uses.
 
     Raises:
         RuntimeError: If no instance has that name.
     """
-    if isinstance(source, Job):
-        return _host.query_running(source) or _host.query_named("Oban")
+    if isinstance(place, Job):
+        return _host.query_running(place) or _host.query_named("Oban")
 
-    return _host.query_named(source)
+    return _host.query_named(place)
 
 
 @asynccontextmanager
-async def connect(source: Source) -> AsyncIterator[Store]:
+async def connect(place: Place) -> AsyncIterator[Store]:
     """Open a connection of the instance that a handle uses.
 
     Raises:
         SchemaError: If its schema is not installed.
     """
-    query = query_for(source)
+    query = query_for(place)
 
     async with query.connection() as conn:
         await schema.ensure(conn, query)
@@ -45,34 +47,74 @@ async def connect(source: Source) -> AsyncIterator[Store]:
         yield Store(conn, _host.prefix_of(query))
 
 
-async def status(source: Source, workflow_id: str) -> WorkflowStatus:
+async def status(place: Place, workflow_id: str) -> WorkflowStatus:
     """Return the status of a workflow and of all nested ones."""
-    async with connect(source) as store:
+    async with connect(place) as store:
         groups = await store.status(workflow_id)
 
     return build_status(groups) if groups else WorkflowStatus(workflow_id)
 
 
-async def get_job(source: Source, workflow_id: str, name: str) -> Job | None:
+async def get_job(place: Place, workflow_id: str, name: str) -> Job | None:
     """Return a job of a workflow by name, or None."""
-    jobs = await all_jobs(source, workflow_id, [name])
+    jobs = await all_jobs(place, workflow_id, [name])
 
     return jobs[0] if jobs else None
 
 
 async def all_jobs(
-    source: Source,
+    place: Place,
     workflow_id: str,
     names: Sequence[str] | None = None,
     deps_of: Job | None = None,
     with_subs: bool = False,
 ) -> list[Job]:
     """Return the jobs of a workflow, or those that one job depends on."""
-    async with connect(source) as store:
+    async with connect(place) as store:
         if deps_of is None:
             return await store.jobs(workflow_id, names, with_subs=with_subs)
 
-        if deps_of.id is None or meta.workflow_id(deps_of) is None:
-            raise ValueError(f"deps_of must be an enqueued job of a workflow, got {deps_of}")
+        return await store.deps(_stored(deps_of), names)
 
-        return await store.deps(deps_of.id, names)
+
+async def get_recorded(place: Place, workflow_id: str, name: str) -> Any:
+    """Return what a job of a workflow recorded, or None."""
+    job = await get_job(place, workflow_id, name)
+
+    if job is None or job.state != "completed" or not job.meta.get(meta.RECORDED):
+        return None
+
+    return decode(name, job.meta[meta.RETURN])
+
+
+async def all_recorded(
+    place: Place,
+    workflow_id: str,
+    names: Sequence[str] | None = None,
+    deps_of: Job | None = None,
+) -> dict[str, Any]:
+    """Return what the jobs of a workflow recorded, nested; or those that one job depends on."""
+    async with connect(place) as store:
+        if deps_of is None:
+            return nest(await store.recorded(workflow_id, names))
+
+        sources = await store.contexts([_stored(deps_of)], {})
+
+    results = nest(decode_nodes(sources))
+
+    return {name: value for name, value in results.items() if names is None or name in names}
+
+
+async def get_context(place: Place, workflow_id: str) -> dict[str, Any] | None:
+    """Return the context that was added to a workflow, or None."""
+    async with connect(place) as store:
+        text = await store.group_context(workflow_id)
+
+    return None if text is None else codec.from_json(orjson.loads(text))
+
+
+def _stored(job: Job) -> int:
+    if job.id is None or meta.workflow_id(job) is None:
+        raise ValueError(f"job must be an enqueued job of a workflow, got {job}")
+
+    return job.id

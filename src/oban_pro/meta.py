@@ -19,6 +19,9 @@ NAME = "name"
 DEPS = "deps"
 SUP_WORKFLOW_ID = "sup_workflow_id"
 SUB_NAME = "sub_name"
+HANDLER = "handler"
+RECORDED = "recorded"
+RETURN = "return"
 
 ALL_JOBS = "*"
 

@@ -115,6 +115,8 @@ class Plan:
     groups: list[PlannedGroup] = field(default_factory=list)
     jobs: list[PlannedJob] = field(default_factory=list)
     edges: list[tuple[int, int]] = field(default_factory=list)
+    # what running the jobs in place keeps here
+    memory: object = None
     _waiting: set[int] = field(default_factory=set)
 
     @property

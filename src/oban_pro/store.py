@@ -10,6 +10,7 @@ from oban import Job
 from psycopg.rows import class_row
 
 from . import _host, sql
+from .recorded import ABSENT, Node, Source, decode
 from .status import GroupCounts
 
 if TYPE_CHECKING:
@@ -85,6 +86,33 @@ class Store:
     async def deps(self, job_id: int, names: Sequence[str] | None = None) -> list[Job]:
         """Read the jobs that a job directly depends on, ordered by id."""
         return await self._jobs("deps", {"job": job_id, "names": names})
+
+    async def contexts(
+        self, job_ids: Sequence[int], known: Mapping[int, tuple[datetime | None, str]]
+    ) -> list[Source]:
+        """Read what the contexts of jobs are made of, without the values that are known."""
+        params = {
+            "jobs": list(job_ids),
+            "known": list(known),
+            "stamps": [stamp for stamp, _ in known.values()],
+        }
+
+        return [Source(*row) for row in await self._rows("contexts", params)]
+
+    async def recorded(self, workflow_id: str, names: Sequence[str] | None) -> list[Node]:
+        """Read and decode what jobs recorded, groups before what is in them."""
+        rows = await self._rows("recorded", {"id": workflow_id, "names": names})
+
+        return [
+            Node(member_id, parent, name, kind, decode(name, value) if kind == "job" else ABSENT)
+            for member_id, parent, name, kind, value in rows
+        ]
+
+    async def group_context(self, workflow_id: str) -> str | None:
+        """Read the context that was added to a workflow, as JSON."""
+        rows = await self._rows("group_context", {"id": workflow_id})
+
+        return rows[0][0] if rows else None
 
     async def _execute(self, name: str, params: Mapping[str, Any]) -> None:
         await _host.cursor_on(self._conn).execute(sql.query(name, self._prefix).encode(), params)

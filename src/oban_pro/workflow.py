@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 from oban import Job
 
-from . import introspection, meta
+from . import codec, introspection, meta
 from .errors import (
     DuplicateIdError,
     InvalidArgumentError,
@@ -16,13 +16,18 @@ from .errors import (
     InvalidNameError,
     NotInWorkflowError,
 )
+from .functions import check_function
 from .graph import check_free, check_known, check_text, normalize_deps
+from .options import JobOptions, check_options
 from .plan import Flags, GroupSpec, JobSpec, Kind, compile_plan
+from .workers import CASCADE, FUNCTION, ITEM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .status import WorkflowStatus
+
+type Context = dict[str, Any]
 
 
 class Workflow:
@@ -71,7 +76,8 @@ class Workflow:
         self._has_given_id = id is not None
         self._given_ids: set[str] = set()
         self._members: dict[str, JobSpec | GroupSpec] = {}
-        self._oban: introspection.Source = oban
+        self._context: dict[str, Any] | None = None
+        self._oban: introspection.Place = oban
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f", name={self.name!r}"
@@ -233,6 +239,117 @@ class Workflow:
 
         return self._add(name, spec)
 
+    @overload
+    def add_cascade(
+        self,
+        name: str,
+        func_or_tuple: Callable[[Context], object],
+        *,
+        deps: str | Iterable[str] = (),
+        ignore_cancelled: bool | None = None,
+        ignore_discarded: bool | None = None,
+        **job_opts: Unpack[JobOptions],
+    ) -> Self: ...
+
+    @overload
+    def add_cascade[Item](
+        self,
+        name: str,
+        func_or_tuple: tuple[
+            Iterable[Item] | Mapping[str, Item] | Mapping[int, Item],
+            Callable[[Item, Context], object],
+        ],
+        *,
+        deps: str | Iterable[str] = (),
+        ignore_cancelled: bool | None = None,
+        ignore_discarded: bool | None = None,
+        **job_opts: Unpack[JobOptions],
+    ) -> Self: ...
+
+    def add_cascade(
+        self,
+        name: str,
+        func_or_tuple: Any,
+        *,
+        deps: str | Iterable[str] = (),
+        ignore_cancelled: bool | None = None,
+        ignore_discarded: bool | None = None,
+        **job_opts: Unpack[JobOptions],
+    ) -> Self:
+        """Add a function that receives earlier results, and records what it returns.
+
+        The function is called with a dict: what `add_context` stored, overlaid by what its direct
+        dependencies recorded, by name. It may be ``async def`` or ``def``; a ``def`` runs in a
+        thread. It may also return oban's ``Record``, ``Snooze`` or ``Cancel``.
+
+        Args:
+            name: Unique within this workflow.
+            func_or_tuple: A function ``(context)`` of a module; or ``(items, function)`` for a
+                fan-out, one job for each item, with a function ``(item, context)``. Jobs of a list
+                are named ``"0"``, ``"1"``, …, those of a dict by its keys.
+            deps: Names of the jobs and groups that the cascade waits for.
+            ignore_cancelled: Overrides the flag of the workflow.
+            ignore_discarded: Overrides the flag of the workflow.
+            job_opts: ``queue``, ``priority``, ``max_attempts``, ``tags``, ``scheduled_at``,
+                ``scheduled_in`` and ``meta`` of every job.
+
+        Returns:
+            This workflow, for chaining.
+
+        Raises:
+            InvalidFunctionError: If another process could not import the function, or if it cannot
+                take the arguments.
+            InvalidArgumentError: If an option is unknown, or the items are neither list nor dict.
+            UnsupportedTypeError: If an item is of a type that cannot be stored.
+
+        Example:
+            >>> workflow.add_cascade("process", (user_ids, process_user), deps="extract")
+        """
+        options = check_options(name, job_opts)
+        depends_on = normalize_deps(name, deps)
+        spec: JobSpec | GroupSpec
+
+        if isinstance(func_or_tuple, tuple):
+            spec = GroupSpec(
+                "fan_out",
+                _fan_out(name, func_or_tuple, options),
+                self.flags.override(ignore_cancelled, ignore_discarded),
+                deps=depends_on,
+            )
+        else:
+            path = check_function(name, func_or_tuple, ("context",))
+            job = _cascade_job(path, {}, options)
+            spec = JobSpec(job, depends_on, ignore_cancelled, ignore_discarded)
+
+        return self._add(name, spec)
+
+    def add_context(self, value: Mapping[str, object]) -> Self:
+        """Store data that all cascades of this workflow, and of those nested in it, receive.
+
+        Args:
+            value: A dict with string keys. Called again, later values win.
+
+        Returns:
+            This workflow, for chaining.
+
+        Raises:
+            InvalidArgumentError: If it is not a dict, or a key is not a string.
+            UnsupportedTypeError: If a value is of a type that cannot be stored.
+
+        Example:
+            >>> workflow.add_context({"source": "api", "batch_id": 123})
+        """
+        given: object = value
+
+        if not isinstance(given, Mapping) or {type(key) for key in given} - {str}:
+            raise InvalidArgumentError(f"context must be a dict with string keys, got {given!r}")
+
+        # Encoded at once: a value that cannot be stored is refused here, later changes do not
+        # count.
+        self._context = {**(self._context or {}), **codec.to_json(dict(value))}
+
+        return self
+
     def _add(self, name: str, spec: JobSpec | GroupSpec) -> Self:
         check_free(name, self._members)
 
@@ -244,7 +361,9 @@ class Workflow:
         return self
 
     def _spec(self, kind: Kind, workflow_id: str | None, deps: tuple[str, ...] = ()) -> GroupSpec:
-        return GroupSpec(kind, dict(self._members), self.flags, workflow_id, self.name, deps)
+        members = dict(self._members)
+
+        return GroupSpec(kind, members, self.flags, workflow_id, self.name, deps, self._context)
 
     # Looking
 
@@ -298,6 +417,57 @@ class Workflow:
 
         return await introspection.all_jobs(self._oban, self.id, wanted, deps_of, with_subs)
 
+    async def get_recorded(self, name: str) -> Any:
+        """Fetch what a job of this workflow recorded.
+
+        Args:
+            name: The name it was added under.
+
+        Returns:
+            The value, or None where there is no such job, or it recorded nothing.
+
+        Raises:
+            CodecError: If what is stored cannot be decoded.
+
+        Example:
+            >>> total = await Workflow.for_job(job).get_recorded("sum")
+        """
+        return await introspection.get_recorded(self._oban, self.id, name)
+
+    async def all_recorded(
+        self, *, names: Iterable[str] | None = None, deps_of: Job | None = None
+    ) -> dict[str, Any]:
+        """Fetch what the jobs of this workflow recorded.
+
+        Args:
+            names: Only of jobs and groups with these names.
+            deps_of: Only of what this job directly depends on.
+
+        Returns:
+            Values by name. Each sub-workflow, fan-out and graft is a dict of its own, empty where
+            nothing was recorded in it; jobs that recorded nothing are absent.
+
+        Raises:
+            CodecError: If what is stored cannot be decoded.
+
+        Example:
+            >>> results = await Workflow.for_job(job).all_recorded(deps_of=job)
+        """
+        wanted = None if names is None else list(names)
+
+        return await introspection.all_recorded(self._oban, self.id, wanted, deps_of)
+
+    async def get_context(self) -> dict[str, Any] | None:
+        """Fetch the context that was added to this workflow.
+
+        Returns:
+            The dict, or None where none was added. What surrounding workflows add is not in it.
+
+        Example:
+            >>> context = await Workflow.for_job(job).get_context()
+        """
+        return await introspection.get_context(self._oban, self.id)
+
 
 def _generate_id() -> str:
     # uuid7 is new in Python 3.14; it keeps neighbours in time neighbours in the index.
@@ -330,7 +500,39 @@ def _named(name: str, jobs: object) -> dict[str, object]:
     if isinstance(jobs, Iterable) and not isinstance(jobs, (str, bytes, Workflow)):
         return {str(index): job for index, job in enumerate(jobs)}
 
-    raise InvalidArgumentError(f"jobs of {name!r} must be a list or a dict of jobs, got {jobs!r}")
+    raise InvalidArgumentError(f"{name!r} must be made of a list or a dict, got {jobs!r}")
+
+
+def _fan_out(
+    name: str, items_and_function: tuple[Any, ...], options: dict[str, Any]
+) -> dict[str, JobSpec]:
+    if len(items_and_function) != 2:
+        raise InvalidArgumentError(
+            f"cascade {name!r} must be a function or (items, function), got {items_and_function!r}"
+        )
+
+    items, function = items_and_function
+    path = check_function(name, function, ("item", "context"))
+
+    return {
+        key: JobSpec(_cascade_job(path, {ITEM: _encode_item(name, key, item)}, options))
+        for key, item in _named(name, items).items()
+    }
+
+
+def _encode_item(name: str, key: str, item: object) -> Any:
+    try:
+        return codec.to_json(item)
+    except (codec.UnsupportedTypeError, codec.CodecError) as error:
+        raise type(error)(f"item {key!r} of {name!r} cannot be stored: {error}") from None
+
+
+def _cascade_job(path: str, args: dict[str, Any], options: dict[str, Any]) -> Job:
+    handler = {meta.HANDLER: path.replace(":", ".")}
+
+    own = {**options, "meta": {**options.get("meta", {}), **handler}}
+
+    return Job(CASCADE, args={FUNCTION: path, **args}, **own)
 
 
 def _key(name: str, key: object) -> str:

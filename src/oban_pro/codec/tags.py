@@ -16,6 +16,7 @@ from types import NoneType
 from typing import Any, Final
 
 from oban_pro.codec.kinds import COLLECTIONS, SCALARS
+from oban_pro.context import Context
 
 TAG: Final = "__python__"
 
@@ -97,7 +98,7 @@ def lower(value: Any, fits: Fits, room: int = MAX_DEPTH) -> Any:
         raise TooDeepError(value, f"nest at most {MAX_DEPTH} levels deep and not contain itself")
     if kind is list:
         return [lower(item, fits, room - 1) for item in value]
-    if kind is dict:
+    if kind is dict or kind is Context:
         return _lower_dict(value, fits, room)
     if kind in COLLECTIONS:
         return _tagged(kind, [lower(item, fits, room - 2) for item in value])

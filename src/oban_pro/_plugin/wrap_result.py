@@ -1,0 +1,34 @@
+"""``executor.wrap_result``: keep what jobs record that are run in place, without a database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oban import Job, Record
+
+from oban_pro import inline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+type WrapResult = Callable[[Job, Any], Any]
+
+
+def build(fallback: WrapResult) -> WrapResult:
+    """Build the hook in front of another one."""
+
+    def wrap_result(job: Job, result: Any) -> Any:
+        wrapped = fallback(job, result)
+
+        # An exception here would lose the ack of a job, so only jobs without one come further.
+        if isinstance(wrapped, Record) and inline.is_bound(job):
+            inline.keep(job, wrapped)
+
+        return wrapped
+
+    return wrap_result
+
+
+def unchanged(_job: Job, result: Any) -> Any:
+    """Return the result as it is: what oban does by itself."""
+    return result

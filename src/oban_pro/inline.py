@@ -1,0 +1,106 @@
+"""Cascades without a database: contexts and results of jobs that still know their plan.
+
+`oban.testing.mode("inline")` and `process_job` run the jobs of a builder in place. What they
+record is kept with the plan, where the jobs after them find it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from . import codec
+from .context import Context
+from .plan import plan_of
+from .recorded import ABSENT, Node, nest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from oban import Job, Record
+
+    from .plan import Plan
+
+
+def is_bound(job: Job) -> bool:
+    """Tell whether a job comes straight from a builder, and not from a database."""
+    return plan_of(job) is not None
+
+
+def keep(job: Job, record: Record) -> None:
+    """Keep what a job recorded for those after it."""
+    memory = _memory_of(job)
+    memory.recorded[memory.index[id(job)]] = codec.decode(record.encoded)
+
+
+def context_of(job: Job) -> Context:
+    """Return the context of a job: that of its workflows, overlaid by the results of its deps."""
+    return _memory_of(job).context_of(job)
+
+
+def _memory_of(job: Job) -> _Memory:
+    plan = plan_of(job)
+    assert plan is not None
+
+    if not isinstance(plan.memory, _Memory):
+        plan.memory = _Memory(plan)
+
+    return plan.memory
+
+
+class _Memory:
+    """What has been recorded in a plan, and the plan in the directions that reading needs."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.recorded: dict[int, Any] = {}
+        self.index = {id(planned.job): index for index, planned in enumerate(plan.jobs)}
+        self.members: dict[int, list[int]] = defaultdict(list)
+        self.upstream: dict[int, list[int]] = defaultdict(list)
+
+        for index, group in enumerate(plan.groups):
+            if group.parent is not None:
+                self.members[~group.parent].append(~index)
+
+        for index, planned in enumerate(plan.jobs):
+            self.members[~planned.group].append(index)
+
+        for up, down in plan.edges:
+            self.upstream[down].append(up)
+
+    def context_of(self, job: Job) -> Context:
+        index = self.index[id(job)]
+        planned = self.plan.jobs[index]
+        gate = self.plan.groups[planned.group].gate
+        upstream = gate if planned.gated else self.upstream[index]
+        values = self._context_around(planned.group) | nest(self._nodes(upstream))
+
+        return Context(values, planned.name, [self._name(pointer) for pointer in upstream])
+
+    def _context_around(self, index: int | None) -> dict[str, Any]:
+        contexts: list[dict[str, Any]] = []
+
+        while index is not None:
+            group = self.plan.groups[index]
+            contexts.append(codec.from_json(group.spec.context or {}))
+            index = group.parent
+
+        return {key: value for context in reversed(contexts) for key, value in context.items()}
+
+    def _nodes(self, upstream: Sequence[int]) -> Iterator[Node]:
+        pending: list[tuple[int, int | None]] = [(pointer, None) for pointer in upstream]
+
+        for pointer, parent in pending:
+            kind = "job" if pointer >= 0 else self.plan.groups[~pointer].spec.kind
+            yield Node(
+                pointer, parent, self._name(pointer), kind, self.recorded.get(pointer, ABSENT)
+            )
+
+            if pointer < 0:
+                pending.extend((member, pointer) for member in self.members[pointer])
+
+    def _name(self, pointer: int) -> str:
+        if pointer < 0:
+            return self.plan.groups[~pointer].sub_name or ""
+
+        return self.plan.jobs[pointer].name

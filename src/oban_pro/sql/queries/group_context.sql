@@ -1,0 +1,7 @@
+-- The context that was added to a workflow, as JSON text.
+SELECT
+  context::text AS context
+FROM
+  /* TEMPLATE: schema */oban_workflow_groups
+WHERE
+  id = %(id)s
