@@ -17,12 +17,11 @@ from oban._query import Query, unwrap_connection
 from oban._query import _ack_jobs as default_ack_jobs
 from oban._query import _insert_jobs as default_insert_jobs
 from oban.oban import _instances
-from psycopg import AsyncCursor
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import tuple_row
 
 if TYPE_CHECKING:
     from oban import Job
-    from psycopg import AsyncConnection
 
 __all__ = [
     "AckAction",
@@ -57,11 +56,19 @@ def prefix_of(query: Query) -> str:
     return query._prefix
 
 
-async def connection_of(conn: Any) -> Any:
-    """Return the psycopg connection behind whatever was passed as ``conn=``."""
-    unwrapped = await unwrap_connection(conn)
+async def connection_of(conn: Any) -> AsyncConnection[Any] | None:
+    """Return the psycopg connection behind whatever was passed as ``conn=``, or None."""
+    if hasattr(conn, "get_raw_connection") and not conn.in_transaction():
+        # SQLAlchemy must know that there is something to commit.
+        await conn.begin()
 
-    return unwrapped.connection if isinstance(unwrapped, AsyncCursor) else unwrapped
+    # What it returns is annotated more narrowly than it is.
+    unwrapped: Any = await unwrap_connection(conn)
+
+    if isinstance(unwrapped, AsyncCursor):
+        return unwrapped.connection
+
+    return unwrapped if isinstance(unwrapped, AsyncConnection) else None
 
 
 def cursor_on(conn: AsyncConnection[Any]) -> AsyncCursor[tuple[Any, ...]]:

@@ -75,14 +75,16 @@ class _Row(NamedTuple):
 
 
 def _distinct(jobs: Sequence[Job]) -> list[Job]:
-    """Drop jobs of a workflow that is listed twice; a plain job listed twice is meant twice."""
+    """Put each workflow in its own order, once; a plain job listed twice is meant twice."""
     seen: set[int] = set()
-    distinct = []
+    distinct: list[Job] = []
 
     for job in jobs:
-        if plan_of(job) is None or id(job) not in seen:
-            seen.add(id(job))
+        if (plan := plan_of(job)) is None:
             distinct.append(job)
+        elif id(plan) not in seen:
+            seen.add(id(plan))
+            distinct.extend(plan)
 
     return distinct
 
@@ -95,7 +97,7 @@ def _encode(jobs: Iterable[Job]) -> list[tuple[bytes, bytes]]:
 def _dump(job: Job, what: str, value: object) -> bytes:
     try:
         dumped = _to_json(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidJobError(f"{what} of {_call(job)} must be JSON, got {error}") from error
 
     if rb"\u0000" in dumped and _holds_nul(value):
@@ -106,10 +108,18 @@ def _dump(job: Job, what: str, value: object) -> bytes:
 
 def _to_json(value: object) -> bytes:
     try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+        dumped = orjson.dumps(
+            value, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+        )
     except orjson.JSONEncodeError:
-        # Integers beyond 64 bit are JSON all the same.
+        dumped = b"null"
+
+    # What orjson refuses can be JSON all the same, as integers beyond 64 bits and keys that are
+    # numbers; what it writes as null may be NaN.
+    if b"null" in dumped:
         return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+
+    return dumped
 
 
 def _holds_nul(value: object) -> bool:
@@ -185,14 +195,22 @@ def _number(rows: Iterable[_Row], now: datetime) -> None:
     for row in rows:
         job = row.job
         job.id = row.id
-        job.state = _state(job)
+        job.state = _state(job, now)
         job.inserted_at = job.inserted_at or now
         job.scheduled_at = job.scheduled_at or now
 
 
-def _state(job: Job) -> Any:
-    if (plan := plan_of(job)) is not None and plan.is_waiting(job):
-        return "suspended"
+def _state(job: Job, now: datetime) -> Any:
+    plan = plan_of(job)
+
+    # A job keeps what an earlier attempt to enqueue it left behind, so its place decides.
+    if plan is not None:
+        if plan.is_waiting(job):
+            return "suspended"
+
+        at = job.scheduled_at
+
+        return "available" if at is None or at.astimezone(UTC) <= now else "scheduled"
 
     if job.state == "available" and job.scheduled_at is not None:
         return "scheduled"

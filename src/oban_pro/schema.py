@@ -138,9 +138,7 @@ async def verify(conn: AsyncConnection[Any], prefix: str = "public") -> None:
         SchemaError: Saying what to do.
     """
     command = f"oban-workflows install --prefix {prefix}"
-    row = await (await conn.execute(sql.query("verify", prefix).encode())).fetchone()
-    assert row is not None
-    ledger, workflows = row
+    ledger, workflows = await _fetch(conn, "verify", prefix)
 
     if not ledger and workflows:
         raise SchemaError(
@@ -151,9 +149,7 @@ async def verify(conn: AsyncConnection[Any], prefix: str = "public") -> None:
     if not ledger:
         raise SchemaError(f"workflow tables are missing in schema {prefix!r}; run: {command}")
 
-    row = await (await conn.execute(sql.query("version", prefix).encode())).fetchone()
-    assert row is not None
-    (version,) = row
+    (version,) = await _fetch(conn, "version", prefix)
 
     if version < VERSION:
         raise SchemaError(
@@ -189,9 +185,20 @@ async def is_installed(conn: AsyncConnection[Any], query: _host.Query) -> bool:
     return True
 
 
-def forget(query: _host.Query) -> None:
-    """Verify the schema of an Oban instance again the next time."""
+def forget(query: _host.Query) -> bool:
+    """Verify the schema of an Oban instance again the next time; tells whether it was good."""
+    known = query in _verified
     _verified.discard(query)
+
+    return known
+
+
+async def _fetch(conn: AsyncConnection[Any], name: str, prefix: str) -> tuple[Any, ...]:
+    cursor = await _host.cursor_on(conn).execute(sql.query(name, prefix).encode())
+    row = await cursor.fetchone()
+    assert row is not None
+
+    return row
 
 
 async def _execute(pool: Any, statements: str) -> None:

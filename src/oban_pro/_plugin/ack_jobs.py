@@ -17,6 +17,7 @@ from psycopg.errors import (
     LockNotAvailable,
     SerializationFailure,
     UndefinedFunction,
+    UndefinedTable,
 )
 
 from oban_pro import _host, schema
@@ -42,12 +43,14 @@ def build(fallback: AckJobs) -> AckJobs:
             return []
 
         async with query.connection() as conn:
-            if not await schema.is_installed(conn, query):
-                return await fallback(query, acks)
+            installed = await schema.is_installed(conn, query)
+
+        if not installed:
+            return await fallback(query, acks)
 
         try:
             return [job_id for batch in _batches(acks) for job_id in await _ack(query, batch)]
-        except UndefinedFunction:
+        except (UndefinedFunction, UndefinedTable):
             schema.forget(query)
 
             return await fallback(query, acks)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from oban import Job
+from psycopg.errors import UndefinedTable
 from psycopg.pq import TransactionStatus
 
 from oban_pro import _host, schema
@@ -17,6 +18,8 @@ from oban_pro.store import Store
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from psycopg import AsyncConnection
+
     from oban_pro._host import Query
 
 type InsertJobs = Callable[[Query, list[Job], Any], Awaitable[list[Job]]]
@@ -27,20 +30,39 @@ def build(fallback: InsertJobs) -> InsertJobs:
 
     async def insert_jobs(query: Query, jobs: list[Job], conn: Any = None) -> list[Job]:
         plans = _check(jobs)
+        caller = None if conn is None else await _host.connection_of(conn)
+
+        if plans and caller is None and conn is not None:
+            raise TypeError(f"conn must lead to a psycopg connection, got {conn!r}")
 
         # A single plain job gains nothing from a batch.
-        if not plans and len(jobs) < 2:
+        if not plans and (len(jobs) < 2 or (caller is None and conn is not None)):
             return await fallback(query, jobs, conn)
 
-        async with _transaction(query, conn) as own:
-            if not plans and not await schema.is_installed(own, query):
-                return await fallback(query, jobs, conn)
+        inserted = await _insert(query, Batch(jobs, plans), caller)
 
-            await schema.ensure(own, query)
-
-            return await insert(Store(own, _host.prefix_of(query)), Batch(jobs, plans))
+        return await fallback(query, jobs, conn) if inserted is None else inserted
 
     return insert_jobs
+
+
+async def _insert(
+    query: Query, batch: Batch, caller: AsyncConnection[Any] | None
+) -> list[Job] | None:
+    """Insert a batch, or return None where there are only plain jobs and no tables of ours."""
+    while True:
+        try:
+            async with _transaction(query, caller) as conn:
+                if not batch.plans and not await schema.is_installed(conn, query):
+                    return None
+
+                await schema.ensure(conn, query)
+
+                return await insert(Store(conn, _host.prefix_of(query)), batch)
+        except UndefinedTable:
+            # The tables may have been removed since they were found good.
+            if not schema.forget(query) or caller is not None:
+                raise
 
 
 def _check(jobs: Sequence[object]) -> list[Plan]:
@@ -56,11 +78,13 @@ def _check(jobs: Sequence[object]) -> list[Plan]:
             seen.setdefault(id(plan), (plan, set()))[1].add(id(job))
 
     for plan, present in seen.values():
-        if len(present) < len(plan.jobs):
-            missing = next(one for one in plan.jobs if id(one.job) not in present)
+        missing = [one.name for one in plan.jobs if id(one.job) not in present]
+
+        if missing:
             raise PartialWorkflowError(
-                f"workflow {plan.id!r} must be enqueued as a whole, got {len(present)} of"
-                f" {len(plan.jobs)} jobs; {missing.name!r} is missing"
+                f"workflow {plan.id!r} must be enqueued as a whole, got"
+                f" {len(plan.jobs) - len(missing)} of {len(plan.jobs)} jobs;"
+                f" {missing[0]!r} is missing"
             )
 
     return [plan for plan, _ in seen.values()]
@@ -71,18 +95,15 @@ def _is_workflow(value: object) -> bool:
 
 
 @asynccontextmanager
-async def _transaction(query: Query, conn: Any) -> AsyncIterator[Any]:
+async def _transaction(
+    query: Query, caller: AsyncConnection[Any] | None
+) -> AsyncIterator[AsyncConnection[Any]]:
     """Open a transaction of our own, or go on in the caller's."""
-    if conn is None:
-        async with query.connection() as own, own.transaction():
-            yield own
-
-        return
-
-    own = await _host.connection_of(conn)
-
-    if own.autocommit and own.info.transaction_status == TransactionStatus.IDLE:
-        async with own.transaction():
-            yield own
+    if caller is None:
+        async with query.connection() as conn, conn.transaction():
+            yield conn
+    elif caller.autocommit and caller.info.transaction_status == TransactionStatus.IDLE:
+        async with caller.transaction():
+            yield caller
     else:
-        yield own
+        yield caller
