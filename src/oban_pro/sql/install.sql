@@ -1,5 +1,6 @@
 -- Wraps the migrations and functions: everything runs in one transaction, in the schema asked for, one
--- installation at a time.
+-- installation at a time. There is no percent sign in here nor in the files it wraps: some drivers take
+-- one for a parameter.
 SELECT set_config('oban_workflows.search_path', current_setting('search_path'), true);
 
 DO $guard$
@@ -29,9 +30,10 @@ CREATE TABLE IF NOT EXISTS oban_workflow_migrations (
 DO $guard$
 BEGIN
   IF EXISTS (SELECT FROM oban_workflow_migrations WHERE version > /* TEMPLATE: version */) THEN
-    RAISE EXCEPTION 'schema /* TEMPLATE: schema */ is at version % of oban-workflows, newer than version /* TEMPLATE: version */ of this package; upgrade the package',
-      (SELECT max(version) FROM oban_workflow_migrations)
-      USING ERRCODE = 'OBW02';
+    RAISE EXCEPTION USING
+      MESSAGE = 'schema /* TEMPLATE: schema */ is at version ' || (SELECT max(version) FROM oban_workflow_migrations)
+        || ' of oban-workflows, newer than version /* TEMPLATE: version */ of this package; upgrade the package',
+      ERRCODE = 'OBW02';
   END IF;
 
   IF to_regclass('oban_jobs') IS NULL OR to_regclass('oban_leaders') IS NULL OR to_regclass('oban_producers') IS NULL THEN

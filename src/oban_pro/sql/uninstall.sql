@@ -23,7 +23,7 @@ BEGIN
       pronamespace = to_regnamespace('/* TEMPLATE: schema */')
       AND starts_with(proname, 'oban_workflow_')
   LOOP
-    EXECUTE format('DROP FUNCTION IF EXISTS %s CASCADE', v_function);
+    EXECUTE 'DROP FUNCTION IF EXISTS ' || v_function || ' CASCADE';
   END LOOP;
 
   DROP INDEX IF EXISTS oban_jobs_workflow_waiting_index;

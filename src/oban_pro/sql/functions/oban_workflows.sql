@@ -1,9 +1,7 @@
 -- What other programs may read: one row for each workflow, nested ones included, with its own jobs counted
 -- by state. Oban Web looks for a relation of this name. Counting the open jobs of a large workflow costs
 -- time; settled ones are kept counted.
-DROP VIEW IF EXISTS oban_workflows;
-
-CREATE VIEW oban_workflows AS
+CREATE OR REPLACE VIEW oban_workflows AS
 SELECT
   g.id,
   g.name,
