@@ -1,0 +1,130 @@
+"""What people see of a demo: live progress, the final status, the outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from .report import findings, human_size, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rich.console import RenderableType
+
+    from oban_pro import WorkflowStatus
+
+    from .report import Report
+
+STYLES = {
+    "completed": "green",
+    "executing": "yellow",
+    "available": "blue",
+    "scheduled": "cyan",
+    "retryable": "magenta",
+    "suspended": "bright_black",
+    "cancelled": "red",
+    "discarded": "bold red",
+}
+"""Every state of a job, in the order in which a bar shows them."""
+
+BAR = 24  # characters
+MAX_FINDINGS = 20
+MAX_LISTED = 5
+
+
+def progress(status: WorkflowStatus) -> RenderableType:
+    """Draw the states of a workflow's jobs, for the whole and for each group in it."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, min_width=BAR)
+    grid.add_column(no_wrap=True)
+
+    for name, part in [("audit", status), *status.subs.items()]:
+        label = Text(
+            name if part is status else f"  {name}", style="bold" if part is status else ""
+        )
+        done = Text(f"{part.counts['completed']}/{part.total}", justify="right")
+        grid.add_row(label, _bar(part.counts), done, _legend(part.counts))
+
+    return Padding(grid, (1, 0))
+
+
+def final(status: WorkflowStatus) -> Text:
+    """Say how a workflow ended."""
+    took = f" in {status.duration.total_seconds():.1f} s" if status.duration else ""
+    style = STYLES.get(status.state, "")
+
+    return Text.assemble(
+        f"Workflow {status.id} is ", (status.state, style), f": {status.total} jobs{took}."
+    )
+
+
+def outcome(report: Report) -> RenderableType:
+    """Show what an audit found."""
+    parts: list[RenderableType] = [
+        Text(verdict(report), style="bold green" if report["passed"] else "bold red")
+    ]
+
+    if not report["passed"]:
+        parts.append(Padding(_findings(report), (1, 0, 0, 2)))
+
+    return Group(*parts, Padding(_facts(report), (1, 0, 1, 2)))
+
+
+def _bar(counts: Mapping[str, int]) -> Text:
+    """Share out the width of a bar; rounding up and down evens out over the states."""
+    total = sum(counts.values())
+    bar = Text()
+    seen = drawn = 0
+
+    for state, style in STYLES.items():
+        seen += counts.get(state, 0)
+        end = round(seen * BAR / total) if total else 0
+        bar.append("━" * (end - drawn), style=style)
+        drawn = end
+
+    return bar
+
+
+def _legend(counts: Mapping[str, int]) -> Text:
+    present = [
+        (f"{counts[state]} {state}", style) for state, style in STYLES.items() if counts.get(state)
+    ]
+
+    return Text("  ").join(Text(text, style=style) for text, style in present)
+
+
+def _findings(report: Report) -> Table:
+    table = Table.grid(padding=(0, 2))
+    found = list(findings(report))
+
+    for kind, distribution, file in found[:MAX_FINDINGS]:
+        table.add_row(Text(kind, style="red"), Text(distribution), Text(file))
+
+    if len(found) > MAX_FINDINGS:
+        table.add_row(f"… and {len(found) - MAX_FINDINGS} more")
+
+    return table
+
+
+def _facts(report: Report) -> Table:
+    table = Table.grid(padding=(0, 2))
+    sizes = (f"{name} {human_size(count)}" for name, count in report["biggest"].items())
+    licences = (f"{name} ({len(holders)})" for name, holders in report["licences"].items())
+    table.add_row("size", human_size(report["bytes"]))
+    table.add_row("biggest", _first(sizes))
+    table.add_row("licences", _first(licences))
+
+    return table
+
+
+def _first(texts: Iterator[str]) -> str:
+    listed = list(texts)
+    rest = len(listed) - MAX_LISTED
+
+    return ", ".join(listed[:MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,30 @@
+"""``oban-workflows install``."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from oban_pro import schema
+
+from .database import Database, database_options, open_pool
+from .errors import explained
+
+
+@click.command()
+@database_options
+def install(database: Database) -> None:
+    """Install or upgrade the tables of oban and of workflows.
+
+    Creates the schema where it is missing. Doing it again changes nothing.
+    """
+    with explained():
+        asyncio.run(_install(database))
+
+    click.echo(f"Schema {database.prefix!r} is at version {schema.VERSION} of oban-workflows.")
+
+
+async def _install(database: Database) -> None:
+    async with open_pool(database) as pool:
+        await schema.install(pool, database.prefix)
