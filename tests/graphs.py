@@ -9,7 +9,10 @@ from oban_pro import Workflow
 
 @worker()
 class Work(Worker):
-    """Do what ``args["do"]`` says: nothing, ``fail``, ``cancel`` or ``snooze`` (once)."""
+    """Do what ``args["do"]`` says: nothing, ``fail``, ``cancel`` or ``snooze`` (once).
+
+    ``args["delay"]`` says how many seconds to wait for another attempt.
+    """
 
     async def process(self, job: Job) -> Any:
         match job.args.get("do"):
@@ -18,11 +21,11 @@ class Work(Worker):
             case "cancel":
                 return Cancel("told to cancel")
             case "snooze" if not job.meta.get("snoozed"):
-                return Snooze(0)
+                return Snooze(job.args.get("delay", 0))
         return None
 
-    def backoff(self, _job: Job) -> int:
-        return 0
+    def backoff(self, job: Job) -> int:
+        return int(job.args.get("delay", 0))
 
 
 def work(do: str | None = None, **params: Any) -> Job:
