@@ -8,6 +8,7 @@ retried here.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -97,4 +98,23 @@ def _encode(ack: AckAction) -> str:
         if (value := getattr(ack, field)) is not None:
             row[field] = value
 
-    return orjson.dumps(row, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        encoded = orjson.dumps(row, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError:
+        encoded = r"\u0000"
+
+    # A single text that PostgreSQL cannot hold would keep the whole batch from settling, for ever.
+    return json.dumps(_clean(row), default=str) if r"\u0000" in encoded else encoded
+
+
+def _clean(value: Any) -> Any:
+    """Escape NUL and lone surrogates, wherever they are."""
+    match value:
+        case str():
+            return value.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
+        case dict():
+            return {_clean(key): _clean(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_clean(item) for item in value]
+        case _:
+            return value
