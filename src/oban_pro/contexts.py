@@ -59,8 +59,9 @@ def _build(job: Job, sources: Sequence[Source]) -> Context:
             values |= codec.from_json(orjson.loads(source.value or "{}"))
 
     results = nest(decode_nodes(sources))
-    named = [dep for dep in job.meta.get(meta.DEPS, []) if isinstance(dep, str)]
-    deps = [*dict.fromkeys([*named, *results])]
+    # Jobs by name, whether or not they recorded anything; groups are among the results.
+    spelled = [dep if isinstance(dep, str) else dep[1] for dep in job.meta.get(meta.DEPS, [])]
+    deps = [*dict.fromkeys([*(name for name in spelled if name != meta.ALL_JOBS), *results])]
 
     return Context(values | results, job.meta.get(meta.NAME, ""), deps)
 

@@ -37,6 +37,10 @@ class InvalidArgumentError(WorkflowError, TypeError):
     """An argument of a builder method has the wrong type."""
 
 
+class InvalidOptionError(WorkflowError, ValueError):
+    """An option of a cascade's jobs has a value that no job can have."""
+
+
 class InvalidFunctionError(WorkflowError, TypeError):
     """A function cannot be used as a cascade."""
 

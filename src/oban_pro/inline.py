@@ -6,6 +6,7 @@ record is kept with the plan, where the jobs after them find it.
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,9 @@ class _Memory:
         planned = self.plan.jobs[index]
         gate = self.plan.groups[planned.group].gate
         upstream = gate if planned.gated else self.upstream[index]
-        values = self._context_around(planned.group) | nest(self._nodes(upstream))
+        # A copy: what one job does to its context, others must not see.
+        results = copy.deepcopy(nest(self._nodes(upstream)))
+        values = self._context_around(planned.group) | results
 
         return Context(values, planned.name, [self._name(pointer) for pointer in upstream])
 

@@ -84,7 +84,7 @@ async def get_recorded(place: Place, workflow_id: str, name: str) -> Any:
     if job is None or job.state != "completed" or not job.meta.get(meta.RECORDED):
         return None
 
-    return decode(name, job.meta[meta.RETURN])
+    return decode(name, job.meta.get(meta.RETURN, ""))
 
 
 async def all_recorded(

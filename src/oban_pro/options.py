@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
-from .errors import InvalidArgumentError
+from oban import Job
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from .errors import InvalidArgumentError, InvalidOptionError
 
 
 class JobOptions(TypedDict, total=False):
@@ -27,25 +28,52 @@ class JobOptions(TypedDict, total=False):
     meta: dict[str, Any]
 
 
-OPTIONS = frozenset(JobOptions.__annotations__)
+_TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "queue": (str, "a string"),
+    "priority": (int, "an int"),
+    "max_attempts": (int, "an int"),
+    "tags": (Sequence, "a list of strings"),
+    "scheduled_at": (datetime, "a datetime"),
+    "scheduled_in": ((timedelta, int, float), "a timedelta or seconds"),
+    "meta": (Mapping, "a dict"),
+}
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options for one or many jobs, with one point in time for all of them.
 
+    Args:
+        name: Of the cascade, for errors.
+        options: What was passed as ``job_opts``.
+
     Raises:
-        InvalidArgumentError: If there is no such option.
+        InvalidArgumentError: If there is no such option, or its value has the wrong type.
+        InvalidOptionError: If a value is one that no job can have.
     """
-    for option in options:
-        if option not in OPTIONS:
-            close = get_close_matches(option, OPTIONS, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise InvalidArgumentError(f"unknown job option {option!r} of {name!r}{hint}")
+    for option, value in options.items():
+        _check_type(name, option, value)
 
-    checked = dict(options)
+    checked = copy.deepcopy(dict(options))
 
-    if (delay := checked.pop("scheduled_in", None)) is not None:
-        delay = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
-        checked["scheduled_at"] = datetime.now(UTC) + delay
+    try:
+        if (delay := checked.pop("scheduled_in", None)) is not None:
+            delay = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
+            checked["scheduled_at"] = datetime.now(UTC) + delay
+
+        Job("probe", **checked)
+    except (ValueError, OverflowError) as error:
+        raise InvalidOptionError(f"options of {name!r} must suit a job, got: {error}") from None
 
     return checked
+
+
+def _check_type(name: str, option: str, value: object) -> None:
+    if option not in _TYPES:
+        close = get_close_matches(option, _TYPES, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InvalidArgumentError(f"unknown job option {option!r} of {name!r}{hint}")
+
+    expected, spelled = _TYPES[option]
+
+    if not isinstance(value, expected) or (option == "tags" and isinstance(value, str)):
+        raise InvalidArgumentError(f"{option} of {name!r} must be {spelled}, got {value!r}")

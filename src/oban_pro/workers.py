@@ -72,20 +72,23 @@ async def _call(job: Job, function: Callable[..., Any], *arguments: Any) -> Any:
         result = await _call_in_thread(function, *arguments)
 
         return await result if inspect.isawaitable(result) else result
-    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-        raise _unusual(job, error) from error
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-
-        # Somebody stops this very job: oban handles that. Otherwise the function raised it.
-        if task is None or task.cancelling():
+    except Exception:
+        raise
+    except BaseException as error:
+        if _is_stopped(error):
             raise
 
-        raise _unusual(job, error) from error
+        # oban acknowledges nothing but an Exception: the job would stay executing.
+        raise CascadeError(
+            f"job {_name(job)!r} must return or raise an Exception, got {error!r}"
+        ) from error
 
 
-def _unusual(job: Job, error: BaseException) -> CascadeError:
-    return CascadeError(f"job {_name(job)!r} must return or raise an Exception, got {error!r}")
+def _is_stopped(error: BaseException) -> bool:
+    """Tell whether somebody stops this very job, which oban handles, or the function raised it."""
+    task = asyncio.current_task()
+
+    return isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling() > 0)
 
 
 async def _call_in_thread(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -130,4 +130,4 @@ SELECT
 FROM
   sources
 ORDER BY
-  position, id DESC
+  position, abs(id)

@@ -28,4 +28,4 @@ WHERE
   g.key IS NOT NULL
   OR (j.state = 'completed' AND j.meta -> 'recorded' = 'true')
 ORDER BY
-  tree.depth, tree.id
+  tree.depth, abs(tree.id)
