@@ -5,9 +5,11 @@ A test pins each name and signature, so a release of oban that changes one is no
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from oban import Oban
+from oban._backoff import jittery_clamped
 from oban._config import Config
 from oban._executor import AckAction
 from oban._extensions import _extensions, get_ext, put_ext
@@ -34,6 +36,7 @@ __all__ = [
     "default_get_jobs",
     "default_insert_jobs",
     "drop_ext",
+    "failed_ack",
     "get_ext",
     "prefix_of",
     "put_ext",
@@ -49,6 +52,18 @@ _PRODUCER = "oban_workflows_producer"
 def drop_ext(name: str) -> None:
     """Empty an extension slot."""
     _extensions.pop(name, None)
+
+
+def failed_ack(job: Job, error: Exception) -> AckAction:
+    """Build the ack of a job whose result could not be stored, as oban does for an exception."""
+    entry = {"attempt": job.attempt, "at": datetime.now(UTC).isoformat(), "error": repr(error)}
+
+    if job.attempt >= job.max_attempts:
+        return AckAction(job, "discarded", error=entry)
+
+    delay = jittery_clamped(job.attempt, job.max_attempts)
+
+    return AckAction(job, "retryable", error=entry, schedule_in=delay)
 
 
 def prefix_of(query: Query) -> str:

@@ -53,6 +53,14 @@ class CascadeError(WorkflowError, RuntimeError):
     """A cascade ended in a way that no job can, or returned what cannot be recorded."""
 
 
+class GraftError(WorkflowError, RuntimeError):
+    """A job grafts that may not, or not any more."""
+
+
+class UnknownWorkflowError(WorkflowError, LookupError):
+    """There is no workflow with such an id."""
+
+
 class MissingContextError(WorkflowError, KeyError):
     """A cascade asked for something that is not in its context."""
 

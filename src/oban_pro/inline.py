@@ -10,9 +10,9 @@ import copy
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from . import codec
+from . import codec, meta
 from .context import Context
-from .plan import plan_of
+from .plan import EXTERNAL, GRAFTED, plan_of
 from .recorded import ABSENT, Node, nest
 
 if TYPE_CHECKING:
@@ -34,6 +34,20 @@ def keep(job: Job, record: Record) -> None:
     memory.recorded[memory.index[id(job)]] = codec.decode(record.encoded)
 
 
+async def run_graft(grafter: Job, plan: Plan) -> None:
+    """Run what a grafter returned, and keep its results under the name of the graft."""
+    from oban.testing import process_job
+
+    memory, grafted = _memory_of(grafter), _Memory.of(plan)
+    group = memory.plan.jobs[memory.index[id(grafter)]].group
+    grafted.around = memory.context_around(group)
+
+    for job in plan:
+        await process_job(job)
+
+    memory.grafted[~group] = grafted.results()
+
+
 def context_of(job: Job) -> Context:
     """Return the context of a job: that of its workflows, overlaid by the results of its deps."""
     return _memory_of(job).context_of(job)
@@ -43,10 +57,7 @@ def _memory_of(job: Job) -> _Memory:
     plan = plan_of(job)
     assert plan is not None
 
-    if not isinstance(plan.memory, _Memory):
-        plan.memory = _Memory(plan)
-
-    return plan.memory
+    return _Memory.of(plan)
 
 
 class _Memory:
@@ -55,6 +66,9 @@ class _Memory:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.recorded: dict[int, Any] = {}
+        self.grafted: dict[int, dict[str, Any]] = {}
+        # the context of what this was grafted to
+        self.around: dict[str, Any] = {}
         self.index = {id(planned.job): index for index, planned in enumerate(plan.jobs)}
         self.members: dict[int, list[int]] = defaultdict(list)
         self.upstream: dict[int, list[int]] = defaultdict(list)
@@ -69,18 +83,27 @@ class _Memory:
         for up, down in plan.edges:
             self.upstream[down].append(up)
 
+    @classmethod
+    def of(cls, plan: Plan) -> _Memory:
+        if not isinstance(plan.memory, cls):
+            plan.memory = cls(plan)
+
+        return plan.memory
+
+    def results(self) -> dict[str, Any]:
+        return nest(self._nodes(self.members[~0]))
+
     def context_of(self, job: Job) -> Context:
         index = self.index[id(job)]
         planned = self.plan.jobs[index]
         gate = self.plan.groups[planned.group].gate
         upstream = gate if planned.gated else self.upstream[index]
-        # A copy: what one job does to its context, others must not see.
-        results = copy.deepcopy(nest(self._nodes(upstream)))
-        values = self._context_around(planned.group) | results
+        values = self.context_around(planned.group) | nest(self._nodes(upstream))
+        deps = [self.plan.name_of(pointer) for pointer in upstream]
 
-        return Context(values, planned.name, [self._name(pointer) for pointer in upstream])
+        return Context(values, job.meta[meta.NAME], deps)
 
-    def _context_around(self, index: int | None) -> dict[str, Any]:
+    def context_around(self, index: int | None) -> dict[str, Any]:
         contexts: list[dict[str, Any]] = []
 
         while index is not None:
@@ -88,22 +111,29 @@ class _Memory:
             contexts.append(codec.from_json(group.spec.context or {}))
             index = group.parent
 
+        contexts.append(self.around)
+
         return {key: value for context in reversed(contexts) for key, value in context.items()}
 
     def _nodes(self, upstream: Sequence[int]) -> Iterator[Node]:
         pending: list[tuple[int, int | None]] = [(pointer, None) for pointer in upstream]
 
         for pointer, parent in pending:
-            kind = "job" if pointer >= 0 else self.plan.groups[~pointer].spec.kind
+            kind = self.plan.kind_of(pointer)
             yield Node(
-                pointer, parent, self._name(pointer), kind, self.recorded.get(pointer, ABSENT)
+                pointer,
+                parent,
+                self.plan.name_of(pointer),
+                kind,
+                self.recorded.get(pointer, ABSENT),
             )
+
+            if pointer in self.grafted:
+                # As in the database: a graft holds a workflow, whose jobs hold the results.
+                yield Node(EXTERNAL - pointer, pointer, GRAFTED, "sub")
+
+                for name, value in self.grafted[pointer].items():
+                    yield Node(0, EXTERNAL - pointer, name, "job", value)
 
             if pointer < 0:
                 pending.extend((member, pointer) for member in self.members[pointer])
-
-    def _name(self, pointer: int) -> str:
-        if pointer < 0:
-            return self.plan.groups[~pointer].sub_name or ""
-
-        return self.plan.jobs[pointer].name

@@ -11,7 +11,8 @@ import orjson
 from psycopg.errors import UniqueViolation
 
 from .errors import DuplicateIdError, InvalidJobError
-from .plan import Plan, plan_of
+from .grafting import open_graft
+from .plan import EXTERNAL, GRAFTED, Plan, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,22 +50,30 @@ async def insert(store: Store, batch: Batch) -> list[Job]:
     encoded = _encode(jobs)
     groups = sum(len(plan.groups) for plan in batch.plans)
     ids, keys, now = await store.reserve(len(jobs), groups)
-    key_of = _assign_keys(batch.plans, keys)
-    created = await _insert_roots(store, batch.plans, key_of)
-    existing = {id(plan) for plan in batch.plans if key_of[id(plan)][0] not in created}
-    new = [plan for plan in batch.plans if id(plan) not in existing]
+    placed, existing = await _place(store, batch.plans, keys)
     rows = [
         _Row(job_id, job, args, job_meta)
         for job_id, job, (args, job_meta) in zip(ids, jobs, encoded, strict=True)
         if id(plan_of(job)) not in existing
     ]
 
-    await _insert_groups(store, new, key_of)
+    await _insert_groups(store, placed)
     _number(rows, now)
     await _insert_jobs(store, rows)
-    await _insert_members(store, new, key_of)
+    await _insert_members(store, placed)
+    await _extend(store, placed)
 
     return await _result(store, batch.jobs, existing)
+
+
+class _Placed(NamedTuple):
+    """A plan with the keys of its groups, and where in the database it goes."""
+
+    plan: Plan
+    keys: list[int]
+    root: int
+    # the group that holds the first one, and that is extended by it
+    parent: int | None = None
 
 
 class _Row(NamedTuple):
@@ -140,25 +149,53 @@ def _call(job: Job) -> str:
     return f"job {name!r}" if plan_of(job) else f"job of {job.worker}"
 
 
-def _assign_keys(plans: Iterable[Plan], keys: Sequence[int]) -> dict[int, list[int]]:
+async def _place(
+    store: Store, plans: Iterable[Plan], keys: Sequence[int]
+) -> tuple[list[_Placed], dict[int, str]]:
+    """Insert the roots, and find where everything else goes.
+
+    Returns:
+        What is to be inserted, and for each plan that exists already the id of its workflow.
+    """
     remaining = iter(keys)
+    placed: list[_Placed] = []
+    roots: list[_Placed] = []
+    existing: dict[int, str] = {}
 
-    return {id(plan): [next(remaining) for _ in plan.groups] for plan in plans}
+    for plan in plans:
+        own = [next(remaining) for _ in plan.groups]
+
+        if plan.grafter is not None:
+            graft = await open_graft(store, plan.grafter)
+
+            if graft.grafted is None:
+                placed.append(_Placed(plan, own, graft.root, graft.key))
+            else:
+                existing[id(plan)] = graft.grafted
+        elif plan.attachment is not None:
+            attached = [plan.attachment.key, *own[1:]]
+            placed.append(_Placed(plan, attached, plan.attachment.root))
+        else:
+            roots.append(_Placed(plan, own, own[0]))
+
+    if roots:
+        rows = [_group_row(root, 0) for root in roots]
+        created = await store.insert_roots(orjson.dumps(rows))
+
+        for root in roots:
+            if root.root in created:
+                placed.append(root)
+            else:
+                existing[id(root.plan)] = root.plan.id
+
+    return placed, existing
 
 
-async def _insert_roots(
-    store: Store, plans: Iterable[Plan], key_of: dict[int, list[int]]
-) -> set[int]:
-    rows = [_group_row(plan, 0, key_of[id(plan)]) for plan in plans]
-
-    return await store.insert_roots(orjson.dumps(rows)) if rows else set()
-
-
-async def _insert_groups(store: Store, plans: Iterable[Plan], key_of: dict[int, list[int]]) -> None:
+async def _insert_groups(store: Store, placed: Iterable[_Placed]) -> None:
     rows = [
-        _group_row(plan, index, key_of[id(plan)])
-        for plan in plans
-        for index in range(1, len(plan.groups))
+        _group_row(one, index)
+        for one in placed
+        for index in range(0 if one.parent is not None else 1, len(one.plan.groups))
     ]
 
     if not rows:
@@ -172,22 +209,23 @@ async def _insert_groups(store: Store, plans: Iterable[Plan], key_of: dict[int, 
         ) from error
 
 
-def _group_row(plan: Plan, index: int, keys: Sequence[int]) -> dict[str, Any]:
-    group = plan.groups[index]
+def _group_row(placed: _Placed, index: int) -> dict[str, Any]:
+    group = placed.plan.groups[index]
 
     return {
-        "key": keys[index],
+        "key": placed.keys[index],
         "id": group.id,
-        "root": keys[0],
-        "parent": None if group.parent is None else keys[group.parent],
+        "root": placed.root,
+        "parent": placed.parent if group.parent is None else placed.keys[group.parent],
         "kind": group.spec.kind,
         "name": group.spec.name,
         "context": group.spec.context,
-        "empty_state": "completed" if group.is_completed else "executing",
+        "empty_state": group.empty_state,
         "total": group.total,
         "suspended": group.suspended,
         "subs": group.subs,
         "subs_completed": group.subs_completed,
+        "subs_cancelled": group.subs_cancelled,
     }
 
 
@@ -258,10 +296,8 @@ def _shape_row(n: int, shape: Sequence[Any]) -> dict[str, Any]:
     return {**row, "n": n, "tags": tags}
 
 
-async def _insert_members(
-    store: Store, plans: Sequence[Plan], key_of: dict[int, list[int]]
-) -> None:
-    members = [member for plan in plans for member in _members(plan, key_of[id(plan)])]
+async def _insert_members(store: Store, placed: Iterable[_Placed]) -> None:
+    members = [member for one in placed for member in _members(one)]
 
     if members:
         ids, group_keys, names, pendings, flags = zip(*members, strict=True)
@@ -275,17 +311,22 @@ async def _insert_members(
             }
         )
 
-    edges = [edge for plan in plans for edge in _edges(plan, key_of[id(plan)])]
+    edges = [edge for one in placed for edge in _edges(one)]
 
     if edges:
         upstreams, downstreams = zip(*edges, strict=True)
         await store.insert_edges(list(upstreams), list(downstreams))
 
 
-def _members(plan: Plan, keys: Sequence[int]) -> Iterable[tuple[int, int, str, int, int]]:
+def _members(placed: _Placed) -> Iterable[tuple[int, int, str, int, int]]:
+    plan, keys = placed.plan, placed.keys
+
+    if placed.parent is not None:
+        yield keys[0], placed.parent, GRAFTED, 0, _flags(False, *plan.groups[0].flags)
+
     for index, group in enumerate(plan.groups):
         if group.parent is not None:
-            flags = _flags(group.gated, *group.spec.flags)
+            flags = _flags(group.gated, *group.flags)
             yield keys[index], keys[group.parent], group.sub_name or "", group.pending, flags
 
     for one in plan.jobs:
@@ -297,14 +338,42 @@ def _flags(gated: bool, ignore_cancelled: bool, ignore_discarded: bool) -> int:
     return gated | ignore_cancelled << 1 | ignore_discarded << 2
 
 
-def _edges(plan: Plan, keys: Sequence[int]) -> Iterable[tuple[int, int]]:
+def _edges(placed: _Placed) -> Iterable[tuple[int, int]]:
+    plan, keys = placed.plan, placed.keys
+
     def resolve(pointer: int) -> int:
+        if pointer >= EXTERNAL:
+            return plan.externals[pointer - EXTERNAL].id
+
         return keys[~pointer] if pointer < 0 else plan.jobs[pointer].job.id or 0
 
     return ((resolve(up), resolve(down)) for up, down in plan.edges)
 
 
-async def _result(store: Store, jobs: Sequence[Job], existing: set[int]) -> list[Job]:
+async def _extend(store: Store, placed: Iterable[_Placed]) -> None:
+    """Count what was added to groups that were there, and break what cannot run any more."""
+    for plan, _, _, parent in placed:
+        group = plan.groups[0]
+
+        if parent is not None:
+            await store.extend(parent, subs=1, subs_completed=int(group.state == "completed"))
+        elif plan.attachment is not None:
+            await store.extend(
+                plan.attachment.key,
+                total=group.total,
+                suspended=group.suspended,
+                subs=group.subs,
+                subs_completed=group.subs_completed,
+                subs_cancelled=group.subs_cancelled,
+            )
+
+        broken = {one.job.id: one.cause for one in plan.jobs if one.cause is not None}
+
+        if broken:
+            await store.break_jobs(broken)
+
+
+async def _result(store: Store, jobs: Sequence[Job], existing: dict[int, str]) -> list[Job]:
     result: list[Job] = []
     loaded: set[int] = set()
 
@@ -315,6 +384,6 @@ async def _result(store: Store, jobs: Sequence[Job], existing: set[int]) -> list
             result.append(job)
         elif id(plan) not in loaded:
             loaded.add(id(plan))
-            result.extend(await store.jobs(plan.id, with_subs=True))
+            result.extend(await store.jobs(existing[id(plan)], with_subs=True))
 
     return result

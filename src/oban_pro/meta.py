@@ -20,6 +20,7 @@ DEPS = "deps"
 SUP_WORKFLOW_ID = "sup_workflow_id"
 SUB_NAME = "sub_name"
 HANDLER = "handler"
+GRAFT = "graft"
 RECORDED = "recorded"
 RETURN = "return"
 

@@ -6,13 +6,10 @@ integer can point at either; the database keeps the same convention with real id
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from uuid import UUID, uuid5
 
 from . import meta
-from .graph import check_known, order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +21,22 @@ type Kind = Literal["workflow", "sub", "fan_out", "graft"]
 # Where a job remembers the plan that it was bound to last; not persisted.
 BOUND = "oban_workflows"
 
-NESTED_IDS = UUID("6f1c3a52-7d0e-4c57-9a3b-2f6f7f0c9d41")
+# Pointers from here on stand for members that are in the database already.
+EXTERNAL = 1 << 48
+
+# How the members of a graft are called; nobody else adds to it.
+GRAFTER = "grafter"
+GRAFTED = "grafted"
+
+
+# How errors call members of each kind.
+KINDS = {
+    "job": "job",
+    "sub": "sub-workflow",
+    "fan_out": "fan-out",
+    "graft": "graft",
+    "workflow": "workflow",
+}
 
 
 class Flags(NamedTuple):
@@ -32,6 +44,18 @@ class Flags(NamedTuple):
 
     ignore_cancelled: bool = False
     ignore_discarded: bool = False
+
+    def satisfied_by(self, state: str) -> bool:
+        """Tell whether a dependency in this state lets the job go on."""
+        return (
+            state == "completed"
+            or (state == "cancelled" and self.ignore_cancelled)
+            or (state == "discarded" and self.ignore_discarded)
+        )
+
+    def broken_by(self, state: str) -> bool:
+        """Tell whether a dependency in this state can no longer be satisfied."""
+        return state in ("cancelled", "discarded", "deleted") and not self.satisfied_by(state)
 
     def override(self, ignore_cancelled: bool | None, ignore_discarded: bool | None) -> Flags:
         """Return these flags, except where another value is given."""
@@ -64,12 +88,42 @@ class GroupSpec:
     context: Any = None
 
 
+class External(NamedTuple):
+    """A member that is in the database already."""
+
+    id: int
+    name: str
+    state: str
+    kind: str
+    workflow_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """The workflow in the database that a plan adds to.
+
+    ``members`` are those that new ones may depend on, ``gate`` is what members without deps wait
+    for.
+    """
+
+    key: int
+    root: int
+    id: str
+    name: str | None
+    sup_workflow_id: str | None
+    sub_name: str | None
+    flags: Flags
+    members: Mapping[str, External]
+    gate: Sequence[External]
+
+
 @dataclass(slots=True)
 class PlannedGroup:
     """A workflow to insert, and its counters as they are at the start."""
 
     spec: GroupSpec
     id: str
+    flags: Flags
     parent: int | None = None
     sub_name: str | None = None
     pending: int = 0
@@ -78,22 +132,31 @@ class PlannedGroup:
     suspended: int = 0
     subs: int = 0
     subs_completed: int = 0
+    subs_cancelled: int = 0
     # what members without deps of their own wait for: pointers, and how meta spells them
     gate: list[int] = field(default_factory=list)
     gate_deps: list[meta.Dep] = field(default_factory=list)
+    # what among that has broken already
+    cause: str | None = None
 
     @property
-    def is_empty(self) -> bool:
-        """Whether it holds neither jobs nor groups."""
-        return self.total + self.subs == 0
+    def empty_state(self) -> str:
+        """What it counts as while it holds neither jobs nor groups."""
+        if self.cause is not None:
+            return "cancelled"
+
+        return "executing" if self.pending else "completed"
 
     @property
-    def is_completed(self) -> bool:
-        """Whether nothing in it is left to do from the start."""
-        if self.is_empty:
-            return self.pending == 0
+    def state(self) -> str:
+        """Its state at the start."""
+        if self.total + self.subs == 0:
+            return self.empty_state
 
-        return self.total == 0 and self.subs == self.subs_completed
+        if self.total or self.subs > self.subs_completed + self.subs_cancelled:
+            return "executing"
+
+        return "cancelled" if self.subs_cancelled else "completed"
 
 
 @dataclass(slots=True)
@@ -106,6 +169,7 @@ class PlannedJob:
     flags: Flags
     pending: int
     gated: bool
+    cause: str | None
 
 
 @dataclass(slots=True)
@@ -115,6 +179,10 @@ class Plan:
     groups: list[PlannedGroup] = field(default_factory=list)
     jobs: list[PlannedJob] = field(default_factory=list)
     edges: list[tuple[int, int]] = field(default_factory=list)
+    externals: list[External] = field(default_factory=list)
+    attachment: Attachment | None = None
+    # the job that grafts it
+    grafter: Job | None = None
     # what running the jobs in place keeps here
     memory: object = None
     _waiting: set[int] = field(default_factory=set)
@@ -138,146 +206,33 @@ class Plan:
         """Tell whether one of the jobs starts suspended."""
         return id(job) in self._waiting
 
+    def name_of(self, pointer: int) -> str:
+        """Return the name of a member."""
+        if pointer >= EXTERNAL:
+            return self.externals[pointer - EXTERNAL].name
+
+        if pointer < 0:
+            return self.groups[~pointer].sub_name or ""
+
+        return self.jobs[pointer].name
+
+    def kind_of(self, pointer: int) -> str:
+        """Return ``"job"``, or the kind of a group."""
+        if pointer >= EXTERNAL:
+            return self.externals[pointer - EXTERNAL].kind
+
+        return self.groups[~pointer].spec.kind if pointer < 0 else "job"
+
+    def state_of(self, pointer: int) -> str:
+        """Return the state of a member at the start; jobs that are inserted are open."""
+        if pointer >= EXTERNAL:
+            return self.externals[pointer - EXTERNAL].state
+
+        return self.groups[~pointer].state if pointer < 0 else "executing"
+
 
 def plan_of(job: Job) -> Plan | None:
     """Return the plan that a job was bound to when its workflow was last iterated."""
     plan = job.extra.get(BOUND)
 
     return plan if isinstance(plan, Plan) else None
-
-
-def compile_plan(spec: GroupSpec) -> Plan:
-    """Check a workflow as a whole and lay it out in dependency order.
-
-    Args:
-        spec: The root, with its id.
-
-    Returns:
-        The plan, with the meta of every job written and the job bound to it.
-
-    Raises:
-        UnknownDependencyError: If a dependency names nothing in its workflow.
-        CycleError: If dependencies form a cycle.
-    """
-    assert spec.id is not None
-    plan = Plan()
-    seen: set[int] = set()
-    frames = [_open(plan, PlannedGroup(spec, spec.id), path="")]
-
-    # Frames instead of recursion: workflows nest as deep as memory allows.
-    while frames:
-        frame = frames[-1]
-        name = next(frame.names, None)
-
-        if name is None:
-            frames.pop()
-            _close(plan, frame)
-            continue
-
-        member = frame.group.spec.members[name]
-
-        if isinstance(member, GroupSpec):
-            frames.append(_add_group(plan, frame, name, member))
-        else:
-            _add_job(plan, frame, name, member, seen)
-
-    return plan
-
-
-@dataclass(slots=True)
-class _Frame:
-    group: PlannedGroup
-    index: int
-    path: str
-    names: Iterator[str]
-    placement: dict[str, Any]
-    pointers: dict[str, int] = field(default_factory=dict)
-    deps: dict[str, meta.Dep] = field(default_factory=dict)
-    outer_deps: dict[str, meta.Dep] = field(default_factory=dict)
-
-
-def _open(plan: Plan, group: PlannedGroup, path: str) -> _Frame:
-    members = group.spec.members
-
-    for name, member in members.items():
-        check_known(name, member.deps, members)
-
-    names = order({name: member.deps for name, member in members.items()})
-    sup_id = None if group.parent is None else plan.groups[group.parent].id
-    placement = meta.group_placement(group.id, group.spec.name, sup_id, group.sub_name)
-    plan.groups.append(group)
-
-    return _Frame(group, len(plan.groups) - 1, path, iter(names), placement)
-
-
-def _close(plan: Plan, frame: _Frame) -> None:
-    group = frame.group
-
-    if group.parent is not None and group.is_completed:
-        plan.groups[group.parent].subs_completed += 1
-
-
-def _add_group(plan: Plan, frame: _Frame, name: str, spec: GroupSpec) -> _Frame:
-    path = f"{frame.path}\0{name}"
-    nested_id = spec.id or str(uuid5(NESTED_IDS, plan.id + path))
-    group = PlannedGroup(spec, nested_id, parent=frame.index, sub_name=name)
-    inner = _open(plan, group, path)
-    waits = _wait(plan, frame, ~inner.index, spec.deps, spec.flags)
-    group.pending, group.gated, group.gate, group.gate_deps = waits
-    frame.group.subs += 1
-    frame.pointers[name] = ~inner.index
-    frame.deps[name] = frame.outer_deps[name] = meta.dep_on_group(nested_id)
-
-    return inner
-
-
-def _add_job(plan: Plan, frame: _Frame, name: str, spec: JobSpec, seen: set[int]) -> None:
-    group, index = frame.group, len(plan.jobs)
-    flags = group.spec.flags.override(spec.ignore_cancelled, spec.ignore_discarded)
-    pending, gated, _, outer_deps = _wait(plan, frame, index, spec.deps, flags)
-    job = _bind(plan, spec.job, seen)
-    deps = [frame.deps[dep] for dep in spec.deps] if spec.deps else outer_deps
-    meta.place(job, frame.placement, name, deps)
-    plan.add(PlannedJob(job, frame.index, name, flags, pending, gated))
-    group.total += 1
-    group.suspended += pending > 0
-    frame.pointers[name] = index
-    frame.deps[name] = name
-    frame.outer_deps[name] = meta.dep_on_job(group.id, name)
-
-
-def _wait(
-    plan: Plan, frame: _Frame, pointer: int, deps: Sequence[str], flags: Flags
-) -> tuple[int, bool, list[int], list[meta.Dep]]:
-    """Decide what a member waits for: how many, by the gate or not, pointers, their spelling."""
-    group = frame.group
-
-    if not deps and group.gate and flags == group.spec.flags:
-        return int(group.pending > 0), True, group.gate, group.gate_deps
-
-    if deps:
-        upstream = [frame.pointers[dep] for dep in deps]
-        spelled = [frame.outer_deps[dep] for dep in deps]
-    else:
-        # Flags of its own: the count that the members of a gate share would judge it wrongly.
-        upstream, spelled = group.gate, group.gate_deps
-
-    plan.edges.extend((up, pointer) for up in upstream)
-    pending = sum(up >= 0 or not plan.groups[~up].is_completed for up in upstream)
-
-    return pending, False, upstream, spelled
-
-
-def _bind(plan: Plan, job: Job, seen: set[int]) -> Job:
-    """Return the job itself, or a copy where it already has a place elsewhere."""
-    bound = plan_of(job)
-
-    if id(job) in seen or (bound is not None and bound.id != plan.id):
-        job = copy.copy(job)
-        job.id = None
-        job.extra = {}
-
-    seen.add(id(job))
-    job.extra[BOUND] = plan
-
-    return job

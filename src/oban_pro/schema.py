@@ -175,6 +175,17 @@ async def ensure(conn: AsyncConnection[Any], query: _host.Query) -> None:
         _verified.add(query)
 
 
+async def ensure_query(query: _host.Query) -> None:
+    """Verify the schema that an Oban instance works in, once, on a connection of its own.
+
+    Raises:
+        SchemaError: Saying what to do.
+    """
+    if query not in _verified:
+        async with query.connection() as conn:
+            await ensure(conn, query)
+
+
 async def is_installed(conn: AsyncConnection[Any], query: _host.Query) -> bool:
     """Tell whether an Oban instance works in a schema that is installed and good."""
     try:

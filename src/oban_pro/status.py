@@ -55,6 +55,7 @@ class GroupCounts:
     id: str
     name: str | None
     sub_name: str | None
+    kind: str
     state: WorkflowState
     counts: Counter[str]
     started_at: datetime | None
@@ -89,6 +90,8 @@ def _sum(group: GroupCounts, subs: dict[str, WorkflowStatus]) -> WorkflowStatus:
     for sub in subs.values():
         counts.update(sub.counts)
 
+    # What was grafted appears as the graft itself.
+    shown = subs if group.kind != "graft" else _unwrap(subs)
     settled = group.state != "executing"
     starts = [group.started_at, *(sub.started_at for sub in subs.values())]
     stops = [group.stopped_at, *(sub.stopped_at for sub in subs.values())]
@@ -104,5 +107,9 @@ def _sum(group: GroupCounts, subs: dict[str, WorkflowStatus]) -> WorkflowStatus:
         duration=stopped_at - started_at if started_at and stopped_at else None,
         started_at=started_at,
         stopped_at=stopped_at,
-        subs=subs,
+        subs=shown,
     )
+
+
+def _unwrap(subs: dict[str, WorkflowStatus]) -> dict[str, WorkflowStatus]:
+    return {name: nested for sub in subs.values() for name, nested in sub.subs.items()}

@@ -63,6 +63,71 @@ class Store:
         """Insert edges between members."""
         await self._execute("insert_edges", {"upstreams": upstreams, "downstreams": downstreams})
 
+    async def lock(self, workflow_id: str) -> bool:
+        """Lock the root of a workflow; returns whether there is such a workflow."""
+        return bool((await self._rows("lock", {"id": workflow_id}))[0][0])
+
+    async def graft(self, job_id: int) -> tuple[int, int, str | None, str, datetime | None] | None:
+        """Read the graft point of a grafter: key, root, what is grafted, and how the job stands."""
+        rows = await self._rows("graft", {"job": job_id})
+
+        if not rows:
+            return None
+
+        key, root, grafted, state, attempted_at = rows[0]
+
+        return key, root, grafted, state, _utc(attempted_at)
+
+    async def extend(
+        self,
+        key: int,
+        *,
+        total: int = 0,
+        suspended: int = 0,
+        subs: int = 0,
+        subs_completed: int = 0,
+        subs_cancelled: int = 0,
+    ) -> None:
+        """Count jobs and groups that were added to a group."""
+        counts = {
+            "total": total,
+            "suspended": suspended,
+            "subs": subs,
+            "subs_completed": subs_completed,
+            "subs_cancelled": subs_cancelled,
+        }
+        await self._execute("extend", {"key": key, **counts})
+
+    async def break_jobs(self, causes: Mapping[int | None, str]) -> None:
+        """Cancel jobs that were just added and depend on something that broke before."""
+        await self._execute("break", {"ids": list(causes), "causes": list(causes.values())})
+
+    async def group(self, workflow_id: str) -> Row | None:
+        """Read a workflow that something is to be added to."""
+        rows = await self._rows("group", {"id": workflow_id})
+
+        return rows[0] if rows else None
+
+    async def members(self, key: int, names: Sequence[str] | None = None) -> list[Row]:
+        """Read members of a group: id, name, state, kind, and the workflow id of a group."""
+        return await self._rows("members", {"key": key, "names": names})
+
+    async def gate(self, key: int) -> list[Row]:
+        """Read what a group depends on: id, name, state, kind, workflow id."""
+        return await self._rows("gate", {"key": key})
+
+    async def cancel(self, workflow_id: str, names: Sequence[str] | None) -> int:
+        """Cancel open jobs of a workflow; returns how many."""
+        params = {"id": workflow_id, "names": names}
+
+        return int((await self._rows("cancel", params))[0][0])
+
+    async def retry(self, workflow_id: str, names: Sequence[str] | None) -> int:
+        """Run jobs of a workflow again; returns how many."""
+        params = {"id": workflow_id, "names": names}
+
+        return int((await self._rows("retry", params))[0][0])
+
     # Running
 
     async def ack(self, acks: str) -> list[int]:
@@ -131,7 +196,7 @@ class Store:
 
 
 def _group_counts(row: Row) -> GroupCounts:
-    key, parent, group_id, name, sub_name, state, total, suspended, *rest = row
+    key, parent, group_id, name, sub_name, kind, state, total, suspended, *rest = row
     scheduled, executing, retryable, completed, cancelled, discarded, started_at, stopped_at = rest
     counts = {
         "suspended": suspended,
@@ -150,6 +215,7 @@ def _group_counts(row: Row) -> GroupCounts:
         id=group_id,
         name=name,
         sub_name=sub_name,
+        kind=kind,
         state=state,
         counts=Counter({state: count for state, count in counts.items() if count}),
         started_at=_utc(started_at),

@@ -1,6 +1,6 @@
-"""The worker behind cascades.
+"""The workers behind cascades and grafts of functions.
 
-Rows in the database name it by its path, so it never moves.
+Rows in the database name them by their paths, so they never move.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from oban import Cancel, Job, Record, Snooze, worker
-from oban.worker import worker_name
 
-from . import codec, contexts, inline
+from . import codec, contexts, grafting, inline
+from .cascades import CASCADE, FUNCTION, ITEM, OPTIONS, RESULT, cascade_job, encode_item
 from .codec import CodecError, UnsupportedTypeError
 from .context import Context
 from .errors import CascadeError
 from .functions import resolve_function
+from .items import named_items
+from .planner import compile_plan
+from .workflow import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-FUNCTION = "function"
-ITEM = "item"
 
 RECORD_LIMIT = 256_000_000
 """Bytes that an encoded result may take: what PostgreSQL holds in one JSON string."""
@@ -40,21 +40,85 @@ class Cascade:
 
     async def process(self, job: Job) -> Record | Snooze | Cancel:
         """Run the job."""
-        function = resolve_function(job.args[FUNCTION])
-        context = await _context_of(job)
+        result = await _call_with_context(job)
 
-        if ITEM in job.args:
-            result = await _call(job, function, codec.from_json(job.args[ITEM]), context)
-        else:
-            result = await _call(job, function, context)
+        return result if isinstance(result, (Record, Snooze, Cancel)) else _record(job, result)
+
+
+@worker()
+class Grafter:
+    """Call a function with its context, and graft the workflow that it returns."""
+
+    async def process(self, job: Job) -> Record | Snooze | Cancel | None:
+        """Run the job."""
+        result = await _call_with_context(job)
 
         if isinstance(result, (Record, Snooze, Cancel)):
             return result
 
-        return _record(job, result)
+        if result is not None:
+            await _graft(job, result)
+
+        return None
 
 
-CASCADE = worker_name(Cascade)
+@worker()
+class Mapper:
+    """Graft one cascade for each item of what an upstream job recorded."""
+
+    async def process(self, job: Job) -> None:
+        """Run the job."""
+        items = _find(job, await _context_of(job))
+
+        if items:
+            options = codec.from_json(job.args[OPTIONS])
+            workflow = Workflow()
+
+            for key, item in items.items():
+                args = {ITEM: encode_item(_name(job), key, item)}
+                workflow.add(key, cascade_job(CASCADE, job.args[FUNCTION], args, options))
+
+            await _graft(job, workflow)
+
+
+def _find(job: Job, context: Context) -> dict[str, Any]:
+    path = job.args[RESULT]
+    found: Any = context
+
+    for key in path:
+        found = found[key]
+
+    if isinstance(found, dict | list | tuple | set | frozenset):
+        return named_items(_name(job), found)
+
+    where = "".join(f"[{key!r}]" for key in path)
+    raise CascadeError(
+        f"job {_name(job)!r} must map over a list or a dict, got {found!r:.80} in context{where}"
+    )
+
+
+async def _graft(job: Job, workflow: object) -> None:
+    if not isinstance(workflow, Workflow):
+        raise CascadeError(
+            f"grafter {_name(job)!r} must return a Workflow or None, got {workflow!r:.80}"
+        )
+
+    plan = compile_plan(workflow.spec("sub", workflow.id), grafter=job)
+
+    if inline.is_bound(job):
+        await inline.run_graft(job, plan)
+    elif plan.jobs:
+        grafting.return_graft(job, plan)
+
+
+async def _call_with_context(job: Job) -> Any:
+    function = resolve_function(job.args[FUNCTION])
+    context = await _context_of(job)
+
+    if ITEM in job.args:
+        return await _call(job, function, codec.from_json(job.args[ITEM]), context)
+
+    return await _call(job, function, context)
 
 
 async def _context_of(job: Job) -> Context:

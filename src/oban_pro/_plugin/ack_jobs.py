@@ -7,32 +7,27 @@ retried here.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import random
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from psycopg.errors import (
-    DeadlockDetected,
-    LockNotAvailable,
-    SerializationFailure,
-    UndefinedFunction,
-    UndefinedTable,
-)
+from psycopg import DataError
+from psycopg.errors import UndefinedFunction, UndefinedTable
 
-from oban_pro import _host, schema
-from oban_pro.store import Store
+from oban_pro import _host, schema, transactions
+from oban_pro.errors import GraftError, SchemaError, WorkflowError
+from oban_pro.grafting import graft_of
+from oban_pro.insertion import Batch, insert
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from oban_pro._host import AckAction, Query
+    from oban_pro.plan import Plan
+    from oban_pro.store import Store
 
 type AckJobs = Callable[[Query, list[AckAction]], Awaitable[list[int]]]
 
-CONFLICTS = (DeadlockDetected, LockNotAvailable, SerializationFailure)
-ATTEMPTS = 20
 MAX_BYTES = 16_000_000
 
 
@@ -43,15 +38,11 @@ def build(fallback: AckJobs) -> AckJobs:
         if not acks:
             return []
 
-        async with query.connection() as conn:
-            installed = await schema.is_installed(conn, query)
-
-        if not installed:
-            return await fallback(query, acks)
-
         try:
-            return [job_id for batch in _batches(acks) for job_id in await _ack(query, batch)]
-        except (UndefinedFunction, UndefinedTable):
+            await schema.ensure_query(query)
+
+            return await _ack_all(query, acks)
+        except (SchemaError, UndefinedFunction, UndefinedTable):
             schema.forget(query)
 
             return await fallback(query, acks)
@@ -59,18 +50,38 @@ def build(fallback: AckJobs) -> AckJobs:
     return ack_jobs
 
 
+async def _ack_all(query: Query, acks: Sequence[AckAction]) -> list[int]:
+    acked: list[int] = []
+
+    for batch in _batches([ack for ack in acks if graft_of(ack.job) is None]):
+        acked += await _ack(query, batch)
+
+    for ack in acks:
+        if (plan := graft_of(ack.job)) is not None:
+            acked += await _ack_graft(query, ack, plan)
+
+    return acked
+
+
 async def _ack(query: Query, batch: str) -> list[int]:
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            async with query.connection() as conn, conn.transaction():
-                return await Store(conn, _host.prefix_of(query)).ack(batch)
-        except CONFLICTS:
-            if attempt == ATTEMPTS:
-                raise
+    return await transactions.run(query, lambda store: store.ack(batch))
 
-            await asyncio.sleep(random.uniform(0, 0.01 * attempt))
 
-    raise AssertionError("unreachable")
+async def _ack_graft(query: Query, ack: AckAction, plan: Plan) -> list[int]:
+    """Graft what a grafter returned and settle it, in one transaction."""
+
+    async def graft_and_ack(store: Store) -> list[int]:
+        await insert(store, Batch(list(plan), [plan]))
+
+        return await store.ack(f"[{_encode(ack)}]")
+
+    try:
+        return await transactions.run(query, graft_and_ack)
+    except GraftError:
+        # It no longer executes: whoever stopped it has settled it.
+        return []
+    except (WorkflowError, DataError) as error:
+        return await _ack(query, f"[{_encode(_host.failed_ack(ack.job, error))}]")
 
 
 def _batches(acks: Sequence[AckAction]) -> Iterator[str]:
@@ -88,7 +99,8 @@ def _batches(acks: Sequence[AckAction]) -> Iterator[str]:
         batch.append(encoded)
         size += len(encoded)
 
-    yield f"[{','.join(batch)}]"
+    if batch:
+        yield f"[{','.join(batch)}]"
 
 
 def _encode(ack: AckAction) -> str:

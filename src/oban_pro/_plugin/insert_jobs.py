@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from oban import Job
 from psycopg.errors import UndefinedTable
-from psycopg.pq import TransactionStatus
 
 from oban_pro import _host, schema
 from oban_pro.errors import InvalidJobError, PartialWorkflowError
 from oban_pro.insertion import Batch, insert
 from oban_pro.plan import Plan, plan_of
 from oban_pro.store import Store
+from oban_pro.transactions import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from psycopg import AsyncConnection
 
@@ -52,7 +51,7 @@ async def _insert(
     """Insert a batch, or return None where there are only plain jobs and no tables of ours."""
     while True:
         try:
-            async with _transaction(query, caller) as conn:
+            async with transaction(query, caller) as conn:
                 if not batch.plans and not await schema.is_installed(conn, query):
                     return None
 
@@ -92,18 +91,3 @@ def _check(jobs: Sequence[object]) -> list[Plan]:
 
 def _is_workflow(value: object) -> bool:
     return hasattr(value, "add_workflow")
-
-
-@asynccontextmanager
-async def _transaction(
-    query: Query, caller: AsyncConnection[Any] | None
-) -> AsyncIterator[AsyncConnection[Any]]:
-    """Open a transaction of our own, or go on in the caller's."""
-    if caller is None:
-        async with query.connection() as conn, conn.transaction():
-            yield conn
-    elif caller.autocommit and caller.info.transaction_status == TransactionStatus.IDLE:
-        async with caller.transaction():
-            yield caller
-    else:
-        yield caller

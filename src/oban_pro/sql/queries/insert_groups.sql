@@ -1,10 +1,11 @@
 -- Insert nested workflows. Their parents may be in the same statement; an id that is taken raises.
 INSERT INTO /* TEMPLATE: schema */oban_workflow_groups (
-  key, id, root, parent, kind, name, context, empty_state, total, suspended, subs, subs_completed
+  key, id, root, parent, kind, name, context, empty_state, total, suspended, subs, subs_completed,
+  subs_cancelled
 ) OVERRIDING SYSTEM VALUE
 SELECT
   g.key, g.id, g.root, g.parent, g.kind, g.name, g.context, g.empty_state, g.total, g.suspended, g.subs,
-  g.subs_completed
+  g.subs_completed, g.subs_cancelled
 FROM
   json_to_recordset(%(groups)s::json) AS g(
     key bigint,
@@ -18,7 +19,8 @@ FROM
     total integer,
     suspended integer,
     subs integer,
-    subs_completed integer
+    subs_completed integer,
+    subs_cancelled integer
   )
 ORDER BY
   g.id

@@ -1,19 +1,38 @@
--- Jobs of a workflow, ordered by id; of nested ones too where asked, or only some names.
+-- Jobs of a workflow, ordered by id; of nested ones too where asked, or only some names. A grafter goes by the
+-- name of its graft, in the workflow that the graft was added to.
 WITH RECURSIVE tree AS (
   SELECT
-    g.key
+    g.key, g.kind
   FROM
     /* TEMPLATE: schema */oban_workflow_groups g
   WHERE
     g.id = %(id)s
   UNION ALL
   SELECT
-    g.key
+    g.key, g.kind
   FROM
     tree
     JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.parent = tree.key
   WHERE
     %(with_subs)s
+),
+members AS (
+  SELECT
+    m.id, m.name
+  FROM
+    tree
+    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = tree.key
+  WHERE
+    tree.kind <> 'graft'
+    AND m.id > 0
+  UNION ALL
+  SELECT
+    grafter.id, m.name
+  FROM
+    tree
+    JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.parent = tree.key AND g.kind = 'graft'
+    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = g.key
+    JOIN /* TEMPLATE: schema */oban_workflow_members grafter ON grafter.group_key = g.key AND grafter.id > 0
 )
 SELECT
   j.id,
@@ -35,8 +54,7 @@ SELECT
   j.discarded_at,
   j.scheduled_at
 FROM
-  tree
-  JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = tree.key
+  members m
   JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
 WHERE
   %(names)s::text[] IS NULL

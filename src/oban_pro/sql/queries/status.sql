@@ -61,6 +61,7 @@ SELECT
   g.id,
   g.name,
   g.sub_name,
+  g.kind,
   g.state,
   g.total,
   g.suspended,

@@ -1,0 +1,261 @@
+"""Turning what a builder collected into a plan: checked, numbered, upstream before downstream."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID, uuid5
+
+from . import meta
+from .graph import check_known, order
+from .plan import BOUND, EXTERNAL, KINDS, Flags, GroupSpec, Plan, PlannedGroup, PlannedJob, plan_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from oban import Job
+
+    from .plan import Attachment, External, JobSpec
+
+NESTED_IDS = UUID("6f1c3a52-7d0e-4c57-9a3b-2f6f7f0c9d41")
+
+
+def compile_plan(
+    spec: GroupSpec, *, attachment: Attachment | None = None, grafter: Job | None = None
+) -> Plan:
+    """Check a workflow as a whole and lay it out in dependency order.
+
+    Args:
+        spec: The root, with its id.
+        attachment: The workflow that the members of the root are added to.
+        grafter: The job that the root is grafted by.
+
+    Returns:
+        The plan, with the meta of every job written and the job bound to it.
+
+    Raises:
+        UnknownDependencyError: If a dependency names nothing in its workflow.
+        CycleError: If dependencies form a cycle.
+    """
+    assert spec.id is not None
+    plan = Plan(attachment=attachment, grafter=grafter)
+    seen: set[int] = set()
+    frames = [_open_root(plan, spec, spec.id)]
+
+    # Frames instead of recursion: workflows nest as deep as memory allows.
+    while frames:
+        frame = frames[-1]
+        name = next(frame.names, None)
+
+        if name is None:
+            frames.pop()
+            _close(plan, frame)
+            continue
+
+        member = frame.group.spec.members[name]
+
+        if isinstance(member, GroupSpec):
+            frames.append(_add_group(plan, frame, name, member))
+        else:
+            _add_job(plan, frame, name, member, seen)
+
+    return plan
+
+
+@dataclass(slots=True)
+class _Frame:
+    group: PlannedGroup
+    index: int
+    path: str
+    names: Iterator[str]
+    placement: dict[str, Any]
+    outer: _Frame | None = None
+    pointers: dict[str, int] = field(default_factory=dict)
+    deps: dict[str, meta.Dep] = field(default_factory=dict)
+    outer_deps: dict[str, meta.Dep] = field(default_factory=dict)
+
+
+def _open_root(plan: Plan, spec: GroupSpec, root_id: str) -> _Frame:
+    group = PlannedGroup(spec, root_id, spec.flags)
+    grafter, attachment = plan.grafter, plan.attachment
+
+    if grafter is not None:
+        sup_id, sub_name = grafter.meta[meta.WORKFLOW_ID], grafter.meta[meta.NAME]
+        placement = meta.group_placement(root_id, spec.name, sup_id, sub_name)
+    elif attachment is not None:
+        placement = meta.group_placement(
+            root_id, attachment.name, attachment.sup_workflow_id, attachment.sub_name
+        )
+    else:
+        placement = meta.group_placement(root_id, spec.name, None, None)
+
+    known = {} if attachment is None else attachment.members
+    frame = _open(plan, group, "", placement, known)
+
+    if attachment is not None:
+        _attach(plan, frame, attachment)
+
+    return frame
+
+
+def _attach(plan: Plan, frame: _Frame, attachment: Attachment) -> None:
+    """Make what is in the database known to the members that are added."""
+    for external in attachment.members.values():
+        name = external.name
+        frame.pointers[name] = _point_at(plan, external)
+        frame.outer_deps[name] = _spell(external)
+        frame.deps[name] = name if external.kind == "job" else _spell(external)
+
+    group = frame.group
+    group.flags = attachment.flags
+    group.gate = [_point_at(plan, external) for external in attachment.gate]
+    group.gate_deps = [_spell(external) for external in attachment.gate]
+    group.pending, group.cause = _judge(plan, group.gate, group.flags)
+
+
+def _point_at(plan: Plan, external: External) -> int:
+    plan.externals.append(external)
+
+    return EXTERNAL + len(plan.externals) - 1
+
+
+def _spell(external: External) -> meta.Dep:
+    if external.kind == "job":
+        return meta.dep_on_job(external.workflow_id, external.name)
+
+    return meta.dep_on_group(external.workflow_id)
+
+
+def _open(
+    plan: Plan,
+    group: PlannedGroup,
+    path: str,
+    placement: dict[str, Any],
+    known: Mapping[str, External],
+) -> _Frame:
+    members = group.spec.members
+
+    for name, member in members.items():
+        check_known(name, member.deps, {**members, **known} if known else members)
+
+    names = order(
+        {
+            name: [dep for dep in member.deps if dep in members] if known else member.deps
+            for name, member in members.items()
+        }
+    )
+    plan.groups.append(group)
+
+    return _Frame(group, len(plan.groups) - 1, path, iter(names), placement)
+
+
+def _close(plan: Plan, frame: _Frame) -> None:
+    group = frame.group
+
+    if group.parent is not None:
+        plan.groups[group.parent].subs_completed += group.state == "completed"
+        plan.groups[group.parent].subs_cancelled += group.state == "cancelled"
+
+
+def _add_group(plan: Plan, frame: _Frame, name: str, spec: GroupSpec) -> _Frame:
+    path = f"{frame.path}\0{name}"
+    nested_id = spec.id or str(uuid5(NESTED_IDS, plan.id + path))
+    group = PlannedGroup(spec, nested_id, spec.flags, frame.index, name)
+    placement = meta.group_placement(nested_id, spec.name, frame.group.id, name)
+    inner = _open(plan, group, path, placement, {})
+    inner.outer = frame
+    waits = _wait(plan, frame, ~inner.index, spec.deps, spec.flags)
+    group.pending, group.gated, group.cause = waits.pending, waits.gated, waits.cause
+    group.gate, group.gate_deps = waits.upstream, waits.spelled
+    frame.group.subs += 1
+    frame.pointers[name] = ~inner.index
+    frame.deps[name] = frame.outer_deps[name] = meta.dep_on_group(nested_id)
+
+    return inner
+
+
+def _add_job(plan: Plan, frame: _Frame, name: str, spec: JobSpec, seen: set[int]) -> None:
+    group, index = frame.group, len(plan.jobs)
+    flags = group.spec.flags.override(spec.ignore_cancelled, spec.ignore_discarded)
+    waits = _wait(plan, frame, index, spec.deps, flags)
+    job = _bind(plan, spec.job, seen)
+    deps = [frame.deps[dep] for dep in spec.deps] if spec.deps else waits.spelled
+
+    if group.spec.kind == "graft" and frame.outer is not None:
+        _place_grafter(job, frame, frame.outer)
+    else:
+        meta.place(job, frame.placement, name, deps)
+
+    plan.add(PlannedJob(job, frame.index, name, flags, waits.pending, waits.gated, waits.cause))
+    group.total += 1
+    group.suspended += waits.pending > 0
+    frame.pointers[name] = index
+    frame.deps[name] = name
+    frame.outer_deps[name] = meta.dep_on_job(group.id, name)
+
+
+def _place_grafter(job: Job, frame: _Frame, outer: _Frame) -> None:
+    """Show a grafter where people look for it: in the workflow around, under the graft's name."""
+    spec, name = frame.group.spec, frame.group.sub_name or ""
+    deps = [outer.deps[dep] for dep in spec.deps] if spec.deps else frame.group.gate_deps
+    meta.place(job, outer.placement, name, deps)
+    job.meta[meta.GRAFT] = True
+
+
+class _Wait(NamedTuple):
+    """What a member waits for: how many, by the gate or not, what, and what of it has broken."""
+
+    pending: int
+    gated: bool
+    upstream: list[int]
+    spelled: list[meta.Dep]
+    cause: str | None
+
+
+def _wait(plan: Plan, frame: _Frame, pointer: int, deps: Sequence[str], flags: Flags) -> _Wait:
+    group = frame.group
+
+    if not deps and group.gate and flags == group.flags:
+        return _Wait(int(group.pending > 0), True, group.gate, group.gate_deps, group.cause)
+
+    if deps:
+        upstream = [frame.pointers[dep] for dep in deps]
+        spelled = [frame.outer_deps[dep] for dep in deps]
+    else:
+        # Flags of its own: the count that the members of a gate share would judge it wrongly.
+        upstream, spelled = group.gate, group.gate_deps
+
+    plan.edges.extend((up, pointer) for up in upstream)
+    pending, cause = _judge(plan, upstream, flags)
+
+    return _Wait(pending, False, upstream, spelled, cause)
+
+
+def _judge(plan: Plan, upstream: Sequence[int], flags: Flags) -> tuple[int, str | None]:
+    """Count what is not satisfied at the start, and describe what has broken already."""
+    pending, cause = 0, None
+
+    for pointer in upstream:
+        state = plan.state_of(pointer)
+        pending += not flags.satisfied_by(state)
+
+        if flags.broken_by(state):
+            cause = f"{KINDS[plan.kind_of(pointer)]} '{plan.name_of(pointer)}' was {state}"
+
+    return pending, cause
+
+
+def _bind(plan: Plan, job: Job, seen: set[int]) -> Job:
+    """Return the job itself, or a copy where it already has a place elsewhere."""
+    bound = plan_of(job)
+
+    if id(job) in seen or (bound is not None and bound.id != plan.id):
+        job = copy.copy(job)
+        job.id = None
+        job.extra = {}
+
+    seen.add(id(job))
+    job.extra[BOUND] = plan
+
+    return job

@@ -1,0 +1,262 @@
+-- Carry settled jobs down: count them, settle the groups they complete, cancel the jobs that one of them
+-- breaks, and so on until nothing moves. Returns the jobs that became ready; releasing them is left to the
+-- caller.
+--
+-- p_ids are jobs, p_old and p_new their states before and after ('deleted' for a row that is gone), none of
+-- them settled before. So every change is final: what is settled here stays so to the end.
+--
+-- It loops over waves instead of recursing, so ten thousand levels of cancellation need no stack.
+--
+-- Called by: oban_workflow_settle.
+-- Locks: rows of the three tables, and suspended jobs; the caller holds the root.
+-- Twice: counts twice.
+CREATE OR REPLACE FUNCTION oban_workflow_carry(
+  p_ids bigint[],
+  p_old text[],
+  p_new text[],
+  p_started timestamp[]
+)
+RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+  -- the wave: members whose state changed, jobs and groups alike
+  v_ids bigint[] := p_ids;
+  v_old text[] := p_old;
+  v_new text[] := p_new;
+  v_started timestamp[] := p_started;
+  -- the next wave
+  v_next_ids bigint[];
+  v_next_old text[];
+  v_next_new text[];
+  -- changes not yet counted in their groups
+  v_count_ids bigint[] := '{}';
+  v_count_old text[] := '{}';
+  v_count_new text[] := '{}';
+  -- dependents that the wave satisfies or breaks, and which of the wave broke each
+  v_down bigint[];
+  v_satisfied integer[];
+  v_broken bigint[];
+  v_causes bigint[];
+  v_opened bigint[];
+  v_next_opened bigint[];
+  v_some bigint[];
+  v_ready bigint[] := '{}';
+BEGIN
+  WHILE cardinality(v_ids) > 0 LOOP
+    v_count_ids := v_count_ids || v_ids;
+    v_count_old := v_count_old || v_old;
+    v_count_new := v_count_new || v_new;
+    v_next_ids := '{}';
+    v_next_old := '{}';
+    v_next_new := '{}';
+
+    SELECT
+      array_agg(d.id ORDER BY d.id) FILTER (WHERE d.satisfied > 0),
+      array_agg(d.satisfied ORDER BY d.id) FILTER (WHERE d.satisfied > 0),
+      array_agg(d.id ORDER BY d.id) FILTER (WHERE d.cause IS NOT NULL),
+      array_agg(d.cause ORDER BY d.id) FILTER (WHERE d.cause IS NOT NULL)
+    INTO
+      v_down, v_satisfied, v_broken, v_causes
+    FROM (
+      SELECT
+        m.id,
+        count(*) FILTER (
+          WHERE oban_workflow_satisfies(w.new, m.ignore_cancelled, m.ignore_discarded)
+        )::int AS satisfied,
+        min(w.id) FILTER (
+          WHERE oban_workflow_breaks(w.new, m.ignore_cancelled, m.ignore_discarded)
+        ) AS cause
+      FROM
+        unnest(v_ids, v_new) AS w(id, new)
+        JOIN oban_workflow_edges e ON e.upstream = w.id
+        JOIN oban_workflow_members m ON m.id = e.downstream
+      GROUP BY
+        m.id
+    ) d;
+
+    v_opened := NULL;
+
+    IF v_down IS NOT NULL THEN
+      WITH counted AS (
+        UPDATE
+          oban_workflow_members m
+        SET
+          pending = m.pending - d.satisfied
+        FROM
+          unnest(v_down, v_satisfied) AS d(id, satisfied)
+        WHERE
+          m.id = d.id
+        RETURNING
+          m.id, m.pending
+      )
+      SELECT
+        array_agg(c.id) FILTER (WHERE c.id > 0),
+        array_agg(c.id) FILTER (WHERE c.id < 0)
+      INTO
+        v_some, v_opened
+      FROM
+        counted c
+      WHERE
+        c.pending = 0;
+
+      v_ready := v_ready || v_some;
+    END IF;
+
+    -- What a group depends on is its gate: members that wait for it alone share one count.
+    WHILE v_opened IS NOT NULL LOOP
+      WITH emptied AS (
+        UPDATE
+          oban_workflow_groups g
+        SET
+          empty_state = 'completed'
+        WHERE
+          g.key = ANY(v_opened)
+          AND g.total + g.subs = 0
+        RETURNING
+          g.key
+      )
+      SELECT
+        v_next_ids || array_agg(e.key),
+        v_next_old || array_agg('executing'::text),
+        v_next_new || array_agg('completed'::text)
+      INTO
+        v_next_ids, v_next_old, v_next_new
+      FROM
+        emptied e;
+
+      WITH counted AS (
+        UPDATE
+          oban_workflow_members m
+        SET
+          pending = m.pending - 1
+        WHERE
+          m.group_key = ANY(v_opened)
+          AND m.gated
+        RETURNING
+          m.id
+      )
+      SELECT
+        array_agg(c.id) FILTER (WHERE c.id > 0),
+        array_agg(c.id) FILTER (WHERE c.id < 0)
+      INTO
+        v_some, v_next_opened
+      FROM
+        counted c;
+
+      v_ready := v_ready || v_some;
+      v_opened := v_next_opened;
+    END LOOP;
+
+    -- A broken gate breaks those that wait for it, at any depth.
+    IF v_broken[1] < 0 THEN
+      WITH RECURSIVE broken AS (
+        SELECT
+          b.id, b.cause
+        FROM
+          unnest(v_broken, v_causes) AS b(id, cause)
+        UNION ALL
+        SELECT
+          m.id, broken.cause
+        FROM
+          broken
+          -- OFFSET 0 keeps the planner on the index, however few groups there are
+          CROSS JOIN LATERAL (
+            SELECT id FROM oban_workflow_members WHERE group_key = broken.id AND gated OFFSET 0
+          ) m
+        WHERE
+          broken.id < 0
+      )
+      SELECT
+        array_agg(id), array_agg(cause)
+      INTO
+        v_broken, v_causes
+      FROM
+        broken;
+
+      WITH emptied AS (
+        UPDATE
+          oban_workflow_groups g
+        SET
+          empty_state = 'cancelled'
+        WHERE
+          g.key = ANY(v_broken)
+          AND g.total + g.subs = 0
+          AND g.empty_state = 'executing'
+        RETURNING
+          g.key
+      )
+      SELECT
+        v_next_ids || array_agg(e.key),
+        v_next_old || array_agg('executing'::text),
+        v_next_new || array_agg('cancelled'::text)
+      INTO
+        v_next_ids, v_next_old, v_next_new
+      FROM
+        emptied e;
+    END IF;
+
+    IF v_broken IS NOT NULL THEN
+      WITH causes AS MATERIALIZED (
+        SELECT
+          w.id, oban_workflow_describe(w.id) || ' was ' || w.new AS text
+        FROM
+          unnest(v_ids, v_new) AS w(id, new)
+        WHERE
+          w.id = ANY(v_causes)
+      ),
+      cancelled AS (
+        UPDATE
+          oban_jobs j
+        SET
+          state = 'cancelled',
+          cancelled_at = timezone('UTC', now()),
+          errors = j.errors || jsonb_build_object(
+            'attempt', j.attempt,
+            'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+            'error', 'cancelled because upstream ' || causes.text
+          )
+        FROM
+          unnest(v_broken, v_causes) AS b(id, cause)
+          JOIN causes ON causes.id = b.cause
+        WHERE
+          j.id = b.id
+          AND (j.state = 'suspended') IS TRUE
+        RETURNING
+          j.id
+      )
+      SELECT
+        v_next_ids || array_agg(c.id),
+        v_next_old || array_agg('suspended'::text),
+        v_next_new || array_agg('cancelled'::text)
+      INTO
+        v_next_ids, v_next_old, v_next_new
+      FROM
+        cancelled c;
+    END IF;
+
+    -- Groups are few and their rows are rewritten each time: count many waves at once.
+    IF cardinality(v_next_ids) = 0 OR cardinality(v_count_ids) > 1000 THEN
+      SELECT
+        v_next_ids || c.ids, v_next_old || c.old, v_next_new || c.new
+      INTO
+        v_next_ids, v_next_old, v_next_new
+      FROM
+        oban_workflow_count(v_count_ids, v_count_old, v_count_new, v_started) c;
+
+      v_count_ids := '{}';
+      v_count_old := '{}';
+      v_count_new := '{}';
+      v_started := '{}';
+    END IF;
+
+    v_ids := v_next_ids;
+    v_old := v_next_old;
+    v_new := v_next_new;
+  END LOOP;
+
+  RETURN v_ready;
+END;
+$$;

@@ -1,0 +1,39 @@
+-- Put jobs back to wait that somebody made runnable although their dependencies are not satisfied; returns
+-- the ids of those.
+--
+-- Called by: oban_workflow_settle.
+-- Locks: the rows of the jobs; the caller holds the root.
+-- Twice: changes nothing.
+CREATE OR REPLACE FUNCTION oban_workflow_hold(p_ids bigint[])
+RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+  v_held bigint[];
+BEGIN
+  WITH held AS (
+    UPDATE
+      oban_jobs j
+    SET
+      state = 'suspended'
+    FROM
+      oban_workflow_members m
+    WHERE
+      m.id = ANY(p_ids)
+      AND m.pending > 0
+      AND j.id = m.id
+    RETURNING
+      j.id
+  )
+  SELECT
+    array_agg(id)
+  INTO
+    v_held
+  FROM
+    held;
+
+  RETURN v_held;
+END;
+$$;

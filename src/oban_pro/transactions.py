@@ -1,0 +1,81 @@
+"""Transactions of our own, and of callers that bring their connection."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
+from psycopg.pq import TransactionStatus
+
+from . import _host
+from .store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from psycopg import AsyncConnection
+
+    from ._host import Query
+
+CONFLICTS = (DeadlockDetected, LockNotAvailable, SerializationFailure)
+ATTEMPTS = 20
+
+
+async def unwrap(conn: Any) -> AsyncConnection[Any] | None:
+    """Return the psycopg connection behind what was passed as ``conn=``; None for None.
+
+    Raises:
+        TypeError: If there is none behind it.
+    """
+    if conn is None:
+        return None
+
+    if (caller := await _host.connection_of(conn)) is None:
+        raise TypeError(f"conn must lead to a psycopg connection, got {conn!r}")
+
+    return caller
+
+
+@asynccontextmanager
+async def transaction(
+    query: Query, caller: AsyncConnection[Any] | None
+) -> AsyncIterator[AsyncConnection[Any]]:
+    """Open a transaction of our own, or go on in the caller's."""
+    if caller is None:
+        async with query.connection() as conn, conn.transaction():
+            yield conn
+    elif caller.autocommit and caller.info.transaction_status == TransactionStatus.IDLE:
+        async with caller.transaction():
+            yield caller
+    else:
+        yield caller
+
+
+async def run[Result](
+    query: Query,
+    body: Callable[[Store], Awaitable[Result]],
+    caller: AsyncConnection[Any] | None = None,
+) -> Result:
+    """Run statements in a transaction, and again where it conflicts with another.
+
+    A conflict in the caller's transaction is the caller's to deal with.
+
+    Args:
+        query: Of the Oban instance whose schema is meant.
+        body: Called with the statements; all of it may be repeated.
+        caller: A connection to use instead of one from the pool.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            async with transaction(query, caller) as conn:
+                return await body(Store(conn, _host.prefix_of(query)))
+        except CONFLICTS:
+            if caller is not None or attempt == ATTEMPTS:
+                raise
+
+            await asyncio.sleep(random.uniform(0, 0.01 * attempt))
+
+    raise AssertionError("unreachable")
