@@ -1,6 +1,6 @@
 -- Name a member the way an error of ours reads: job 'extract', sub-workflow 'notify'.
 --
--- Called by: oban_workflow_settle, only for what breaks. Locks nothing.
+-- Called by: oban_workflow_carry, only for what breaks. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_describe(p_id bigint)
 RETURNS text
 LANGUAGE sql

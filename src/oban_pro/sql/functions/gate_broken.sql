@@ -1,7 +1,7 @@
 -- Whether something that a group depends on, or that the group around it depends on where it is gated,
 -- can no longer be satisfied.
 --
--- Called by: oban_workflow_settle, for empty groups whose dependency was retried. Locks nothing.
+-- Called by: oban_workflow_reopen, for empty groups whose dependency was retried. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_gate_broken(p_group bigint)
 RETURNS boolean
 LANGUAGE sql

@@ -1,6 +1,6 @@
 -- Tell every node that a queue has jobs to run, on the channel that oban's stager listens to.
 --
--- Called by: oban_workflow_settle. Nothing but the delay depends on it: the stager also polls.
+-- Called by: oban_workflow_release. Nothing but the delay depends on it: the stager also polls.
 -- Twice: PostgreSQL sends equal notifications of one transaction once.
 CREATE OR REPLACE FUNCTION oban_workflow_wake(p_queue text)
 RETURNS void
