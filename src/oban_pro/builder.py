@@ -405,7 +405,12 @@ class Builder:
 
         # Encoded at once: a value that cannot be stored is refused here, later changes do not
         # count.
-        self._context = {**(self._context or {}), **codec.to_json(dict(value))}
+        try:
+            encoded = codec.to_json(dict(value))
+        except (codec.UnsupportedTypeError, codec.CodecError) as error:
+            raise type(error)(f"context cannot be stored: {error}") from None
+
+        self._context = {**(self._context or {}), **encoded}
 
         return self
 

@@ -98,7 +98,8 @@ class _Memory:
         planned = self.plan.jobs[index]
         gate = self.plan.groups[planned.group].gate
         upstream = gate if planned.gated else self.upstream[index]
-        values = self.context_around(planned.group) | nest(self._nodes(upstream))
+        # A copy: what one job does to its context, others must not see.
+        values = copy.deepcopy(self.context_around(planned.group) | nest(self._nodes(upstream)))
         deps = [self.plan.name_of(pointer) for pointer in upstream]
 
         return Context(values, job.meta[meta.NAME], deps)
