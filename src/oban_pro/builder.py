@@ -276,7 +276,7 @@ class Builder:
             path = check_function(name, func_or_tuple, ("context",))
             job = cascade_job(CASCADE, path, {}, options)
             spec = JobSpec(job, depends_on, ignore_cancelled, ignore_discarded)
-        elif isinstance(items := func_or_tuple[0], FromResult):
+        elif isinstance(items := _split(name, func_or_tuple)[0], FromResult):
             check_source(name, items, depends_on)
             path = check_function(name, func_or_tuple[1], ("item", "context"))
             args = {RESULT: list(items.path), OPTIONS: codec.to_json(options)}
@@ -445,15 +445,21 @@ def _graft(grafter: Job, flags: Flags, deps: tuple[str, ...] = ()) -> GroupSpec:
 def _fan_out(
     name: str, items_and_function: tuple[Any, ...], worker: str, options: dict[str, Any]
 ) -> dict[str, Job]:
-    if len(items_and_function) != 2:
-        raise InvalidArgumentError(
-            f"cascade {name!r} must be a function or (items, function), got {items_and_function!r}"
-        )
-
-    items, function = items_and_function
+    items, function = _split(name, items_and_function)
     path = check_function(name, function, ("item", "context"))
 
     return {
         key: cascade_job(worker, path, {ITEM: encode_item(name, key, item)}, options)
         for key, item in named_items(name, items).items()
     }
+
+
+def _split(name: str, items_and_function: tuple[Any, ...]) -> tuple[Any, Any]:
+    if len(items_and_function) != 2:
+        raise InvalidArgumentError(
+            f"{name!r} must be a function or (items, function), got {items_and_function!r}"
+        )
+
+    items, function = items_and_function
+
+    return items, function

@@ -42,7 +42,9 @@ def named_items(name: str, jobs: object) -> dict[str, object]:
 
         return named
 
-    if isinstance(jobs, Iterable) and not isinstance(jobs, (str, bytes)):
+    if isinstance(jobs, Iterable) and not (
+        isinstance(jobs, (str, bytes)) or hasattr(jobs, "add_workflow")
+    ):
         return {str(index): job for index, job in enumerate(jobs)}
 
     raise InvalidArgumentError(f"{name!r} must be made of a list or a dict, got {jobs!r}")
