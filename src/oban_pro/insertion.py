@@ -335,7 +335,8 @@ def _members(placed: _Placed) -> Iterable[tuple[int, int, str, int, int]]:
 
 
 def _flags(gated: bool, ignore_cancelled: bool, ignore_discarded: bool) -> int:
-    return gated | ignore_cancelled << 1 | ignore_discarded << 2
+    # Flags are whatever truth the caller gave.
+    return bool(gated) | bool(ignore_cancelled) << 1 | bool(ignore_discarded) << 2
 
 
 def _edges(placed: _Placed) -> Iterable[tuple[int, int]]:

@@ -134,7 +134,33 @@ class Store:
         """Settle, snooze or retry executed jobs; returns the ids of those that were executing."""
         return [job_id for (job_id,) in await self._rows("ack", {"acks": acks})]
 
+    async def audit(self, workflow_id: str | None) -> list[Row]:
+        """Read what is wrong: root id, workflow id, name, field, stored, actual."""
+        return await self._rows("audit", {"id": workflow_id})
+
+    async def repair(self, workflow_id: str) -> int:
+        """Mend the bookkeeping of a root; returns how many rows were wrong."""
+        rows = await self._rows("repair", {"id": workflow_id})
+
+        return int(rows[0][0]) if rows else 0
+
     # Looking
+
+    async def roots(
+        self,
+        states: Sequence[str] | None,
+        search: str | None,
+        limit: int,
+        offset: int,
+    ) -> Sequence[Row]:
+        """Read a page of root workflows, newest first."""
+        params = {"states": states, "search": search, "limit": limit, "offset": offset}
+
+        return await self._rows("roots", params)
+
+    async def explain(self, workflow_id: str, name: str) -> Sequence[Row]:
+        """Read what a member waits for: id, name, workflow id, kind, state, satisfied, error."""
+        return await self._rows("explain", {"id": workflow_id, "name": name})
 
     async def status(self, workflow_id: str) -> list[GroupCounts]:
         """Read the counters of a workflow and all nested ones, parents first."""

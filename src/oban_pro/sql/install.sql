@@ -44,6 +44,9 @@ $guard$;
 
 /* TEMPLATE: migrations */
 
+-- Functions call each other, in whatever order their files are.
+SELECT set_config('check_function_bodies', 'off', true);
+
 /* TEMPLATE: functions */
 
 SELECT set_config('search_path', current_setting('oban_workflows.search_path'), true);
