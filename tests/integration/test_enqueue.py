@@ -107,6 +107,15 @@ class TestWorkflow:
         (job,) = await oban.enqueue_many(Workflow().add("a", work(scheduled_at=past)))
         assert (job.state, job.scheduled_at) == ("available", past)
 
+    @pytest.mark.parametrize("flag", [True, 1, "yes", None, 0])
+    async def test_takes_anything_for_a_flag(
+        self, oban: Oban, database: Database, flag: Any
+    ) -> None:
+        workflow = Workflow(ignore_cancelled=flag).add("a", work())
+        await oban.enqueue_many(workflow.add("b", work(), deps="a", ignore_discarded=flag))
+        rows = database.rows("SELECT ignore_cancelled, name FROM oban_workflow_members ORDER BY id")
+        assert [row["ignore_cancelled"] for row in rows] == [bool(flag)] * 2
+
     async def test_ids_ascend_along_edges(self, oban: Oban, database: Database) -> None:
         workflow = (
             Workflow(check_deps=False)

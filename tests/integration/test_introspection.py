@@ -42,7 +42,8 @@ async def fetched(workflow: Workflow, name: str) -> Job:
 
 @pytest.fixture(autouse=True)
 def instances() -> Any:
-    """Forget the instances of a test: handles find them by name."""
+    """Forget the instances of other tests: handles find them by name."""
+    _instances.clear()
     yield
     _instances.clear()
 

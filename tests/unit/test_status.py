@@ -17,6 +17,7 @@ def group(key: int, parent: int | None = None, **fields: Any) -> GroupCounts:
     defaults: dict[str, Any] = {
         "id": f"id{key}",
         "name": None,
+        "kind": "workflow" if parent is None else "sub",
         "sub_name": None if parent is None else f"sub{key}",
         "state": "completed",
         "counts": Counter(),

@@ -321,7 +321,7 @@ class TestAddMany:
         with pytest.raises(errors.DuplicateNameError, match="'1'"):
             Workflow().add_many("m", jobs)
 
-    @pytest.mark.parametrize("jobs", [None, 5, "jobs", b"jobs", work(), Workflow()])
+    @pytest.mark.parametrize("jobs", [None, 5, "jobs", b"jobs", work(), diamond()])
     def test_refuses_what_is_no_collection(self, jobs: Any) -> None:
         with pytest.raises(errors.InvalidArgumentError, match=r"'m' must be .*a list or a dict"):
             Workflow().add_many("m", jobs)
