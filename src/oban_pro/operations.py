@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import introspection, schema, transactions
+from . import introspection, schema, telemetry, transactions
 from .errors import DuplicateNameError, InvalidArgumentError, UnknownWorkflowError
 from .graph import check_known
 from .insertion import Batch, insert
@@ -45,8 +45,11 @@ async def append(place: Place, workflow_id: str, spec: GroupSpec, conn: Any = No
         return await insert(store, Batch(list(plan), [plan]))
 
     await schema.ensure_query(query)
+    jobs = await transactions.run(query, body, caller)
+    metadata = {"workflow_id": workflow_id, "count": len(jobs)}
+    telemetry.execute("oban.workflow.appended", metadata)
 
-    return await transactions.run(query, body, caller)
+    return jobs
 
 
 async def _attach(store: Store, workflow_id: str, spec: GroupSpec) -> Attachment:
@@ -104,7 +107,11 @@ async def cancel_jobs(place: Place, workflow_id: str, names: Sequence[str] | Non
     query = introspection.query_for(place)
     await schema.ensure_query(query)
 
-    return await transactions.run(query, lambda store: store.cancel(workflow_id, names))
+    count = await transactions.run(query, lambda store: store.cancel(workflow_id, names))
+    metadata = {"workflow_id": workflow_id, "names": names, "count": count}
+    telemetry.execute("oban.workflow.cancelled", metadata)
+
+    return count
 
 
 async def retry_jobs(place: Place, workflow_id: str, names: Sequence[str] | None) -> int:
@@ -112,4 +119,8 @@ async def retry_jobs(place: Place, workflow_id: str, names: Sequence[str] | None
     query = introspection.query_for(place)
     await schema.ensure_query(query)
 
-    return await transactions.run(query, lambda store: store.retry(workflow_id, names))
+    count = await transactions.run(query, lambda store: store.retry(workflow_id, names))
+    metadata = {"workflow_id": workflow_id, "names": names, "count": count}
+    telemetry.execute("oban.workflow.retried", metadata)
+
+    return count

@@ -138,6 +138,10 @@ class Store:
         """Read what is wrong: root id, workflow id, name, field, stored, actual."""
         return await self._rows("audit", {"id": workflow_id})
 
+    async def claim_settled(self) -> Sequence[Row]:
+        """Claim roots that have settled and were not announced: id, name, state."""
+        return await self._rows("claim_settled", {})
+
     async def repair(self, workflow_id: str) -> int:
         """Mend the bookkeeping of a root; returns how many rows were wrong."""
         rows = await self._rows("repair", {"id": workflow_id})

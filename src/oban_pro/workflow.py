@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from . import grafting, introspection, meta, operations
+from . import grafting, introspection, meta, operations, waiting
 from .builder import Builder
 from .errors import InvalidArgumentError, NotInWorkflowError
 
@@ -171,6 +171,25 @@ class Workflow(Builder):
             >>> upstream = await Workflow.for_job(job).all_jobs(deps_of=job)
         """
         return await introspection.all_jobs(self._oban, self.id, _listed(names), deps_of, with_subs)
+
+    async def wait(self, *, timeout: float | None = None) -> WorkflowStatus:  # noqa: ASYNC109
+        """Wait until this workflow has settled.
+
+        The database tells when it has; nothing is asked in between but once in a while.
+
+        Args:
+            timeout: Seconds to wait at most; by default without end.
+
+        Returns:
+            The final status, or ``"unknown"`` at once where there is no such workflow.
+
+        Raises:
+            TimeoutError: If it has not settled in time.
+
+        Example:
+            >>> status = await workflow.wait(timeout=60)
+        """
+        return await waiting.wait(self._oban, self.id, timeout)
 
     # Steering
 

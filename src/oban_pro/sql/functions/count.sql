@@ -72,5 +72,9 @@ BEGIN
     counted c
   WHERE
     c.old <> c.new;
+
+  IF cardinality(ids) > 0 THEN
+    PERFORM oban_workflow_announce(ids, new);
+  END IF;
 END;
 $$;

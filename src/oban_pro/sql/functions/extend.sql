@@ -42,6 +42,7 @@ BEGIN
     RETURN;
   END IF;
 
+  PERFORM oban_workflow_announce(ARRAY[p_key], ARRAY[v_new]);
   PERFORM set_config('oban_workflows.engine', 'on', true);
 
   IF v_old <> 'executing' THEN

@@ -45,6 +45,8 @@ CREATE TABLE oban_workflow_groups (
       ELSE 'completed'
     END
   ) STORED,
+  -- whether telemetry was told that this root has settled
+  announced boolean NOT NULL DEFAULT false,
   inserted_at timestamp WITHOUT TIME ZONE NOT NULL DEFAULT timezone('UTC', now()),
   started_at timestamp WITHOUT TIME ZONE,
   stopped_at timestamp WITHOUT TIME ZONE,
@@ -65,6 +67,10 @@ WHERE parent IS NOT NULL;
 CREATE INDEX oban_workflow_groups_roots_index
 ON oban_workflow_groups (inserted_at)
 WHERE parent IS NULL;
+
+CREATE INDEX oban_workflow_groups_settled_index
+ON oban_workflow_groups (key)
+WHERE parent IS NULL AND state <> 'executing' AND NOT announced;
 
 CREATE TABLE oban_workflow_members (
   id bigint NOT NULL,
