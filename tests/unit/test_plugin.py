@@ -7,7 +7,7 @@ import pytest
 
 from oban_pro import _host, _plugin
 
-POINTS = ("query.insert_jobs", "query.ack_jobs", "producer.get_jobs")
+POINTS = ("query.insert_jobs", "query.ack_jobs", "producer.get_jobs", "executor.wrap_result")
 
 
 def slots() -> dict[str, Any]:
