@@ -147,6 +147,18 @@ class TestInstall:
             (schema.VERSION,)
         ]
 
+    async def test_again_and_again_disturbs_no_running_workflow(
+        self, pool: AsyncConnectionPool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await schema.install(pool)
+        workflow = diamond().add_many("many", [work() for _ in range(300)], deps="end")
+        async with Oban(pool=pool, queues={"default": 20}, stager={"interval": 0.05}) as oban:
+            await oban.enqueue_many(workflow)
+            while not await settled(workflow):
+                await schema.install(pool)
+        assert (await workflow.status()).counts == {"completed": 304}
+        assert [one for one in caplog.records if one.levelname == "ERROR"] == []
+
     async def test_leaves_tables_of_oban_alone_that_exist(
         self, pool: AsyncConnectionPool, empty: Database
     ) -> None:
