@@ -18,7 +18,7 @@ AS $$
     WHERE
       (p_root IS NULL OR g.root = p_root)
       AND j.state = 'suspended'
-      AND (m.pending = 0 OR (j.attempt = 0 AND j.errors = '[]'))
+      AND (m.pending = 0 OR (j.attempt = 0 AND to_jsonb(j.errors) = '[]'))
   )
   SELECT
     w.id, NULL

@@ -26,7 +26,7 @@ SELECT
   /* TEMPLATE: schema */oban_workflow_satisfies(
     COALESCE(j.state::text, g.state, m.gone), gates.ignore_cancelled, gates.ignore_discarded
   ) AS satisfied,
-  j.errors -> -1 ->> 'error' AS error
+  to_jsonb(j.errors) -> -1 ->> 'error' AS error
 FROM
   gates
   JOIN /* TEMPLATE: schema */oban_workflow_edges e ON e.downstream = gates.id
