@@ -30,18 +30,22 @@ __all__ = [
     "Config",
     "Producer",
     "Query",
+    "attempted_by",
     "connection_of",
     "cursor_on",
     "default_ack_jobs",
     "default_get_jobs",
     "default_insert_jobs",
+    "demand_of",
     "drop_ext",
     "failed_ack",
     "get_ext",
     "prefix_of",
     "put_ext",
     "query_named",
+    "query_of",
     "query_running",
+    "queue_of",
     "remember_producer",
 ]
 
@@ -89,6 +93,26 @@ async def connection_of(conn: Any) -> AsyncConnection[Any] | None:
 def cursor_on(conn: AsyncConnection[Any]) -> AsyncCursor[tuple[Any, ...]]:
     """Open a cursor that returns tuples, whatever rows the caller's connection makes."""
     return conn.cursor(row_factory=tuple_row)
+
+
+def demand_of(producer: Producer) -> int:
+    """Return how many more jobs a producer may run."""
+    return producer._limit - len(producer._running_jobs)
+
+
+def query_of(producer: Producer) -> Query:
+    """Return the query of the Oban instance that a producer works for."""
+    return producer._query
+
+
+def queue_of(producer: Producer) -> str:
+    """Return the queue that a producer serves."""
+    return producer._queue
+
+
+def attempted_by(producer: Producer) -> list[str]:
+    """Return what a producer signs the jobs with that it takes."""
+    return [producer._node, producer._uuid]
 
 
 def remember_producer(job: Job, producer: Producer) -> None:

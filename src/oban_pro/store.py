@@ -130,6 +130,13 @@ class Store:
 
     # Running
 
+    async def fetch(self, queue: str, demand: int, attempted_by: Sequence[str]) -> list[Job]:
+        """Take the next jobs of a queue for execution, in the order in which they are due."""
+        params = {"queue": queue, "demand": demand, "attempted_by": attempted_by}
+
+        # A prepared plan would be kept while the table grows.
+        return await self._jobs("fetch", params, prepare=False)
+
     async def ack(self, acks: str) -> list[int]:
         """Settle, snooze or retry executed jobs; returns the ids of those that were executing."""
         return [job_id for (job_id,) in await self._rows("ack", {"acks": acks})]
@@ -218,9 +225,11 @@ class Store:
 
         return await cursor.fetchall()
 
-    async def _jobs(self, name: str, params: Mapping[str, Any]) -> list[Job]:
+    async def _jobs(
+        self, name: str, params: Mapping[str, Any], *, prepare: bool | None = None
+    ) -> list[Job]:
         cursor = self._conn.cursor(row_factory=class_row(Job))
-        await cursor.execute(sql.query(name, self._prefix).encode(), params)
+        await cursor.execute(sql.query(name, self._prefix).encode(), params, prepare=prepare)
 
         return await cursor.fetchall()
 

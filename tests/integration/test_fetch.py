@@ -1,0 +1,129 @@
+"""How jobs are taken: what oban's own statement takes, by a plan that holds."""
+
+import json
+from typing import Any
+
+import oban.schema as oban_schema
+import pytest
+from oban import Job, Oban, worker
+from psycopg_pool import AsyncConnectionPool
+
+from oban_pro import _host, sql
+from oban_pro._plugin import get_jobs
+from oban_pro.store import Store
+
+NODE = ["node", "uuid"]
+
+
+@worker()
+class Noop:
+    async def process(self, job: Job) -> None:
+        pass
+
+
+def _jobs() -> list[Job]:
+    return [
+        Noop.new({"n": 1}, priority=2),
+        Noop.new({"n": 2}, priority=0, tags=["a"], meta={"k": [1]}),
+        Noop.new({"n": 3}, priority=1),
+        Noop.new({"n": 4}, queue="other"),
+    ]
+
+
+async def _fetch(pool: AsyncConnectionPool, demand: int = 10) -> list[Job]:
+    async with pool.connection() as conn:
+        return await Store(conn, "public").fetch("default", demand, NODE)
+
+
+class TestFetch:
+    async def test_takes_the_jobs_that_are_due_first_in_that_order(
+        self, oban: Oban, pool: AsyncConnectionPool
+    ):
+        await oban.enqueue_many(_jobs())
+
+        assert [job.args["n"] for job in await _fetch(pool, 2)] == [2, 3]
+        assert [job.args["n"] for job in await _fetch(pool, 2)] == [1]
+
+    async def test_takes_what_the_statement_of_oban_takes(
+        self, oban: Oban, pool: AsyncConnectionPool
+    ):
+        await oban.enqueue_many(_jobs())
+        ours = await _fetch(pool)
+
+        async with pool.connection() as conn:
+            await conn.execute("UPDATE oban_jobs SET state = 'available', attempt = 0")
+
+        theirs = await oban._query.fetch_jobs(10, "default", *NODE)
+
+        assert len(ours) == 3
+        assert _by_id(ours) == _by_id(theirs)
+
+    async def test_passes_over_jobs_without_attempts_left(
+        self, oban: Oban, pool: AsyncConnectionPool
+    ):
+        await oban.enqueue_many(_jobs())
+
+        async with pool.connection() as conn:
+            await conn.execute("UPDATE oban_jobs SET attempt = max_attempts WHERE priority = 0")
+
+        assert [job.args["n"] for job in await _fetch(pool)] == [3, 1]
+
+    @pytest.mark.parametrize("history", [0, 10], ids=["never analyzed", "analyzed when small"])
+    async def test_reads_no_more_of_a_table_that_has_grown(
+        self, pool: AsyncConnectionPool, history: int
+    ):
+        insert = "INSERT INTO oban_jobs (worker) SELECT 'w' FROM generate_series(1, %s)"
+        params = {"queue": "default", "demand": 10, "attempted_by": NODE}
+
+        async with pool.connection() as conn:
+            if history:
+                await conn.execute(insert, [history])
+                await conn.execute("ANALYZE oban_jobs")
+
+            await conn.execute(insert, [10_000])
+            explain = "EXPLAIN (ANALYZE, FORMAT JSON) " + sql.query("fetch", "public")
+            cursor = await conn.execute(explain.encode(), params, prepare=False)
+            row = await cursor.fetchone()
+
+        assert row is not None
+        assert _most_rows(row[0][0]["Plan"]) <= 10, json.dumps(row[0], indent=1)
+
+
+class TestHook:
+    async def test_leaves_a_database_without_our_tables_to_oban(
+        self, empty_dsn: str, wait_until: Any
+    ):
+        async with AsyncConnectionPool(empty_dsn, open=False) as pool:
+            await oban_schema.install(pool)
+
+            async with Oban(pool=pool, queues={"default": 10}) as node:
+                job = await node.enqueue(Noop.new({}))
+
+                async def is_completed() -> bool:
+                    found = await node.get_job(job.id)
+                    return found is not None and found.state == "completed"
+
+                await wait_until(is_completed)
+
+    async def test_leaves_taking_to_whoever_was_hooked_in_before(self, oban: Oban):
+        job = Noop.new({})
+
+        async def theirs(_producer: _host.Producer) -> list[Job]:
+            return [job]
+
+        assert await get_jobs.build(theirs)(object()) == [job]
+
+
+def _by_id(jobs: list[Job]) -> dict[Any, dict[str, Any]]:
+    return {job.id: _fields(job) for job in jobs}
+
+
+def _most_rows(plan: dict[str, Any]) -> float:
+    removed = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
+    here = (plan["Actual Rows"] + removed) * plan["Actual Loops"]
+
+    return max([here, *(_most_rows(child) for child in plan.get("Plans", []))])
+
+
+def _fields(job: Job) -> dict[str, Any]:
+    return {name: getattr(job, name) for name in Job.__slots__ if name != "attempted_at"}
