@@ -15,7 +15,7 @@ DECLARE
   v_now timestamp := timezone('UTC', now());
 BEGIN
   IF oban_workflow_lock_roots(ARRAY(SELECT (a.value ->> 'id')::bigint FROM json_array_elements(p_acks) a)) THEN
-    PERFORM set_config('lock_timeout', '200ms', true);
+    PERFORM set_config('lock_timeout', '100ms', true);
   END IF;
 
   RETURN QUERY

@@ -24,7 +24,7 @@ BEGIN
   FROM
     old_rows;
 
-  IF v_ids IS NULL OR NOT oban_workflow_lock_roots(v_ids) THEN
+  IF v_ids IS NULL OR NOT oban_workflow_lock_roots_late(v_ids) THEN
     RETURN NULL;
   END IF;
 

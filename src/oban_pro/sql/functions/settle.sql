@@ -9,7 +9,7 @@
 -- between, jobs that somebody made runnable too early are put back to wait.
 --
 -- Called by: the triggers on oban_jobs, in the transaction that changed the states.
--- Locks: the roots (oban_workflow_lock_roots), then rows of the three tables, then suspended jobs.
+-- Locks: the roots (oban_workflow_lock_roots_late), then rows of the three tables, then suspended jobs.
 -- Twice: each call applies differences, so a caller reports each change once. The triggers do: a row
 -- changes its state in one statement. A flag keeps them from answering the updates made here.
 CREATE OR REPLACE FUNCTION oban_workflow_settle(
@@ -32,7 +32,7 @@ DECLARE
   v_waiting bigint[];
   v_ready bigint[];
 BEGIN
-  IF NOT oban_workflow_lock_roots(p_ids) THEN
+  IF NOT oban_workflow_lock_roots_late(p_ids) THEN
     RETURN;
   END IF;
 
