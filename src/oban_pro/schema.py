@@ -196,12 +196,9 @@ async def is_installed(conn: AsyncConnection[Any], query: _host.Query) -> bool:
     return True
 
 
-def forget(query: _host.Query) -> bool:
-    """Verify the schema of an Oban instance again the next time; tells whether it was good."""
-    known = query in _verified
+def forget(query: _host.Query) -> None:
+    """Verify the schema of an Oban instance again the next time."""
     _verified.discard(query)
-
-    return known
 
 
 async def _fetch(conn: AsyncConnection[Any], name: str, prefix: str) -> tuple[Any, ...]:

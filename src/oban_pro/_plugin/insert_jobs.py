@@ -49,7 +49,7 @@ async def _insert(
     query: Query, batch: Batch, caller: AsyncConnection[Any] | None
 ) -> list[Job] | None:
     """Insert a batch, or return None where there are only plain jobs and no tables of ours."""
-    while True:
+    for is_last in (False, True):
         try:
             async with transaction(query, caller) as conn:
                 if not batch.plans and not await schema.is_installed(conn, query):
@@ -60,8 +60,12 @@ async def _insert(
                 return await insert(Store(conn, _host.prefix_of(query)), batch)
         except UndefinedTable:
             # The tables may have been removed since they were found good.
-            if not schema.forget(query) or caller is not None:
+            schema.forget(query)
+
+            if is_last or caller is not None:
                 raise
+
+    raise AssertionError("unreachable")
 
 
 def _check(jobs: Sequence[object]) -> list[Plan]:
