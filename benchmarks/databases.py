@@ -1,0 +1,129 @@
+"""A fresh database for every run, its tables in a state that PostgreSQL's plans depend on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import oban.schema
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+import oban_pro.schema
+
+from .run import Result, Run, System
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TIMEOUT = 300
+
+
+class Table(NamedTuple):
+    """What happened before.
+
+    Args:
+        history: Jobs that have run.
+        statement: What was done to the tables then.
+        warm: Single jobs that the measured node has run since, so that it has cached its plans.
+    """
+
+    history: int
+    statement: str
+    warm: int = 0
+
+
+TABLES = {
+    "empty": Table(0, ""),
+    "truncated": Table(2_000, "ANALYZE; TRUNCATE oban_jobs"),
+    "analyzed": Table(2_000, "ANALYZE"),
+    "grown": Table(10, "ANALYZE", warm=40),
+}
+
+HISTORY_SHAPE = {"floor": "independent", "oban": "independent", "workflows": "fan_out"}
+
+
+class Databases:
+    """Runs measurements on a server, each in a database and a process of its own.
+
+    Args:
+        dsn: A server on which databases may be created.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._templates: dict[tuple[System, str], str] = {}
+
+    def measure(self, run: Run, table: str) -> Result:
+        """Measure once on tables in the given state."""
+        template = self._template(run.system, table)
+
+        with self._database(f"{template}_run", template) as dsn:
+            return _in_own_process(replace(run, warm=TABLES[table].warm, dsn=dsn))
+
+    def close(self) -> None:
+        """Drop what is left."""
+        for name in self._templates.values():
+            self._drop(name)
+
+    def _template(self, system: System, table: str) -> str:
+        if (system, table) not in self._templates:
+            name = f"bench_{os.getpid()}_{system}_{table}"
+            self._templates[system, table] = name
+            _prepare(self._create(name, "template0"), system, TABLES[table])
+
+        return self._templates[system, table]
+
+    @contextmanager
+    def _database(self, name: str, template: str) -> Iterator[str]:
+        try:
+            yield self._create(name, template)
+        finally:
+            self._drop(name)
+
+    def _create(self, name: str, template: str) -> str:
+        self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+
+        return make_conninfo(self._dsn, dbname=name)
+
+    def _drop(self, name: str) -> None:
+        self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    def _execute(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self._dsn, autocommit=True) as conn:
+            conn.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def _prepare(dsn: str, system: System, table: Table) -> None:
+    schema = oban_pro.schema if system == "workflows" else oban.schema
+
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(schema.install_sql())
+
+        if table.history:
+            _in_own_process(Run(system, HISTORY_SHAPE[system], table.history, dsn=dsn))
+
+        for statement in filter(None, table.statement.split("; ")):
+            conn.execute(statement)
+
+
+def _in_own_process(run: Run) -> Result:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.run"],
+        check=False,
+        input=json.dumps(asdict(run)),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+
+    if done.returncode:
+        raise RuntimeError(f"{run} must succeed, got:\n{done.stderr}")
+
+    return Result(**json.loads(done.stdout))

@@ -1,0 +1,108 @@
+"""What was measured, as a table to read and as JSON to keep."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from rich.table import Column, Table
+
+from .ratios import EVERY_TABLE, Ratio, Round, medians
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+PACKAGES = ("oban", "oban-workflows", "psycopg", "psycopg-pool", "uvloop")
+
+
+def table(ratios: Sequence[Ratio], rounds: Sequence[Round]) -> Table:
+    """Draw the ratios: one row each, one column for each state of the tables."""
+    drawn = Table(
+        Column("time per job", no_wrap=True),
+        *(Column(name, justify="right") for name in EVERY_TABLE),
+        Column("goal", justify="right"),
+        title=f"ratios by the state of the tables, medians of {len(rounds)} rounds",
+    )
+
+    for ratio in ratios:
+        found = medians(ratio, rounds)
+        cells = [_cell(found.get(name), ratio.goal) for name in EVERY_TABLE]
+        drawn.add_row(ratio.label, *cells, "" if ratio.goal is None else f"≤ {ratio.goal}")
+
+    return drawn
+
+
+def _cell(value: float | None, goal: float | None) -> str:
+    if value is None:
+        return ""
+
+    color = "" if goal is None else "[green]" if value <= goal else "[red]"
+
+    return f"{color}{value:.2f}"
+
+
+def write(path: Path, dsn: str, ratios: Sequence[Ratio], rounds: Sequence[Round]) -> None:
+    """Write the ratios, the seconds behind them, and where they were measured."""
+    report = {
+        "machine": _machine(dsn),
+        "commit": _commit(),
+        "rounds": len(rounds),
+        "ratios": [
+            {"label": ratio.label, "goal": ratio.goal, **medians(ratio, rounds)} for ratio in ratios
+        ],
+        "seconds": [
+            {
+                "system": run.system,
+                "shape": run.shape,
+                "size": run.size,
+                "limit": run.limit,
+                "table": state,
+                "inserted": median(one.results[run, state].inserted for one in rounds),
+                "settled": median(one.results[run, state].settled for one in rounds),
+            }
+            for run, state in rounds[0].results
+        ],
+    }
+    path.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def _machine(dsn: str) -> dict[str, Any]:
+    with psycopg.connect(dsn) as conn:
+        server = conn.info.parameter_status("server_version")
+        settings: dict[str, str] = dict(
+            conn.execute(
+                "SELECT name, setting FROM pg_settings WHERE name IN"
+                " ('fsync', 'synchronous_commit', 'shared_buffers', 'jit')"
+            ).fetchall()
+        )
+
+    return {
+        "system": platform.platform(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "postgresql": server,
+        "settings": settings,
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except ModuleNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], check=False, capture_output=True, text=True
+    )
+
+    return done.stdout.strip() or None
