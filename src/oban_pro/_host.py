@@ -15,6 +15,7 @@ from oban._executor import AckAction
 from oban._extensions import _extensions, get_ext, put_ext
 from oban._producer import Producer
 from oban._producer import _get_jobs as default_get_jobs
+from oban._pruner import _prune as default_prune
 from oban._query import Query, unwrap_connection
 from oban._query import _ack_jobs as default_ack_jobs
 from oban._query import _insert_jobs as default_insert_jobs
@@ -36,6 +37,7 @@ __all__ = [
     "default_ack_jobs",
     "default_get_jobs",
     "default_insert_jobs",
+    "default_prune",
     "demand_of",
     "drop_ext",
     "failed_ack",

@@ -155,6 +155,21 @@ class Store:
 
         return int(rows[0][0]) if rows else 0
 
+    # Keeping
+
+    async def prune_jobs(self, max_age: float, limit: int) -> int:
+        """Remove aged jobs that are in no workflow; returns how many."""
+        rows = await self._rows("prune_jobs", {"max_age": max_age, "limit": limit})
+
+        return int(rows[0][0])
+
+    async def prune_workflows(self, max_age: float, limit: int) -> tuple[int, int, bool]:
+        """Remove aged workflows; returns how many jobs and roots, and whether one is cut short."""
+        rows = await self._rows("prune_workflows", {"max_age": max_age, "limit": limit})
+        jobs, roots, partial = rows[0]
+
+        return jobs, roots, partial
+
     # Looking
 
     async def roots(

@@ -9,6 +9,7 @@ import oban._config
 import oban._executor
 import oban._extensions
 import oban._producer
+import oban._pruner
 import oban._query
 import oban.oban
 import pytest
@@ -35,6 +36,7 @@ class TestSignatures:
             (oban._query.Query.insert_jobs, ["self", "jobs", "conn"]),
             (oban._query.Query.ack_jobs, ["self", "acks"]),
             (oban._producer._get_jobs, ["producer"]),
+            (oban._pruner._prune, ["query", "max_age", "limit"]),
             (Oban.get_instance, ["name"]),
             (oban._backoff.jittery_clamped, ["attempt", "max_attempts", "clamped_max"]),
             (oban._config.Config.load, ["path", "overrides"]),
@@ -65,6 +67,7 @@ class TestPoints:
             (oban._query.Query.insert_jobs, "query.insert_jobs"),
             (oban._query.Query.ack_jobs, "query.ack_jobs"),
             (oban._producer.Producer._get_jobs, "producer.get_jobs"),
+            (oban._pruner.Pruner._prune, "pruner.prune"),
             (oban._executor.Executor._record_stopped, "executor.wrap_result"),
         ],
     )

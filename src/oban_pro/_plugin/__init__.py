@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from oban_pro import _host
 
-from . import ack_jobs, before_stage, get_jobs, insert_jobs, wrap_result
+from . import ack_jobs, before_stage, get_jobs, insert_jobs, prune, wrap_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ _HOOKS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "query.ack_jobs": (ack_jobs.build, _host.default_ack_jobs),
     "producer.get_jobs": (get_jobs.build, _host.default_get_jobs),
     "stager.before_stage": (before_stage.build, before_stage.nothing),
+    "pruner.prune": (prune.build, _host.default_prune),
     "executor.wrap_result": (wrap_result.build, wrap_result.unchanged),
 }
 

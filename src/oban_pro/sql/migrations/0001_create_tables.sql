@@ -68,6 +68,12 @@ CREATE INDEX oban_workflow_groups_roots_index
 ON oban_workflow_groups (inserted_at)
 WHERE parent IS NULL;
 
+-- For the pruner. Not by the time of settling, which changes with every job: that would cost each update of
+-- a group an entry in every index.
+CREATE INDEX oban_workflow_groups_aged_index
+ON oban_workflow_groups (inserted_at)
+WHERE parent IS NULL AND state <> 'executing';
+
 CREATE INDEX oban_workflow_groups_settled_index
 ON oban_workflow_groups (key)
 WHERE parent IS NULL AND state <> 'executing' AND NOT announced;
