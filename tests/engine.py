@@ -11,14 +11,14 @@ from oban import Job, Oban
 from oban._executor import AckAction
 from oban._query import _ack_jobs as plain_ack
 
+from oban_pro import Workflow
 from tests.recount import SETTLED, Books, assert_consistent, read
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import AsyncIterator, Iterable
 
     from psycopg import AsyncConnection
-
-    from oban_pro import Workflow
 
 AUDIT = """
 CREATE TABLE {schema}.audit (
@@ -40,6 +40,34 @@ FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION {schema}.audit();
 def make_job(queue: str = "default", **opts: Any) -> Job:
     """Make a job that no node of the test runs."""
     return Job(worker="tests.engine.Nobody", queue=queue, **opts)
+
+
+def random_workflow(rng: random.Random, depth: int = 0) -> Workflow:
+    """Build a workflow of up to seven members; some are nested, some of those are empty."""
+    workflow = Workflow(ignore_cancelled=rng.random() < 0.25, ignore_discarded=rng.random() < 0.25)
+    names: list[str] = []
+
+    for name in "abcdefg"[: rng.randint(0 if depth else 2, 7 - depth)]:
+        deps = rng.sample(names, k=min(len(names), rng.choice((0, 1, 1, 2, 3))))
+        kind = rng.random()
+
+        if kind < 0.3 and depth < 3:
+            workflow.add_workflow(name, random_workflow(rng, depth + 1), deps=deps)
+        elif kind < 0.4:
+            workflow.add_many(name, [make_job() for _ in range(rng.randint(0, 3))], deps=deps)
+        else:
+            cancelled, discarded = (rng.choice((None, None, True, False)) for _ in range(2))
+            workflow.add(
+                name,
+                make_job(),
+                deps=deps,
+                ignore_cancelled=cancelled,
+                ignore_discarded=discarded,
+            )
+
+        names.append(name)
+
+    return workflow
 
 
 class Engine:

@@ -6,16 +6,19 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from oban import Oban
 from oban._executor import AckAction
+from oban._query import _ack_jobs as plain_ack
 from psycopg import AsyncConnection
+from psycopg.errors import DeadlockDetected
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
-from tests.engine import Engine, make_job
+from tests.engine import Engine, make_job, random_workflow
 from tests.graphs import work
 from tests.recount import assert_consistent
 
@@ -256,3 +259,49 @@ class TestUsers:
         assert await ack == [started.id]
         assert await engine.states() == {"a": "completed", "b": "cancelled"}
         assert await deadlocks(engine.conn) == 0
+
+
+class TestChaos:
+    """Several hands do anything to the same workflows; when they rest the books are right."""
+
+    @pytest.mark.parametrize("seed", range(3))
+    async def test_leaves_the_books_right(self, engine, dsn, seed):
+        rng = random.Random(seed)
+        await engine.enqueue(*(random_workflow(rng) for _ in range(4)))
+        ids = list((await engine.check()).states)
+
+        async with AsyncConnectionPool(dsn, max_size=8, open=False) as pool:
+            query = Oban(pool=pool, name="other")._query
+            hands = [self._hand(query, random.Random(rng.random()), ids) for _ in range(6)]
+            await asyncio.gather(*hands)
+
+        engine.revived |= set(ids)
+        await engine.check()
+
+    async def _hand(self, query, rng, ids):
+        for _ in range(40):
+            # Two users who want jobs of each other may deadlock; a node never loses an ack.
+            with suppress(DeadlockDetected):
+                await self._move(query, rng, sorted(rng.sample(ids, k=rng.randint(1, 4))))
+
+    async def _move(self, query, rng, some):
+        match rng.randint(0, 9):
+            case 0:
+                await query.cancel_many_jobs(some)
+            case 1:
+                await query.retry_many_jobs(some)
+            case 2 if rng.random() < 0.1:
+                await query.delete_many_jobs(some)
+            case 3:
+                async with query.connection() as conn:
+                    await conn.execute(
+                        "UPDATE oban_jobs SET state = %s::oban_job_state WHERE id = ANY(%s)",
+                        [rng.choice(("completed", "discarded", "available")), some],
+                    )
+            case kind:
+                jobs = await query.fetch_jobs(rng.randint(1, 5), "default", "node", "uuid")
+                state = rng.choice(
+                    ("completed", "completed", "completed", "discarded", "cancelled")
+                )
+                acks = [AckAction(job=job, state=state) for job in jobs]
+                await (plain_ack(query, acks) if kind == 4 else query.ack_jobs(acks))

@@ -9,40 +9,13 @@ from oban import Oban
 from psycopg import AsyncConnection
 from psycopg.errors import CheckViolation
 
-from oban_pro import Workflow
-from tests.engine import Engine, make_job
-from tests.recount import Books
+from tests.engine import Engine, random_workflow
+from tests.recount import SETTLED, Books
 
-SETTLED = ("completed", "cancelled", "discarded")
 RUNNABLE = ("available", "scheduled", "retryable")
 STATES = (*RUNNABLE, "executing", *SETTLED)
 STEPS = 25
-SEEDS = range(40)
-
-
-def random_workflow(rng: random.Random, depth: int = 0) -> Workflow:
-    """Build a workflow of up to seven members; some are nested, some of those are empty."""
-    workflow = Workflow(ignore_cancelled=rng.random() < 0.25, ignore_discarded=rng.random() < 0.25)
-    names: list[str] = []
-
-    for name in "abcdefg"[: rng.randint(0 if depth else 2, 7 - depth)]:
-        deps = rng.sample(names, k=min(len(names), rng.choice((0, 1, 1, 2, 3))))
-        kind = rng.random()
-
-        if kind < 0.3 and depth < 3:
-            workflow.add_workflow(name, random_workflow(rng, depth + 1), deps=deps)
-        elif kind < 0.4:
-            workflow.add_many(name, [make_job() for _ in range(rng.randint(0, 3))], deps=deps)
-        else:
-            flags = (rng.choice((None, None, True, False)) for _ in range(2))
-            workflow.add(name, make_job(), deps=deps, **dict(zip(FLAGS, flags, strict=True)))
-
-        names.append(name)
-
-    return workflow
-
-
-FLAGS = ("ignore_cancelled", "ignore_discarded")
+SEEDS = range(30)
 
 
 class Chaos:
@@ -62,6 +35,9 @@ class Chaos:
             self.retry,
             self.delete,
             self.psql,
+            self.cancel_workflow,
+            self.retry_workflow,
+            self.retry_workflow,
         ]
 
     async def step(self, before: Books) -> Books:
@@ -149,6 +125,26 @@ class Chaos:
         await self.engine.retry(*[books.path(one) for one in ids])
 
         return set(ids)
+
+    async def cancel_workflow(self, books: Books) -> set[int]:
+        return await self._all(books, "cancel")
+
+    async def retry_workflow(self, books: Books) -> set[int]:
+        self.engine.revived |= set(books.states)
+
+        return await self._all(books, "retry")
+
+    async def _all(self, books: Books, what: str) -> set[int]:
+        names = [books.members[one].name for one in self._some(books)]
+        chosen = self.rng.choice((None, names))
+        self.note(what, chosen)
+        await self.engine.psql(
+            f"SELECT oban_workflow_{what}(id, %s::text[]) FROM oban_workflow_groups"
+            " WHERE parent IS NULL",
+            chosen,
+        )
+
+        return set(books.states)
 
     async def delete(self, books: Books) -> set[int]:
         ids = self._some(books) if self.rng.random() < 0.3 else []
