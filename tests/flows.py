@@ -366,3 +366,7 @@ original = replaced
 
 async def replaced(context: Context) -> int:  # type: ignore[no-redef]
     return 2
+
+
+async def nothing_item(item: Any, context: Context) -> None:
+    """Record None."""

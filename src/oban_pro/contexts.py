@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import orjson
 
 from . import _host, codec, introspection, meta
 from .context import Context
-from .recorded import decode_nodes, nest
+from .recorded import Source, copy_of, decode_nodes, nest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable
 
     from oban import Job
 
-    from .recorded import Source
-
-type Known = dict[int, tuple[datetime | None, str]]
-
 # Decoding more characters than this would hold up the event loop.
 DECODE_IN_PLACE = 500_000
+
+CONTEXTS_ONLY = "contexts"
 
 _loaders: WeakKeyDictionary[_host.Query, _Loader] = WeakKeyDictionary()
 
@@ -43,40 +41,86 @@ async def context_of(job: Job) -> Context:
         CodecError: If a stored value cannot be decoded, naming the job that recorded it.
     """
     query = introspection.query_for(job)
-    sources = await _loaders.setdefault(query, _Loader()).load(job)
+    parts = await _loaders.setdefault(query, _Loader()).load(job)
 
-    if sum(len(source.value or "") for source in sources) > DECODE_IN_PLACE:
-        return await asyncio.to_thread(_build, job, sources)
+    if parts.size > DECODE_IN_PLACE:
+        return await asyncio.to_thread(_build, job, parts)
 
-    return _build(job, sources)
+    return _build(job, parts)
 
 
-def _build(job: Job, sources: Sequence[Source]) -> Context:
-    values: dict[str, Any] = {}
+def _build(job: Job, parts: _Parts) -> Context:
+    results = nest(decode_nodes(parts.own))
 
-    for source in sources:
-        if source.kind == "context":
-            values |= codec.from_json(orjson.loads(source.value or "{}"))
+    if parts.is_gated:
+        results |= copy_of(parts.shared.results)
 
-    results = nest(decode_nodes(sources))
     # Jobs by name, whether or not they recorded anything; groups are among the results.
     spelled = [dep if isinstance(dep, str) else dep[1] for dep in job.meta.get(meta.DEPS, [])]
     deps = [*dict.fromkeys([*(name for name in spelled if name != meta.ALL_JOBS), *results])]
 
-    return Context(values | results, job.meta.get(meta.NAME, ""), deps)
+    return Context(copy_of(parts.shared.values) | results, job.meta.get(meta.NAME, ""), deps)
+
+
+class _Shared:
+    """What the jobs of one group have in common, decoded once for all of them.
+
+    Args:
+        version: Changes with the results that it holds, or None while they may change at any time.
+        sources: Contexts, root first, and what the gate of the group depends on.
+    """
+
+    def __init__(self, version: str | None, sources: list[Source]) -> None:
+        self.version = version
+        self.size = _size(sources)
+        self._sources = sources
+
+    def covers(self, version: str | None) -> bool:
+        """Tell whether this is what has a version, as the statement does."""
+        return version is not None and version in (self.version, CONTEXTS_ONLY)
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+
+        for source in self._sources:
+            if source.kind == "context":
+                values |= codec.from_json(orjson.loads(source.value or "{}"))
+
+        return values
+
+    @cached_property
+    def results(self) -> dict[str, Any]:
+        return nest(decode_nodes(self._sources))
+
+
+class _Parts(NamedTuple):
+    """What the context of one job is made of: of ``shared``, the results only where it is gated."""
+
+    shared: _Shared
+    is_gated: bool
+    own: list[Source]
+
+    @property
+    def size(self) -> int:
+        return self.shared.size + _size(self.own)
+
+
+def _size(sources: Iterable[Source]) -> int:
+    return sum(len(source.value or "") for source in sources)
 
 
 class _Loader:
     """Reads for all jobs that ask within one turn of the event loop at once."""
 
     def __init__(self) -> None:
-        self._shared = _Shared()
-        self._asking: list[tuple[Job, asyncio.Future[list[Source]]]] = []
+        self._cache = _Cache()
+        self._asking: list[tuple[Job, asyncio.Future[_Parts]]] = []
         self._reading: set[asyncio.Task[None]] = set()
 
-    async def load(self, job: Job) -> list[Source]:
+    async def load(self, job: Job) -> _Parts:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[Source]] = loop.create_future()
+        future: asyncio.Future[_Parts] = loop.create_future()
 
         if not self._asking:
             loop.call_soon(self._start)
@@ -91,7 +135,7 @@ class _Loader:
         self._reading.add(task)
         task.add_done_callback(self._reading.discard)
 
-    async def _answer(self, asking: list[tuple[Job, asyncio.Future[list[Source]]]]) -> None:
+    async def _answer(self, asking: list[tuple[Job, asyncio.Future[_Parts]]]) -> None:
         try:
             answers = await self._read([job for job, _ in asking])
         except BaseException as error:
@@ -108,9 +152,10 @@ class _Loader:
             if not future.done():
                 future.set_result(answer)
 
-    async def _read(self, jobs: list[Job]) -> list[list[Source]]:
+    async def _read(self, jobs: list[Job]) -> list[_Parts]:
         workflow_ids = [meta.workflow_id(job) or "" for job in jobs]
-        known = self._shared.known(workflow_ids)
+        kept = self._cache.get(workflow_ids)
+        known = {key: shared.version for key, shared in kept.items() if shared.version}
 
         async with introspection.connect(jobs[0]) as store:
             sources = await store.contexts([job.id or 0 for job in jobs], known)
@@ -119,32 +164,33 @@ class _Loader:
         places: dict[int, Source] = {}
 
         for source in sources:
-            if source.kind == "reader":
+            if source.kind in ("reader", "shared"):
                 places[source.reader] = source
-            elif source.value is None and source.id in known:
-                by_reader[source.reader].append(source._replace(value=known[source.id][1]))
             else:
                 by_reader[source.reader].append(source)
+
+        for key, place in places.items():
+            if key < 0 and not (key in kept and kept[key].covers(place.value)):
+                kept[key] = _Shared(place.value, by_reader[key])
 
         answers = []
 
         for job, workflow_id in zip(jobs, workflow_ids, strict=True):
-            place = places.get(job.id or 0)
-            shared = by_reader[place.id] if place else []
-            self._shared.keep(workflow_id, shared)
-            gated = place is not None and place.value is not None
-            answers.append(
-                [
-                    *(source for source in shared if gated or source.kind == "context"),
-                    *by_reader[job.id or 0],
-                ]
-            )
+            # A job whose workflow is gone has no place.
+            place = places.get(job.id or 0, NOWHERE)
+            shared = kept.get(place.id, NOTHING)
+            self._cache.put(workflow_id, place.id, shared)
+            answers.append(_Parts(shared, place.value is not None, by_reader[job.id or 0]))
 
         return answers
 
 
-class _Shared:
-    """What all entry jobs of a workflow read, with the time each result was recorded.
+NOWHERE = Source(0, 0, None, "", "reader", None)
+NOTHING = _Shared(None, [])
+
+
+class _Cache:
+    """What the jobs of a workflow share, for those that run later on this node.
 
     Args:
         limit: Characters to keep in all; what was used longest ago goes first.
@@ -153,28 +199,28 @@ class _Shared:
     def __init__(self, limit: int = 64_000_000) -> None:
         self._limit = limit
         self._size = 0
-        self._kept: OrderedDict[str, Known] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[int, _Shared]] = OrderedDict()
 
-    def known(self, workflow_ids: Iterable[str]) -> Known:
-        return {
-            source_id: value
-            for workflow_id in set(workflow_ids)
-            for source_id, value in self._kept.get(workflow_id, {}).items()
-        }
+    def get(self, workflow_ids: Iterable[str]) -> dict[int, _Shared]:
+        """Return what is kept of some workflows, by the keys of their groups."""
+        return dict(self._kept[one] for one in set(workflow_ids) if one in self._kept)
 
-    def keep(self, workflow_id: str, sources: Iterable[Source]) -> None:
-        known: Known = {
-            source.id: (source.stamp, source.value)
-            for source in sources
-            if source.value is not None
-        }
-        self._size += _size(known) - _size(self._kept.pop(workflow_id, {}))
-        self._kept[workflow_id] = known
+    def put(self, workflow_id: str, key: int, shared: _Shared) -> None:
+        """Keep what the jobs of a workflow share in place of what was kept before."""
+        if workflow_id in self._kept:
+            self._drop(workflow_id)
+
+        if shared.version is not None:
+            self._kept[workflow_id] = (key, shared)
+            self._size += shared.size + ENTRY_SIZE
 
         while self._size > self._limit:
-            self._size -= _size(self._kept.popitem(last=False)[1])
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, workflow_id: str) -> None:
+        _, shared = self._kept.pop(workflow_id)
+        self._size -= shared.size + ENTRY_SIZE
 
 
-def _size(known: Known) -> int:
-    # An entry takes memory even where nothing is shared.
-    return 200 + sum(len(value) for _, value in known.values()) if known else 0
+# An entry takes memory even where nothing is shared.
+ENTRY_SIZE = 500

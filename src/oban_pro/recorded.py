@@ -10,7 +10,6 @@ from .codec import CodecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from datetime import datetime
 
 
 class Absent(Enum):
@@ -80,8 +79,8 @@ class Source(NamedTuple):
     """One row of what contexts are made of, still encoded.
 
     ``reader`` is the job, or the group whose entry jobs all read it. ``kind`` is ``"reader"``,
-    which places a job, ``"context"``, ``"job"``, or the kind of a nested workflow. ``stamp`` is
-    when a job completed.
+    which places a job; ``"shared"``, whose value is the version of what a group's jobs share;
+    ``"context"``, ``"job"``, or the kind of a nested workflow.
     """
 
     reader: int
@@ -89,7 +88,6 @@ class Source(NamedTuple):
     parent: int | None
     name: str
     kind: str
-    stamp: datetime | None
     value: str | None
 
 
@@ -103,5 +101,22 @@ def decode_nodes(sources: Iterable[Source]) -> Iterator[Node]:
         if source.kind == "job":
             value = decode(source.name, source.value or "")
             yield Node(source.id, source.parent, source.name, source.kind, value)
-        elif source.kind not in ("context", "reader"):
+        elif source.kind not in ("context", "reader", "shared"):
             yield Node(source.id, source.parent, source.name, source.kind)
+
+
+def copy_of(value: Any) -> Any:
+    """Copy a decoded value as deep as it can be changed: much faster than decoding it again."""
+    kind = type(value)
+
+    if kind is dict:
+        return {key: copy_of(item) for key, item in value.items()}
+
+    if kind is list:
+        return [copy_of(item) for item in value]
+
+    if kind is tuple:
+        return tuple(copy_of(item) for item in value)
+
+    # What is hashable cannot be changed, and so cannot the elements of a set.
+    return set(value) if kind is set else value

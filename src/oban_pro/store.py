@@ -204,14 +204,17 @@ class Store:
         """Read the jobs that a job directly depends on, ordered by id."""
         return await self._jobs("deps", {"job": job_id, "names": names})
 
-    async def contexts(
-        self, job_ids: Sequence[int], known: Mapping[int, tuple[datetime | None, str]]
-    ) -> list[Source]:
-        """Read what the contexts of jobs are made of, without the values that are known."""
+    async def contexts(self, job_ids: Sequence[int], known: Mapping[int, str]) -> list[Source]:
+        """Read what the contexts of jobs are made of, but not what groups share that is known.
+
+        Args:
+            job_ids: Jobs of any workflows.
+            known: Versions of what the jobs of a group share, by its key.
+        """
         params = {
             "jobs": list(job_ids),
             "known": list(known),
-            "stamps": [stamp for stamp, _ in known.values()],
+            "versions": list(known.values()),
         }
 
         return [Source(*row) for row in await self._rows("contexts", params)]

@@ -14,7 +14,9 @@ WITH RECURSIVE tree AS (
     m.id, m.group_key, m.name, tree.depth + 1
   FROM
     tree
-    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = tree.id
+    CROSS JOIN LATERAL (
+      SELECT * FROM /* TEMPLATE: schema */oban_workflow_members m WHERE m.group_key = tree.id OFFSET 0
+    ) m
   WHERE
     tree.id < 0
 )
@@ -23,7 +25,10 @@ SELECT
 FROM
   tree
   LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = tree.id
-  LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = tree.id
+  LEFT JOIN LATERAL (
+    -- one by one: guesses about recursion are far off, and a scan of all jobs looks cheaper
+    SELECT j.meta, j.state FROM /* TEMPLATE: schema */oban_jobs j WHERE j.id = tree.id OFFSET 0
+  ) j ON true
 WHERE
   g.key IS NOT NULL
   OR (j.state = 'completed' AND j.meta -> 'recorded' = 'true')
