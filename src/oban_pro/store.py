@@ -59,8 +59,8 @@ class Store:
         """Insert jobs and nested groups as members of their groups."""
         await self._execute("insert_members", params)
 
-    async def insert_edges(self, upstreams: Sequence[int], downstreams: Sequence[int]) -> None:
-        """Insert edges between members."""
+    async def insert_edges(self, upstreams: str, downstreams: str) -> None:
+        """Insert edges between members, given as literals of arrays."""
         await self._execute("insert_edges", {"upstreams": upstreams, "downstreams": downstreams})
 
     async def lock(self, workflow_id: str) -> bool:
