@@ -22,11 +22,15 @@ _RETURNED = "oban_workflows_returned"
 
 
 class Graft(NamedTuple):
-    """A graft point, locked: its group, and the id of the workflow that was grafted to it."""
+    """A graft point, locked: its group, and the id of the workflow that was grafted to it.
+
+    ``satisfied`` is whether all that it depends on still is.
+    """
 
     key: int
     root: int
     grafted: str | None
+    satisfied: bool
 
 
 def return_graft(grafter: Job, plan: Plan) -> None:
@@ -71,9 +75,9 @@ async def open_graft(store: Store, grafter: Job) -> Graft:
     if found is None:
         raise GraftError(f"job {name!r} must be a grafter to graft, add it with add_graft()")
 
-    key, root, grafted, state, attempted_at = found
+    *point, state, attempted_at = found
 
     if state != "executing" or attempted_at != grafter.attempted_at:
         raise GraftError(f"grafter {name!r} must be executing to graft, it is {state} now")
 
-    return Graft(key, root, grafted)
+    return Graft(*point)

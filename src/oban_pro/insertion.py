@@ -74,6 +74,8 @@ class _Placed(NamedTuple):
     root: int
     # the group that holds the first one, and that is extended by it
     parent: int | None = None
+    # whether it shares what its parent depends on, all of it satisfied
+    gated: bool = False
 
 
 class _Row(NamedTuple):
@@ -169,7 +171,7 @@ async def _place(
             graft = await open_graft(store, plan.grafter)
 
             if graft.grafted is None:
-                placed.append(_Placed(plan, own, graft.root, graft.key))
+                placed.append(_Placed(plan, own, graft.root, graft.key, graft.satisfied))
             else:
                 existing[id(plan)] = graft.grafted
         elif plan.attachment is not None:
@@ -327,16 +329,20 @@ def _members(placed: _Placed) -> Iterable[tuple[int, int, str, int, int]]:
     plan, keys = placed.plan, placed.keys
 
     if placed.parent is not None:
-        yield keys[0], placed.parent, GRAFTED, 0, _flags(False, *plan.groups[0].flags)
+        yield keys[0], placed.parent, GRAFTED, 0, _flags(placed.gated, *plan.groups[0].flags)
 
     for index, group in enumerate(plan.groups):
         if group.parent is not None:
             flags = _flags(group.gated, *group.flags)
             yield keys[index], keys[group.parent], group.sub_name or "", group.pending, flags
 
-    for one in plan.jobs:
+    depending = {down for _, down in plan.edges} if placed.gated else set()
+
+    for index, one in enumerate(plan.jobs):
         assert one.job.id is not None
-        yield one.job.id, keys[one.group], one.name, one.pending, _flags(one.gated, *one.flags)
+        # What a graft depends on is what the first jobs grafted to it depend on.
+        gated = one.gated or (placed.gated and one.group == 0 and index not in depending)
+        yield one.job.id, keys[one.group], one.name, one.pending, _flags(gated, *one.flags)
 
 
 def _flags(gated: bool, ignore_cancelled: bool, ignore_discarded: bool) -> int:
@@ -358,7 +364,7 @@ def _edges(placed: _Placed) -> Iterable[tuple[int, int]]:
 
 async def _extend(store: Store, placed: Iterable[_Placed]) -> None:
     """Count what was added to groups that were there, and break what cannot run any more."""
-    for plan, _, _, parent in placed:
+    for plan, _, _, parent, _ in placed:
         group = plan.groups[0]
 
         if parent is not None:

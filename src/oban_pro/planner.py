@@ -83,6 +83,10 @@ def _open_root(plan: Plan, spec: GroupSpec, root_id: str) -> _Frame:
     if grafter is not None:
         sup_id, sub_name = grafter.meta[meta.WORKFLOW_ID], grafter.meta[meta.NAME]
         placement = meta.group_placement(root_id, spec.name, sup_id, sub_name)
+        group.gate_deps = [
+            meta.dep_on_job(sup_id, dep) if isinstance(dep, str) else dep
+            for dep in grafter.meta[meta.DEPS]
+        ]
     elif attachment is not None:
         placement = meta.group_placement(
             root_id, attachment.name, attachment.sup_workflow_id, attachment.sub_name

@@ -67,16 +67,21 @@ class Store:
         """Lock the root of a workflow; returns whether there is such a workflow."""
         return bool((await self._rows("lock", {"id": workflow_id}))[0][0])
 
-    async def graft(self, job_id: int) -> tuple[int, int, str | None, str, datetime | None] | None:
-        """Read the graft point of a grafter: key, root, what is grafted, and how the job stands."""
+    async def graft(self, job_id: int) -> Row | None:
+        """Read the graft point of a grafter.
+
+        Returns:
+            Key, root, what is grafted, whether its deps are satisfied; state and attempted_at of
+            the job.
+        """
         rows = await self._rows("graft", {"job": job_id})
 
         if not rows:
             return None
 
-        key, root, grafted, state, attempted_at = rows[0]
+        *point, attempted_at = rows[0]
 
-        return key, root, grafted, state, _utc(attempted_at)
+        return *point, _utc(attempted_at)
 
     async def extend(
         self,

@@ -68,14 +68,20 @@ async def run[Result](
         body: Called with the statements; all of it may be repeated.
         caller: A connection to use instead of one from the pool.
     """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            async with transaction(query, caller) as conn:
-                return await body(Store(conn, _host.prefix_of(query)))
-        except CONFLICTS:
-            if caller is not None or attempt == ATTEMPTS:
-                raise
 
+    async def attempt() -> Result:
+        async with transaction(query, caller) as conn:
+            return await body(Store(conn, _host.prefix_of(query)))
+
+    return await attempt() if caller is not None else await repeat(attempt)
+
+
+async def repeat[Result](transact: Callable[[], Awaitable[Result]]) -> Result:
+    """Call what opens a transaction of its own, and again where that conflicts with another."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return await transact()
+        except CONFLICTS:
             await asyncio.sleep(random.uniform(0, 0.01 * attempt))
 
-    raise AssertionError("unreachable")
+    return await transact()

@@ -24,7 +24,7 @@ from .planner import compile_plan
 from .workflow import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 RECORD_LIMIT = 256_000_000
 """Bytes that an encoded result may take: what PostgreSQL holds in one JSON string."""
@@ -83,18 +83,26 @@ class Mapper:
 
 def _find(job: Job, context: Context) -> dict[str, Any]:
     path = job.args[RESULT]
-    found: Any = context
+    found: Any = context[path[0]]
 
-    for key in path:
-        found = found[key]
+    try:
+        for key in path[1:]:
+            found = found[key]
+    except (LookupError, TypeError) as error:
+        raise CascadeError(
+            f"job {_name(job)!r} must find what it maps over, got {error!r} at {_at(path)}"
+        ) from error
 
     if isinstance(found, dict | list | tuple | set | frozenset):
         return named_items(_name(job), found)
 
-    where = "".join(f"[{key!r}]" for key in path)
     raise CascadeError(
-        f"job {_name(job)!r} must map over a list or a dict, got {found!r:.80} in context{where}"
+        f"job {_name(job)!r} must map over a list or a dict, got {found!r:.80} at {_at(path)}"
     )
+
+
+def _at(path: Sequence[str | int]) -> str:
+    return "context" + "".join(f"[{key!r}]" for key in path)
 
 
 async def _graft(job: Job, workflow: object) -> None:

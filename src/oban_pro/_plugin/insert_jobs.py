@@ -12,7 +12,7 @@ from oban_pro.errors import InvalidJobError, PartialWorkflowError
 from oban_pro.insertion import Batch, insert
 from oban_pro.plan import Plan, plan_of
 from oban_pro.store import Store
-from oban_pro.transactions import transaction
+from oban_pro.transactions import repeat, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -49,15 +49,19 @@ async def _insert(
     query: Query, batch: Batch, caller: AsyncConnection[Any] | None
 ) -> list[Job] | None:
     """Insert a batch, or return None where there are only plain jobs and no tables of ours."""
+
+    async def attempt() -> list[Job] | None:
+        async with transaction(query, caller) as conn:
+            if not batch.plans and not await schema.is_installed(conn, query):
+                return None
+
+            await schema.ensure(conn, query)
+
+            return await insert(Store(conn, _host.prefix_of(query)), batch)
+
     for is_last in (False, True):
         try:
-            async with transaction(query, caller) as conn:
-                if not batch.plans and not await schema.is_installed(conn, query):
-                    return None
-
-                await schema.ensure(conn, query)
-
-                return await insert(Store(conn, _host.prefix_of(query)), batch)
+            return await attempt() if caller is not None else await repeat(attempt)
         except UndefinedTable:
             # The tables may have been removed since they were found good.
             schema.forget(query)

@@ -1,0 +1,136 @@
+"""Workers and functions that let workflows grow: a row names each by its import path."""
+
+from typing import Any
+
+from oban import Cancel, Job, Oban, Snooze, Worker, worker
+
+from oban_pro import Workflow
+from tests.graphs import work
+
+type Context = dict[str, Any]
+
+
+def echo(item: Any, context: Context) -> Any:
+    return item
+
+
+def double(item: int, context: Context) -> int:
+    return 2 * item
+
+
+def seen(item: Any, context: Context) -> Context:
+    """Record all of what a job is given."""
+    return dict(context)
+
+
+def received(context: Context) -> Context:
+    return dict(context)
+
+
+def numbers(context: Context) -> list[int]:
+    return [1, 2, 3]
+
+
+def collection(context: Context) -> Any:
+    return context["given"]
+
+
+def no_numbers(context: Context) -> None:
+    return None
+
+
+def squares(context: Context) -> Workflow:
+    """Graft a job for each number of an upstream job."""
+    return Workflow().add_cascade("each", (context["numbers"], double))
+
+
+async def squares_async(context: Context) -> Workflow:
+    return squares(context)
+
+
+def graft_nothing(context: Context) -> None:
+    return None
+
+
+def graft_empty(context: Context) -> Workflow:
+    return Workflow()
+
+
+def graft_rubbish(context: Context) -> Any:
+    return ["not", "a", "workflow"]
+
+
+def graft_taken(context: Context) -> Workflow:
+    return Workflow(id="taken").add("a", work())
+
+
+def graft_cyclic(context: Context) -> Workflow:
+    sub = Workflow(check_deps=False).add("a", work(), deps="b")
+    return sub.add("b", work(), deps="a")
+
+
+def graft_nul(context: Context) -> Workflow:
+    job = work()
+    job.args = {"text": "\0"}
+    return Workflow().add("a", job)
+
+
+def graft_late(context: Context) -> Workflow:
+    """Graft a job that no queue of the tests runs."""
+    return Workflow().add("a", work(queue="nobody"))
+
+
+def graft_for(item: str, context: Context) -> Workflow | None:
+    return Workflow().add_cascade("say", (["hi " + item], echo)) if item else None
+
+
+def graft_deeper(context: Context) -> Workflow:
+    """Graft a graft, until what it counts down to is reached."""
+    left = context["left"] - 1
+    sub = Workflow().add_context({"left": left}).add_cascade("here", received)
+
+    return sub.add_graft("deeper", graft_deeper) if left else sub
+
+
+def graft_snooze(context: Context) -> Any:
+    return Snooze(3600)
+
+
+def graft_cancel(context: Context) -> Any:
+    return Cancel("not today")
+
+
+@worker()
+class Grow(Worker):
+    """Graft as many jobs as told, then do what ``args["do"]`` says in the first attempt."""
+
+    async def process(self, job: Job) -> Any:
+        sub = Workflow().add_many("many", [work() for _ in range(job.args["jobs"])])
+        await Oban.get_instance().enqueue_many(Workflow.apply_graft(job, sub))
+
+        if job.attempt == 1 and not job.meta.get("snoozed"):
+            match job.args.get("do"):
+                case "fail":
+                    raise RuntimeError("told to fail")
+                case "cancel":
+                    return Cancel("told to cancel")
+                case "snooze":
+                    return Snooze(0)
+        return None
+
+    def backoff(self, job: Job) -> int:
+        return 0
+
+
+@worker()
+class Page(Worker):
+    """Import one page, and graft the next."""
+
+    async def process(self, job: Job) -> Any:
+        left = job.args["left"] - 1
+        sub = Workflow().add("import", work())
+
+        if left:
+            sub.add_graft("next", Page.new({"left": left}))
+
+        await Oban.get_instance().enqueue_many(Workflow.apply_graft(job, sub))
