@@ -3,7 +3,7 @@
 -- Called by: our query.ack_jobs, with a JSON array of acks.
 -- Locks: the roots of all jobs first, then the jobs, so that acks queue up instead of dead-locking. A
 -- writer that only the trigger sees comes the other way round; where the two meet, this one gives up after
--- lock_timeout, before PostgreSQL would look for a deadlock, and the caller tries again.
+-- lock_timeout, long before PostgreSQL would look for a deadlock, and the caller tries again.
 -- Twice: an ack counts only for the very execution it came from (executing, and attempted_at is equal).
 CREATE OR REPLACE FUNCTION oban_workflow_ack(p_acks json)
 RETURNS SETOF bigint
@@ -15,7 +15,7 @@ DECLARE
   v_now timestamp := timezone('UTC', now());
 BEGIN
   IF oban_workflow_lock_roots(ARRAY(SELECT (a.value ->> 'id')::bigint FROM json_array_elements(p_acks) a)) THEN
-    PERFORM set_config('lock_timeout', '100ms', true);
+    PERFORM set_config('lock_timeout', '25ms', true);
   END IF;
 
   RETURN QUERY
