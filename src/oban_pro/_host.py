@@ -13,12 +13,15 @@ from oban._backoff import jittery_clamped
 from oban._config import Config
 from oban._executor import AckAction
 from oban._extensions import _extensions, get_ext, put_ext
+from oban._lifeline import _rescue as default_rescue
 from oban._producer import Producer
 from oban._producer import _get_jobs as default_get_jobs
+from oban._producer import _init as default_producer_meta
 from oban._pruner import _prune as default_prune
 from oban._query import Query, unwrap_connection
 from oban._query import _ack_jobs as default_ack_jobs
 from oban._query import _insert_jobs as default_insert_jobs
+from oban._refresher import build_refresher as default_build_refresher
 from oban.oban import _instances
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import tuple_row
@@ -35,9 +38,12 @@ __all__ = [
     "connection_of",
     "cursor_on",
     "default_ack_jobs",
+    "default_build_refresher",
     "default_get_jobs",
     "default_insert_jobs",
+    "default_producer_meta",
     "default_prune",
+    "default_rescue",
     "demand_of",
     "drop_ext",
     "failed_ack",

@@ -162,6 +162,12 @@ class Store:
 
     # Keeping
 
+    async def rescue(self, patience: float, rescue_after: float | None = None) -> int:
+        """Take executing jobs back from producers that are silent; returns how many."""
+        rows = await self._rows("rescue", {"patience": patience, "rescue_after": rescue_after})
+
+        return int(rows[0][0])
+
     async def prune_jobs(self, max_age: float, limit: int) -> int:
         """Remove aged jobs that are in no workflow; returns how many."""
         rows = await self._rows("prune_jobs", {"max_age": max_age, "limit": limit})

@@ -21,6 +21,7 @@ OURS = (
     "oban_workflow_groups",
     "oban_workflow_members",
     "oban_workflow_migrations",
+    "oban_workflow_producers",
     "oban_workflows",
 )
 

@@ -8,9 +8,11 @@ import oban._backoff
 import oban._config
 import oban._executor
 import oban._extensions
+import oban._lifeline
 import oban._producer
 import oban._pruner
 import oban._query
+import oban._refresher
 import oban.oban
 import pytest
 from oban import Job, Oban
@@ -36,8 +38,13 @@ class TestSignatures:
             (oban._query.Query.insert_jobs, ["self", "jobs", "conn"]),
             (oban._query.Query.ack_jobs, ["self", "acks"]),
             (oban._producer._get_jobs, ["producer"]),
+            (oban._producer._init, ["producer"]),
             (oban._pruner._prune, ["query", "max_age", "limit"]),
+            (oban._lifeline._rescue, ["query", "rescue_after"]),
+            (oban._refresher.build_refresher, ["config", "leader", "producers", "query"]),
             (Oban.get_instance, ["name"]),
+            (oban._executor.Executor, ["job", "safe"]),
+            (oban._executor.Executor.execute, ["self"]),
             (oban._backoff.jittery_clamped, ["attempt", "max_attempts", "clamped_max"]),
             (oban._config.Config.load, ["path", "overrides"]),
             (install_sql, ["prefix"]),
@@ -67,7 +74,10 @@ class TestPoints:
             (oban._query.Query.insert_jobs, "query.insert_jobs"),
             (oban._query.Query.ack_jobs, "query.ack_jobs"),
             (oban._producer.Producer._get_jobs, "producer.get_jobs"),
+            (oban._producer.Producer.start, "producer.init"),
+            (oban._producer.Producer.restore, "producer.restore"),
             (oban._pruner.Pruner._prune, "pruner.prune"),
+            (oban._lifeline.Lifeline._rescue, "lifeline.rescue"),
             (oban._executor.Executor._record_stopped, "executor.wrap_result"),
         ],
     )

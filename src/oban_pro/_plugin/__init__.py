@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from oban_pro import _host
 
-from . import ack_jobs, before_stage, get_jobs, insert_jobs, prune, wrap_result
+from . import (
+    ack_jobs,
+    before_stage,
+    get_jobs,
+    heartbeat,
+    insert_jobs,
+    prune,
+    rescue,
+    wrap_result,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +29,10 @@ _HOOKS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "query.ack_jobs": (ack_jobs.build, _host.default_ack_jobs),
     "producer.get_jobs": (get_jobs.build, _host.default_get_jobs),
     "stager.before_stage": (before_stage.build, before_stage.nothing),
+    "producer.init": (heartbeat.build_meta, _host.default_producer_meta),
+    "producer.restore": (heartbeat.build_meta, _host.default_producer_meta),
+    "refresher.build": (heartbeat.build_refresher, _host.default_build_refresher),
+    "lifeline.rescue": (rescue.build, _host.default_rescue),
     "pruner.prune": (prune.build, _host.default_prune),
     "executor.wrap_result": (wrap_result.build, wrap_result.unchanged),
 }

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from oban_pro import _host, schema, telemetry
 from oban_pro.store import Store
 
+from . import rescue
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -24,11 +26,12 @@ def build(fallback: BeforeStage) -> BeforeStage:
     async def before_stage(query: Query) -> None:
         await fallback(query)
 
-        try:
-            await _announce_settled(query)
-        except Exception:
-            # Staging must go on; the next tick tries again.
-            logger.warning("Failed to announce settled workflows", exc_info=True)
+        for task in (rescue.sweep, _announce_settled):
+            try:
+                await task(query)
+            except Exception:
+                # Staging must go on; the next tick tries again.
+                logger.warning("Failed in %s before staging", task.__name__, exc_info=True)
 
     return before_stage
 

@@ -27,7 +27,8 @@ BEGIN
   END LOOP;
 
   DROP INDEX IF EXISTS oban_jobs_workflow_waiting_index;
-  DROP TABLE oban_workflow_edges, oban_workflow_members, oban_workflow_groups, oban_workflow_migrations;
+  DROP TABLE oban_workflow_edges, oban_workflow_members, oban_workflow_groups, oban_workflow_producers,
+    oban_workflow_migrations;
 END;
 $uninstall$;
 

@@ -106,6 +106,21 @@ CREATE TABLE oban_workflow_edges (
 CREATE INDEX oban_workflow_edges_downstream_index
 ON oban_workflow_edges (downstream);
 
+-- Every producer that oban_producers has held. That table is unlogged, so empty after a crash, and the leader
+-- clears it of producers that are silent; only one that was there can be missed. Nodes that never write to it
+-- are judged by the age of their jobs alone.
+CREATE TABLE oban_workflow_producers (
+  uuid uuid NOT NULL,
+  -- seconds without a heartbeat after which it is given up; null where it did not say
+  patience double precision,
+  -- the last heartbeat, or else the moment it was missed, once the row there is gone
+  left_at timestamp WITHOUT TIME ZONE,
+
+  CONSTRAINT oban_workflow_producers_pkey PRIMARY KEY (uuid)
+);
+
+INSERT INTO oban_workflow_producers (uuid) SELECT uuid FROM oban_producers;
+
 -- Open jobs are counted when somebody asks. Those that wait for a time may be few among very many of
 -- other workflows, and only few jobs ever pass through here.
 CREATE INDEX oban_jobs_workflow_waiting_index
