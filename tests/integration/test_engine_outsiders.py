@@ -261,14 +261,14 @@ class TestPsql:
         await engine.set_states({"a": "suspended"})
         assert (await engine.row("a")).state == "available"
 
-    @pytest.mark.parametrize("timeout", ["0", "7s"])
-    async def test_keeps_its_settings(self, engine, timeout):
+    @pytest.mark.parametrize("limit", ["0", "7s"])
+    async def test_keeps_its_settings(self, engine, limit):
         await engine.enqueue(pair())
 
         async with engine.conn.transaction():
-            await engine.conn.execute(f"SET lock_timeout = '{timeout}'".encode())
+            await engine.conn.execute(f"SET lock_timeout = '{limit}'".encode())
             await engine.set_states({"a": "completed"})
-            assert await engine.rows("SHOW lock_timeout") == [(timeout,)]
+            assert await engine.rows("SHOW lock_timeout") == [(limit,)]
             assert await engine.rows("SHOW search_path") == [('"$user", public',)]
 
     async def test_that_rolls_back_leaves_nothing(self, engine):
