@@ -81,8 +81,8 @@ class _Placed(NamedTuple):
 class _Row(NamedTuple):
     id: int
     job: Job
-    args: bytes
-    meta: bytes
+    args: str
+    meta: str
 
 
 def _distinct(jobs: Sequence[Job]) -> list[Job]:
@@ -100,12 +100,12 @@ def _distinct(jobs: Sequence[Job]) -> list[Job]:
     return distinct
 
 
-def _encode(jobs: Iterable[Job]) -> list[tuple[bytes, bytes]]:
+def _encode(jobs: Iterable[Job]) -> list[tuple[str, str]]:
     """Encode before anything is written, so that what cannot be stored changes nothing."""
     return [(_dump(job, "args", job.args), _dump(job, "meta", job.meta)) for job in jobs]
 
 
-def _dump(job: Job, what: str, value: object) -> bytes:
+def _dump(job: Job, what: str, value: object) -> str:
     try:
         dumped = _to_json(value)
     except (TypeError, ValueError, RecursionError) as error:
@@ -114,7 +114,8 @@ def _dump(job: Job, what: str, value: object) -> bytes:
     if rb"\u0000" in dumped and _holds_nul(value):
         raise InvalidJobError(f"{what} of {_call(job)} must not hold NUL characters")
 
-    return dumped
+    # The bytes of orjson hold 4 KB each, however short; a string is as long as its text.
+    return dumped.decode()
 
 
 def _to_json(value: object) -> bytes:
@@ -276,8 +277,8 @@ async def _insert_jobs(store: Store, rows: Sequence[_Row]) -> None:
         )
 
 
-def _array(dumped: Iterable[bytes]) -> str:
-    return (b"[" + b",".join(dumped) + b"]").decode()
+def _array(dumped: Iterable[str]) -> str:
+    return f"[{','.join(dumped)}]"
 
 
 def _ints(values: Iterable[int]) -> str:
