@@ -370,3 +370,11 @@ async def replaced(context: Context) -> int:  # type: ignore[no-redef]
 
 async def nothing_item(item: Any, context: Context) -> None:
     """Record None."""
+
+
+async def big_text(context: Context) -> str:
+    return "x" * int(context["bytes"])
+
+
+async def count_item(item: Any, context: Context) -> int:
+    return len(context["many"])

@@ -1,0 +1,44 @@
+"""Run one workflow to its end: what a program needs that is no long-lived service."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from oban import Oban
+
+from oban_pro import Workflow, schema
+from oban_pro.embedded import server_dsn
+
+
+def run(workflow: Workflow) -> dict[str, Any]:
+    """Run a workflow in this process, and return what its jobs recorded.
+
+    Args:
+        workflow: Its jobs are in the queue ``default``.
+
+    Raises:
+        RuntimeError: If not all jobs complete.
+    """
+    with server_dsn() as dsn:
+        return asyncio.run(_run(workflow, dsn))
+
+
+async def _run(workflow: Workflow, dsn: str) -> dict[str, Any]:
+    pool = await Oban.create_pool(dsn)
+
+    try:
+        await schema.install(pool)
+
+        async with Oban(pool=pool, queues={"default": 10}) as oban:
+            await oban.enqueue_many(workflow)
+
+            while (status := await workflow.status()).stopped_at is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+            if status.state != "completed":
+                raise RuntimeError(f"workflow must complete, got {dict(status.counts)}")
+
+            return await workflow.all_recorded()
+    finally:
+        await pool.close()

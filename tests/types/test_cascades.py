@@ -1,0 +1,89 @@
+"""What a type checker says about cascades: mistakes are errors, and nothing else is."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+HEAD = """
+from datetime import timedelta
+from typing import Any
+from oban_pro import Workflow
+
+async def extract(context: dict[str, Any]) -> list[int]: return [1]
+def load(context: dict[str, Any]) -> int: return 1
+async def fetch(url: str, context: dict[str, Any]) -> str: return url
+async def untyped(context): return context
+async def untyped_item(item, context): return item
+async def no_context() -> int: return 1
+async def takes_int(context: int) -> int: return 1
+sources = {"wiki": "https://..."}
+workflow = Workflow()
+"""
+
+RIGHT = [
+    'workflow.add_cascade("a", extract).add_cascade("b", load, deps="a", queue="io", priority=1)',
+    'workflow.add_cascade("a", (["x"], fetch), deps=["a", "b"], scheduled_in=timedelta(hours=1))',
+    'workflow.add_cascade("a", (sources, fetch), tags=["x"], meta={"a": 1}, ignore_cancelled=True)',
+    'workflow.add_cascade("a", ({1: "x"}, fetch), scheduled_in=60, max_attempts=3)',
+    'workflow.add_cascade("a", untyped).add_cascade("b", (range(3), untyped_item))',
+    'workflow.add_context({"a": 1, "b": [None]}).add_context({})',
+]
+
+WRONG = [
+    'workflow.add_cascade("a", fetch)',
+    'workflow.add_cascade("a", no_context)',
+    'workflow.add_cascade("a", takes_int)',
+    'workflow.add_cascade("a", (["x"], extract))',
+    'workflow.add_cascade("a", ([1, 2], fetch))',
+    'workflow.add_cascade("a", (sources, fetch, 3))',
+    'workflow.add_cascade("a", extract())',
+    'workflow.add_cascade("a", extract, que="io")',
+    'workflow.add_cascade("a", extract, priority="high")',
+    'workflow.add_cascade("a", extract, scheduled_in="1h")',
+    'workflow.add_cascade("a", extract, deps=5)',
+    "workflow.add_context([1])",
+]
+
+
+@pytest.fixture(scope="module")
+def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Provide what mypy says, by statement: it starts slowly, so all are checked at once."""
+    folder = tmp_path_factory.mktemp("types")
+    snippet = folder / "snippet.py"
+    statements = RIGHT + WRONG
+    snippet.write_text(HEAD + "\n".join(statements) + "\n")
+    first = HEAD.count("\n") + 1
+    options = ["--strict", "--no-error-summary", "--hide-error-context", "--cache-dir"]
+    loose = ["--allow-untyped-defs", "--allow-untyped-calls"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, str(folder / "cache"), *loose, str(snippet)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "MYPYPATH": str(ROOT / "src")},
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    found: dict[str, str] = {}
+    for line in done.stdout.splitlines():
+        where, _, message = line.partition(": error: ")
+        if message:
+            number = int(where.rpartition(":")[2])
+            assert number >= first, line
+            found[statements[number - first]] = message
+    return found
+
+
+@pytest.mark.parametrize("statement", RIGHT)
+def test_accepts_what_is_right(statement: str, complaints: dict[str, str]) -> None:
+    assert statement not in complaints
+
+
+@pytest.mark.parametrize("statement", WRONG)
+def test_finds_what_is_wrong(statement: str, complaints: dict[str, str]) -> None:
+    assert statement in complaints
