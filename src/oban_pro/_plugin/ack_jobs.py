@@ -8,11 +8,12 @@ retried here.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
-from psycopg import DataError
-from psycopg.errors import UndefinedFunction, UndefinedTable
+from psycopg import DataError, IntegrityError
+from psycopg.errors import ProgramLimitExceeded, UndefinedFunction, UndefinedTable
 
 from oban_pro import _host, schema, transactions
 from oban_pro.errors import GraftError, SchemaError, WorkflowError
@@ -20,7 +21,7 @@ from oban_pro.grafting import graft_of
 from oban_pro.insertion import Batch, insert
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from oban_pro._host import AckAction, Query
     from oban_pro.plan import Plan
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 type AckJobs = Callable[[Query, list[AckAction]], Awaitable[list[int]]]
 
 MAX_BYTES = 16_000_000
+
+# What PostgreSQL raises for values that it cannot hold: out of range, too large, not text.
+UNSTORABLE = (DataError, IntegrityError, ProgramLimitExceeded)
 
 
 def build(fallback: AckJobs) -> AckJobs:
@@ -63,8 +67,19 @@ async def _ack_all(query: Query, acks: Sequence[AckAction]) -> list[int]:
     return acked
 
 
-async def _ack(query: Query, batch: str) -> list[int]:
-    return await transactions.run(query, lambda store: store.ack(batch))
+async def _ack(query: Query, batch: Sequence[_Encoded]) -> list[int]:
+    """Settle a batch; acks that cannot be stored, which would fail it for ever, fail their jobs."""
+    try:
+        return await transactions.run(query, lambda store: store.ack(_join(batch)))
+    except UNSTORABLE as error:
+        if len(batch) == 1:
+            failed = _host.failed_ack(batch[0].ack.job, error)
+
+            return await transactions.run(query, lambda store: store.ack(_join([_encode(failed)])))
+
+        half = len(batch) // 2
+
+        return await _ack(query, batch[:half]) + await _ack(query, batch[half:])
 
 
 async def _ack_graft(query: Query, ack: AckAction, plan: Plan) -> list[int]:
@@ -73,38 +88,60 @@ async def _ack_graft(query: Query, ack: AckAction, plan: Plan) -> list[int]:
     async def graft_and_ack(store: Store) -> list[int]:
         await insert(store, Batch(list(plan), [plan]))
 
-        return await store.ack(f"[{_encode(ack)}]")
+        return await store.ack(_join([_encode(ack)]))
 
     try:
         return await transactions.run(query, graft_and_ack)
     except GraftError:
         # It no longer executes: whoever stopped it has settled it.
         return []
-    except (WorkflowError, DataError) as error:
-        return await _ack(query, f"[{_encode(_host.failed_ack(ack.job, error))}]")
+    except (WorkflowError, *UNSTORABLE) as error:
+        return await _ack(query, [_encode(_host.failed_ack(ack.job, error))])
 
 
-def _batches(acks: Sequence[AckAction]) -> Iterator[str]:
-    """Encode acks as JSON arrays, each of a size that PostgreSQL takes in one piece."""
-    batch: list[str] = []
+class _Encoded(NamedTuple):
+    ack: AckAction
+    row: str
+
+
+def _join(batch: Iterable[_Encoded]) -> str:
+    return f"[{','.join(row for _, row in batch)}]"
+
+
+def _batches(acks: Sequence[AckAction]) -> Iterator[list[_Encoded]]:
+    """Encode acks, and put together as many as PostgreSQL takes in one piece."""
+    batch: list[_Encoded] = []
     size = 0
 
     for ack in acks:
         encoded = _encode(ack)
 
-        if batch and size + len(encoded) > MAX_BYTES:
-            yield f"[{','.join(batch)}]"
+        if batch and size + len(encoded.row) > MAX_BYTES:
+            yield batch
             batch, size = [], 0
 
         batch.append(encoded)
-        size += len(encoded)
+        size += len(encoded.row)
 
     if batch:
-        yield f"[{','.join(batch)}]"
+        yield batch
 
 
-def _encode(ack: AckAction) -> str:
+def _encode(ack: AckAction) -> _Encoded:
+    try:
+        return _Encoded(ack, _to_json(ack))
+    except Exception as error:
+        # Whatever is wrong with one job, the others must settle.
+        failed = _host.failed_ack(ack.job, error)
+
+        return _Encoded(failed, _to_json(failed))
+
+
+def _to_json(ack: AckAction) -> str:
     row: dict[str, Any] = {"id": ack.id, "attempted_at": ack.attempted_at, "state": ack.state}
+
+    if isinstance(ack.schedule_in, float) and not math.isfinite(ack.schedule_in):
+        raise ValueError(f"seconds to wait must be a finite number, got {ack.schedule_in}")
 
     for field in ("attempt_change", "schedule_in", "error", "meta"):
         if (value := getattr(ack, field)) is not None:
