@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from . import functions
 from .workers import Hop, Noop
 
 if TYPE_CHECKING:
@@ -62,8 +63,40 @@ def diamonds(size: int) -> Iterable[Job]:
     return [job for _ in range(size // JOBS_PER_DIAMOND) for job in _diamond()]
 
 
+def fan_outs_of_ten(size: int) -> Iterable[Job]:
+    """Run workflows that spread one job to ten at once."""
+    return [job for _ in range(size // 12) for job in fan_out(12)]
+
+
+def cascades(size: int) -> Iterable[Job]:
+    """Spread one job to many and join them in one, all of them functions that pass results."""
+    return _cascades(size, functions.item)
+
+
+def cascades_in_threads(size: int) -> Iterable[Job]:
+    """Do as `cascades`, with items that are no coroutines."""
+    return _cascades(size, functions.item_in_thread)
+
+
+def cascades_of_ten(size: int) -> Iterable[Job]:
+    """Run workflows of cascades over ten items at once."""
+    return [job for _ in range(size // 12) for job in cascades(12)]
+
+
 SHAPES: dict[str, Callable[[int], Iterable[Job]]] = {
-    shape.__name__: shape for shape in (independent, hops, fan_out, fan_out_singly, chain, diamonds)
+    shape.__name__: shape
+    for shape in (
+        independent,
+        hops,
+        fan_out,
+        fan_outs_of_ten,
+        fan_out_singly,
+        chain,
+        diamonds,
+        cascades,
+        cascades_in_threads,
+        cascades_of_ten,
+    )
 }
 
 
@@ -74,6 +107,15 @@ def _diamond() -> Workflow:
         .add("left", Noop.new({}), deps="top")
         .add("right", Noop.new({}), deps="top")
         .add("bottom", Noop.new({}), deps=["left", "right"])
+    )
+
+
+def _cascades(size: int, item: Callable[[int, dict[str, Any]], object]) -> Iterable[Job]:
+    return (
+        _workflow()
+        .add_cascade("setup", functions.start)
+        .add_cascade("all", (range(size - 2), item), deps="setup")
+        .add_cascade("finish", functions.total, deps="all")
     )
 
 
