@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from ._host import Query
 
 CONFLICTS = (DeadlockDetected, LockNotAvailable, SerializationFailure)
-ATTEMPTS = 20
+# An ack gives up waiting for a job after 25 ms, so that it is never in the way of a user for long.
+# With the # pauses between, these last for about ten seconds.
+ATTEMPTS = 80
+MAX_PAUSE = 0.2
 
 
 async def unwrap(conn: Any) -> AsyncConnection[Any] | None:
@@ -82,6 +85,6 @@ async def repeat[Result](transact: Callable[[], Awaitable[Result]]) -> Result:
         try:
             return await transact()
         except CONFLICTS:
-            await asyncio.sleep(random.uniform(0, 0.01 * attempt))
+            await asyncio.sleep(random.uniform(0, min(0.01 * attempt, MAX_PAUSE)))
 
     return await transact()

@@ -22,7 +22,7 @@ BEGIN
     RETURN 0;
   END IF;
 
-  PERFORM set_config('lock_timeout', '200ms', true);
+  PERFORM set_config('lock_timeout', '25ms', true);
 
   SELECT
     array_agg(j.id), array_agg(j.id) FILTER (WHERE j.state = 'executing')

@@ -22,7 +22,17 @@ AS $$
       m.id
     FROM
       tree
-      JOIN oban_workflow_members m ON m.group_key = tree.id
+      -- OFFSET 0 keeps the planner from reading all members for each level
+      CROSS JOIN LATERAL (
+        SELECT
+          id
+        FROM
+          oban_workflow_members
+        WHERE
+          group_key = tree.id
+        OFFSET
+          0
+      ) m
     WHERE
       tree.id < 0
   )

@@ -16,7 +16,7 @@ DECLARE
   v_members integer;
 BEGIN
   PERFORM FROM oban_workflow_groups WHERE key = p_root FOR NO KEY UPDATE;
-  PERFORM set_config('lock_timeout', '200ms', true);
+  PERFORM set_config('lock_timeout', '25ms', true);
 
   -- One row mended may show the next: as often as the graph is deep.
   LOOP

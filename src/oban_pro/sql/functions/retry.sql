@@ -19,7 +19,7 @@ BEGIN
     RETURN 0;
   END IF;
 
-  PERFORM set_config('lock_timeout', '200ms', true);
+  PERFORM set_config('lock_timeout', '25ms', true);
 
   SELECT
     array_agg(j.id)
