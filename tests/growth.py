@@ -134,3 +134,14 @@ class Page(Worker):
             sub.add_graft("next", Page.new({"left": left}))
 
         await Oban.get_instance().enqueue_many(Workflow.apply_graft(job, sub))
+
+
+@worker()
+class Append(Worker):
+    """Append a job of its kind that waits for this one, as long as there are some left."""
+
+    async def process(self, job: Job) -> Any:
+        if left := job.args["left"]:
+            addition = Workflow(check_deps=False)
+            addition.add(f"n{left}", Append.new({"left": left - 1}), deps=job.meta["name"])
+            await Workflow.for_job(job).append(addition)

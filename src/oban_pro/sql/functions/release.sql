@@ -10,7 +10,8 @@ SET search_path FROM CURRENT
 SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-  v_now timestamp := timezone('UTC', now());
+  -- not the start of the transaction: a job may have been inserted since, while this one waited for the lock
+  v_now timestamp := timezone('UTC', clock_timestamp());
   v_queue text;
 BEGIN
   IF cardinality(p_ids) = 0 THEN
