@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 # Decoding more characters than this would hold up the event loop.
 DECODE_IN_PLACE = 500_000
 
-CONTEXTS_ONLY = "contexts"
-
 _loaders: WeakKeyDictionary[_host.Query, _Loader] = WeakKeyDictionary()
 
 
@@ -77,7 +75,7 @@ class _Shared:
 
     def covers(self, version: str | None) -> bool:
         """Tell whether this is what has a version, as the statement does."""
-        return version is not None and version in (self.version, CONTEXTS_ONLY)
+        return version is not None and (self.version or "").startswith(version)
 
     @cached_property
     def values(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from oban import Job, Oban
+from oban.testing import reset_oban
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow, codec, contexts
@@ -793,6 +794,15 @@ class TestReading:
         results = await workflow.all_recorded()
         assert results["up"] == 2
         assert set(results["many"].values()) == {2}
+
+    async def test_does_not_take_a_workflow_for_one_of_the_same_id_before_a_reset(
+        self, run: Run
+    ) -> None:
+        for n in range(2):
+            sub = Workflow(id="sub").add_cascade("entry", flows.see)
+            workflow = Workflow(id="root").add_context({"n": n}).add_workflow("sub", sub)
+            assert await run(workflow) == {"sub": {"entry": {"n": n}}}
+            await reset_oban()
 
     async def test_a_huge_context_is_read_without_holding_up_the_loop(self, run: Run) -> None:
         text = "x" * (contexts.DECODE_IN_PLACE + 1)

@@ -53,13 +53,13 @@ BEGIN
   ),
   chain AS (
     SELECT
-      groups.key AS reader, g.key, g.parent, g.context, 0 AS height
+      groups.key AS reader, g.key, g.parent, g.context, g.inserted_at, 0 AS height
     FROM
       groups
       LEFT JOIN oban_workflow_groups g ON g.key = groups.key
     UNION ALL
     SELECT
-      chain.reader, g.key, g.parent, g.context, chain.height + 1
+      chain.reader, g.key, g.parent, g.context, g.inserted_at, chain.height + 1
     FROM
       chain
       LEFT JOIN oban_workflow_groups g ON g.key = chain.parent
@@ -120,16 +120,19 @@ BEGIN
   ),
   shared AS (
     SELECT
-      groups.key,
+      c.key,
+      -- ids and keys come again where tables are emptied, and then at another time
       CASE
-        WHEN NOT groups.gated THEN 'contexts'
-        WHEN count(s.id) = count(s.stamp) THEN concat('gate ', md5(string_agg(concat(s.id, ' ', s.stamp), ',' ORDER BY s.id)))
+        WHEN NOT groups.gated THEN concat(c.inserted_at)
+        WHEN count(s.id) = count(s.stamp) THEN
+          concat(c.inserted_at, ' ', md5(string_agg(concat(s.id, ' ', s.stamp), ',' ORDER BY s.id)))
       END AS version
     FROM
       groups
+      JOIN chain c ON c.reader = groups.key AND c.height = 0
       LEFT JOIN stamps s ON s.reader = groups.key
     GROUP BY
-      groups.key, groups.gated
+      c.key, c.inserted_at, groups.gated
   ),
   news AS (
     SELECT
@@ -143,8 +146,8 @@ BEGIN
           unnest(p_known, p_versions) AS k(key, version)
         WHERE
           k.key = s.key
-          -- what is known of a gate includes the contexts, which never change
-          AND s.version IN (k.version, 'contexts')
+          -- what is known with a gate includes the contexts, which never change
+          AND starts_with(k.version, s.version)
       )
   ),
   upstream AS (
