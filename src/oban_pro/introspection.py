@@ -9,12 +9,16 @@ import orjson
 from oban import Job
 
 from . import _host, codec, meta, schema
+from .errors import UnknownWorkflowError
 from .recorded import decode, decode_nodes, nest
+from .render import stored_graph
 from .status import WorkflowStatus, build_status
 from .store import Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    from .render import Graph
 
 type Place = str | Job
 """Where a handle finds its database: the name of an Oban instance, or a job that it runs."""
@@ -111,6 +115,21 @@ async def get_context(place: Place, workflow_id: str) -> dict[str, Any] | None:
         text = await store.group_context(workflow_id)
 
     return None if text is None else codec.from_json(orjson.loads(text))
+
+
+async def fetch_graph(place: Place, workflow_id: str) -> Graph:
+    """Return the graph of a workflow, with the state of each job.
+
+    Raises:
+        UnknownWorkflowError: If there is no such workflow.
+    """
+    async with connect(place) as store:
+        rows = await store.graph(workflow_id)
+
+    if not rows:
+        raise UnknownWorkflowError(f"there is no workflow {workflow_id!r} to draw")
+
+    return stored_graph(rows)
 
 
 def _stored(job: Job) -> int:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Self
 from . import grafting, introspection, meta, operations, waiting
 from .builder import Builder
 from .errors import InvalidArgumentError, NotInWorkflowError
+from .render import graph_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from oban import Job
 
+    from .render import Graph
     from .status import WorkflowStatus
 
 
@@ -190,6 +192,60 @@ class Workflow(Builder):
             >>> status = await workflow.wait(timeout=60)
         """
         return await waiting.wait(self._oban, self.id, timeout)
+
+    # Drawing
+
+    def to_graph(self) -> Graph:
+        """Turn what was built here into a graph; `fetch_graph` is for what is stored.
+
+        Nothing is checked: a cycle shows as it is, and a dependency that was not added as a vertex
+        without a worker.
+
+        Returns:
+            The graph. Sub-workflows, fan-outs and grafts are graphs among its vertices.
+
+        Example:
+            >>> Workflow().add("a", job).add("b", job, deps="a").to_graph().edges
+            [('a', 'b')]
+        """
+        return graph_of(self.spec("workflow", self.id), self.name)
+
+    def to_dot(self) -> str:
+        """Draw what was built here in Graphviz DOT.
+
+        Example:
+            >>> Path("workflow.dot").write_text(workflow.to_dot())
+        """
+        return self.to_graph().to_dot()
+
+    def to_mermaid(self) -> str:
+        """Draw what was built here as a mermaid flowchart.
+
+        Example:
+            >>> print(workflow.to_mermaid())
+        """
+        return self.to_graph().to_mermaid()
+
+    async def fetch_graph(self) -> Graph:
+        """Fetch the graph of this workflow as it is stored, with the state of each job.
+
+        Returns:
+            The graph, with methods ``to_dot()`` and ``to_mermaid()``. What was grafted or appended
+            since is in it.
+
+        Raises:
+            UnknownWorkflowError: If there is no such workflow.
+
+        Example:
+            >>> graph = await Workflow(id="nightly").fetch_graph()
+            >>> print(graph.to_mermaid())
+        """
+        return await introspection.fetch_graph(self._oban, self.id)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        drawing = self.to_graph()._repr_mimebundle_() if self._members else {}
+
+        return {**drawing, "text/plain": repr(self)}
 
     # Steering
 

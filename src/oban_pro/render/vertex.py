@@ -1,0 +1,72 @@
+"""Jobs in drawings: what their labels say, and their colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+INK = "#111827"
+
+FILLS = {
+    "suspended": "#e5e7eb",
+    "scheduled": "#ddd6fe",
+    "available": "#dbeafe",
+    "executing": "#fde68a",
+    "retryable": "#fed7aa",
+    "completed": "#bbf7d0",
+    "cancelled": "#d6d3d1",
+    "discarded": "#fecaca",
+}
+
+# Parts of emoji and of words in some scripts, though not printable by themselves.
+_JOINERS = "\u200c\u200d"
+
+
+@dataclass(frozen=True, slots=True)
+class Vertex:
+    """A job in a drawing.
+
+    Args:
+        name: The name it was added under.
+        worker: The class name of its worker, or the name of its cascade function. None where it is
+            not known: the row was deleted, or the name is a dependency that nobody added yet.
+        state: Its state, in a graph that was fetched from the database.
+    """
+
+    name: str
+    worker: str | None = None
+    state: str | None = None
+
+    @property
+    def fill(self) -> str | None:
+        """The colour of its state."""
+        return FILLS.get(self.state or "")
+
+    def label(self, escape: Callable[[str], str]) -> Iterator[str]:
+        """Say what it is, in lines: name and worker, and below them the state.
+
+        Args:
+            escape: Makes a text harmless in the language that is drawn in.
+        """
+        name = escape(self.name)
+        yield name if self.worker is None else f"{name} ({escape(self.worker)})"
+
+        if self.state is not None:
+            yield escape(self.state)
+
+
+def visible_lines(text: str) -> Iterator[str]:
+    r"""Split a text at newlines, with all else that is not printable spelled out, as ``\t``."""
+    for line in text.split("\n"):
+        yield "".join(char if _is_visible(char) else _spell(char) for char in line)
+
+
+def _is_visible(char: str) -> bool:
+    return char.isprintable() or char in _JOINERS
+
+
+def _spell(char: str) -> str:
+    return char.encode("unicode_escape").decode()
