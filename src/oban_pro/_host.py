@@ -5,13 +5,14 @@ A test pins each name and signature, so a release of oban that changes one is no
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from oban import Oban
 from oban._backoff import jittery_clamped
 from oban._config import Config
-from oban._executor import AckAction
+from oban._executor import AckAction, Executor
 from oban._extensions import _extensions, get_ext, put_ext
 from oban._lifeline import _rescue as default_rescue
 from oban._producer import Producer
@@ -46,19 +47,21 @@ __all__ = [
     "default_rescue",
     "demand_of",
     "drop_ext",
+    "execute",
     "failed_ack",
     "get_ext",
     "prefix_of",
     "put_ext",
     "query_named",
     "query_of",
+    "query_of_instance",
     "query_running",
     "queue_of",
-    "remember_producer",
+    "remember_query",
 ]
 
-# Where a fetched job remembers the producer that runs it; not persisted.
-_PRODUCER = "oban_workflows_producer"
+# Where a fetched job remembers the query of the instance that runs it; not persisted.
+_QUERY = "oban_workflows_query"
 
 
 def drop_ext(name: str) -> None:
@@ -123,16 +126,35 @@ def attempted_by(producer: Producer) -> list[str]:
     return [producer._node, producer._uuid]
 
 
-def remember_producer(job: Job, producer: Producer) -> None:
-    """Note on a fetched job which producer is about to run it."""
-    job.extra[_PRODUCER] = producer
+def remember_query(job: Job, query: Query) -> None:
+    """Note on a fetched job which Oban instance is about to run it."""
+    job.extra[_QUERY] = query
 
 
 def query_running(job: Job) -> Query | None:
     """Return the query of the Oban instance that runs a job, or None outside of execution."""
-    producer = job.extra.get(_PRODUCER)
+    query = job.extra.get(_QUERY)
 
-    return producer._query if isinstance(producer, Producer) else None
+    return query if isinstance(query, Query) else None
+
+
+async def execute(job: Job, query: Query) -> tuple[AckAction, Exception | None]:
+    """Run a fetched job as a producer does.
+
+    Returns:
+        How to acknowledge it, and what it raised.
+    """
+    remember_query(job, query)
+    job._cancellation = asyncio.Event()
+    executor: Any = await Executor(job=job, safe=True).execute()
+    raised = executor.result if isinstance(executor.result, Exception) else None
+
+    return executor.action, raised
+
+
+def query_of_instance(oban: Oban) -> Query:
+    """Return the query of an Oban instance."""
+    return oban._query
 
 
 def query_named(name: str) -> Query:

@@ -61,6 +61,10 @@ class UnknownWorkflowError(WorkflowError, LookupError):
     """There is no workflow with such an id."""
 
 
+class UnknownNameError(WorkflowError, LookupError):
+    """Nothing in a workflow has such a name."""
+
+
 class MissingContextError(WorkflowError, KeyError):
     """A cascade asked for something that is not in its context."""
 

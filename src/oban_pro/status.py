@@ -84,6 +84,26 @@ def build_status(groups: list[GroupCounts]) -> WorkflowStatus:
     return built[groups[0].key]
 
 
+def paths_of(groups: list[GroupCounts]) -> list[tuple[GroupCounts, str]]:
+    """Tell where each group of a tree stands: the prefix that paths of its members have.
+
+    What was grafted stands where its graft does.
+
+    Args:
+        groups: The group that is asked for first, and every group after the one that holds it.
+    """
+    first, *nested = groups
+    kinds = {group.key: group.kind for group in groups}
+    prefixes = {first.key: ""}
+
+    for group in nested:
+        parent = group.parent or 0
+        own = "" if kinds[parent] == "graft" else f"{group.sub_name}/"
+        prefixes[group.key] = prefixes[parent] + own
+
+    return [(group, prefixes[group.key]) for group in groups]
+
+
 def _sum(group: GroupCounts, subs: dict[str, WorkflowStatus]) -> WorkflowStatus:
     counts = Counter(group.counts)
 

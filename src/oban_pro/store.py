@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from oban import Job
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from . import _host, sql
+from .explanation import Dependency, JobLine, Link
 from .recorded import ABSENT, Node, Source, decode
-from .render import Drawn
 from .status import GroupCounts
 
 if TYPE_CHECKING:
@@ -147,6 +147,18 @@ class Store:
         """Settle, snooze or retry executed jobs; returns the ids of those that were executing."""
         return [job_id for (job_id,) in await self._rows("ack", {"acks": acks})]
 
+    async def fetch_workflow(
+        self, workflow_id: str, limit: int, attempted_by: Sequence[str]
+    ) -> list[Job]:
+        """Start available jobs of the root that a workflow belongs to."""
+        params = {"id": workflow_id, "limit": limit, "attempted_by": list(attempted_by)}
+
+        return await self._jobs("fetch_workflow", params)
+
+    async def stage_workflow(self, workflow_id: str) -> int:
+        """Make the jobs of a root available that are the next to wait for a time."""
+        return len(await self._rows("stage_workflow", {"id": workflow_id}))
+
     async def audit(self, workflow_id: str | None) -> list[Row]:
         """Read what is wrong: root id, workflow id, name, field, stored, actual."""
         return await self._rows("audit", {"id": workflow_id})
@@ -196,17 +208,29 @@ class Store:
 
         return await self._rows("roots", params)
 
-    async def explain(self, workflow_id: str, name: str) -> Sequence[Row]:
-        """Read what a member waits for: id, name, workflow id, kind, state, satisfied, error."""
-        return await self._rows("explain", {"id": workflow_id, "name": name})
+    async def explain(self, workflow_id: str, name: str) -> list[Dependency]:
+        """Read what a member depends on, itself and through the workflows that it is in."""
+        rows = await self._rows("explain", {"id": workflow_id, "name": name})
+
+        return [Dependency(tuple(path), *rest) for path, *rest in rows]
+
+    async def chain(self, workflow_id: str, name: str) -> list[Link]:
+        """Read a member, then what it waits for or what broke it, to the first cause."""
+        rows = await self._rows("chain", {"id": workflow_id, "name": name})
+
+        return [Link(tuple(path), *map(_aware, rest)) for path, *rest in rows]
+
+    async def tree(
+        self, workflow_id: str, states: Sequence[str] | None, limit: int | None
+    ) -> list[JobLine]:
+        """Read the jobs of a workflow and of all nested ones, those an upstream broke last."""
+        rows = await self._rows("tree", {"id": workflow_id, "states": states, "limit": limit})
+
+        return [JobLine(tuple(path), *map(_aware, rest)) for path, *rest in rows]
 
     async def status(self, workflow_id: str) -> list[GroupCounts]:
         """Read the counters of a workflow and all nested ones, parents first."""
         return [_group_counts(row) for row in await self._rows("status", {"id": workflow_id})]
-
-    async def graph(self, workflow_id: str) -> list[Drawn]:
-        """Read a workflow and all that is in it, groups before what is in them."""
-        return [Drawn(*row) for row in await self._rows("graph", {"id": workflow_id})]
 
     async def jobs(
         self, workflow_id: str, names: Sequence[str] | None = None, *, with_subs: bool = False
@@ -249,6 +273,62 @@ class Store:
         rows = await self._rows("group_context", {"id": workflow_id})
 
         return rows[0][0] if rows else None
+
+    # For the dashboard
+
+    async def web_roots(self, workflow_ids: Sequence[str]) -> dict[str, tuple[int, list[str]]]:
+        """Read of root workflows how many jobs execute, and the queues; by id."""
+        rows = await self._rows("web_roots", {"ids": list(workflow_ids)})
+
+        return {workflow_id: (executing, queues) for workflow_id, executing, queues in rows}
+
+    async def web_place(self, workflow_id: str) -> list[Row]:
+        """Read a workflow and those around it, the root first: id, name, kind, inserted at."""
+        return await self._rows("web_place", {"id": workflow_id})
+
+    async def web_members(
+        self, workflow_id: str, opened: Sequence[int], shut: Sequence[int], limit: int
+    ) -> list[dict[str, Any]]:
+        """Read what is drawn of a workflow: members of the groups that are open."""
+        params = {
+            "id": workflow_id,
+            "opened": list(opened),
+            "shut": list(shut),
+            "limit": limit,
+        }
+
+        return await self._dicts("web_members", params)
+
+    async def web_edges(self, ids: Sequence[int]) -> list[tuple[int | None, int | None]]:
+        """Read the edges at some members: upstream and downstream, None for any other member."""
+        rows = await self._rows("web_edges", {"ids": list(ids)})
+
+        return [(upstream, downstream) for upstream, downstream in rows]
+
+    async def web_job(self, workflow_id: str, job_id: int) -> dict[str, Any] | None:
+        """Read a job of a workflow or of one nested in it."""
+        rows = await self._dicts("web_job", {"id": workflow_id, "job": job_id})
+
+        return rows[0] if rows else None
+
+    async def web_neighbours(self, job_id: int, limit: int) -> list[dict[str, Any]]:
+        """Read what a job depends on and what depends on it."""
+        return await self._dicts("web_neighbours", {"job": job_id, "limit": limit})
+
+    async def web_downstream(self, job_id: int) -> list[tuple[str, list[str]]]:
+        """Read a job and all that waits for it: ids of workflows, and names in them."""
+        rows = await self._rows("web_downstream", {"job": job_id})
+
+        return [(workflow_id, names) for workflow_id, names in rows]
+
+    async def _dicts(self, name: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+        cursor = self._conn.cursor(row_factory=dict_row)
+        await cursor.execute(sql.query(name, self._prefix).encode(), params)
+
+        return [
+            {column: _aware(value) for column, value in row.items()}
+            for row in await cursor.fetchall()
+        ]
 
     async def _execute(self, name: str, params: Mapping[str, Any]) -> None:
         await _host.cursor_on(self._conn).execute(sql.query(name, self._prefix).encode(), params)
@@ -294,6 +374,10 @@ def _group_counts(row: Row) -> GroupCounts:
         started_at=_utc(started_at),
         stopped_at=_utc(stopped_at),
     )
+
+
+def _aware(value: Any) -> Any:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
 
 
 def _utc(value: object) -> datetime | None:

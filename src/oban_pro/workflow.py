@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from . import grafting, introspection, meta, operations, waiting
+from . import explain, grafting, introspection, meta, operations, waiting
 from .builder import Builder
 from .errors import InvalidArgumentError, NotInWorkflowError
 from .render import graph_of
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from oban import Job
 
     from .render import Graph
+    from .explanation import Explanation
     from .status import WorkflowStatus
 
 
@@ -246,6 +247,26 @@ class Workflow(Builder):
         drawing = self.to_graph()._repr_mimebundle_() if self._members else {}
 
         return {**drawing, "text/plain": repr(self)}
+
+    async def explain(self, name: str) -> Explanation:
+        """Explain why a job or nested workflow is in the state that it is in.
+
+        Says what it waits for, or which upstream broke it, down to the first cause.
+
+        Args:
+            name: The name it was added under; or a path to a nested one, as in
+                ``"notify/email"``.
+
+        Raises:
+            UnknownWorkflowError: If this workflow is not in the database.
+            UnknownNameError: If there is nothing of that name in it.
+
+        Example:
+            >>> explanation = await Workflow(id="nightly").explain("load")
+            >>> print(explanation.summary)
+            job 'load' waits for its dependency; job 'extract' is scheduled to run in 5m 12s
+        """
+        return await explain.explain(self._oban, self.id, name)
 
     # Steering
 

@@ -26,7 +26,7 @@ def build(fallback: GetJobs) -> GetJobs:
         jobs = await (_take(producer) if fallback is _host.default_get_jobs else fallback(producer))
 
         for job in jobs:
-            _host.remember_producer(job, producer)
+            _host.remember_query(job, _host.query_of(producer))
 
         return jobs
 

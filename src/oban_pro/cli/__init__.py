@@ -6,9 +6,18 @@ import click
 
 from oban_pro import __version__
 
+from .cancel import cancel
 from .demo.command import demo
+from .doctor import doctor
+from .explain import explain
+from .graph import graph
 from .install import install
+from .list import list_workflows
+from .retry import retry
+from .show import show
 from .uninstall import uninstall
+from .watch import watch
+from .web import web
 
 __all__ = ["main"]
 
@@ -19,6 +28,18 @@ def main() -> None:
     """Durable workflows for oban, on PostgreSQL."""
 
 
-main.add_command(demo)
-main.add_command(install)
-main.add_command(uninstall)
+for command in (
+    cancel,
+    demo,
+    doctor,
+    explain,
+    graph,
+    install,
+    list_workflows,
+    retry,
+    show,
+    uninstall,
+    watch,
+    web,
+):
+    main.add_command(command)

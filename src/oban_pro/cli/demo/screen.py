@@ -9,28 +9,19 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from oban_pro.cli.bars import STYLES, draw_bar, draw_legend
+
 from .report import findings, human_size, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from rich.console import RenderableType
 
     from oban_pro import WorkflowStatus
+    from oban_pro.cli.bars import STYLES, draw_bar, draw_legend
 
-    from .report import Report
-
-STYLES = {
-    "completed": "green",
-    "executing": "yellow",
-    "available": "blue",
-    "scheduled": "cyan",
-    "retryable": "magenta",
-    "suspended": "bright_black",
-    "cancelled": "red",
-    "discarded": "bold red",
-}
-"""Every state of a job, in the order in which a bar shows them."""
+from .report import Report
 
 BAR = 24  # characters
 MAX_FINDINGS = 20
@@ -49,7 +40,7 @@ def progress(status: WorkflowStatus) -> RenderableType:
             name if part is status else f"  {name}", style="bold" if part is status else ""
         )
         done = Text(f"{part.counts['completed']}/{part.total}", justify="right")
-        grid.add_row(label, _bar(part.counts), done, _legend(part.counts))
+        grid.add_row(label, draw_bar(part.counts, BAR), done, draw_legend(part.counts))
 
     return Padding(grid, (1, 0))
 
@@ -74,29 +65,6 @@ def outcome(report: Report) -> RenderableType:
         parts.append(Padding(_findings(report), (1, 0, 0, 2)))
 
     return Group(*parts, Padding(_facts(report), (1, 0, 1, 2)))
-
-
-def _bar(counts: Mapping[str, int]) -> Text:
-    """Share out the width of a bar; rounding up and down evens out over the states."""
-    total = sum(counts.values())
-    bar = Text()
-    seen = drawn = 0
-
-    for state, style in STYLES.items():
-        seen += counts.get(state, 0)
-        end = round(seen * BAR / total) if total else 0
-        bar.append("━" * (end - drawn), style=style)
-        drawn = end
-
-    return bar
-
-
-def _legend(counts: Mapping[str, int]) -> Text:
-    present = [
-        (f"{counts[state]} {state}", style) for state, style in STYLES.items() if counts.get(state)
-    ]
-
-    return Text("  ").join(Text(text, style=style) for text, style in present)
 
 
 def _findings(report: Report) -> Table:

@@ -18,9 +18,7 @@ WITH RECURSIVE gates AS (
     gates.gated
 )
 SELECT
-  m.id,
-  m.name,
-  h.id AS workflow_id,
+  /* TEMPLATE: schema */oban_workflow_path(m.id) AS path,
   COALESCE(g.kind, 'job') AS kind,
   COALESCE(j.state::text, g.state, m.gone) AS state,
   /* TEMPLATE: schema */oban_workflow_satisfies(
@@ -31,7 +29,6 @@ FROM
   gates
   JOIN /* TEMPLATE: schema */oban_workflow_edges e ON e.downstream = gates.id
   JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = e.upstream
-  JOIN /* TEMPLATE: schema */oban_workflow_groups h ON h.key = m.group_key
   LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = m.id
   LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
 ORDER BY

@@ -1,0 +1,49 @@
+-- Start available jobs of one root workflow, whatever their queues, as oban starts those of one queue.
+WITH ready AS MATERIALIZED (
+  SELECT
+    j.id
+  FROM
+    /* TEMPLATE: schema */oban_workflow_groups g
+    JOIN /* TEMPLATE: schema */oban_workflow_groups h ON h.root = g.root
+    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = h.key
+    JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
+  WHERE
+    g.id = %(id)s
+    AND j.state = 'available'
+    AND j.attempt < j.max_attempts
+  ORDER BY
+    j.priority, j.scheduled_at, j.id
+  LIMIT
+    %(limit)s
+  FOR UPDATE OF j SKIP LOCKED
+)
+UPDATE
+  /* TEMPLATE: schema */oban_jobs j
+SET
+  attempt = j.attempt + 1,
+  attempted_at = timezone('UTC', now()),
+  attempted_by = %(attempted_by)s,
+  state = 'executing'
+FROM
+  ready
+WHERE
+  j.id = ready.id
+RETURNING
+  j.id,
+  j.state,
+  j.queue,
+  j.worker,
+  j.attempt,
+  j.max_attempts,
+  j.priority,
+  j.args,
+  j.meta,
+  j.errors,
+  j.tags,
+  j.attempted_by,
+  j.inserted_at,
+  j.attempted_at,
+  j.cancelled_at,
+  j.completed_at,
+  j.discarded_at,
+  j.scheduled_at

@@ -1,0 +1,76 @@
+"""The database that a test names, and a table of the jobs in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from oban import Oban
+
+from oban_pro import _host, schema
+from oban_pro.explanation import last_line
+from oban_pro.status import WorkflowStatus, build_status
+from oban_pro.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from oban_pro.explanation import JobLine
+
+MAX_LISTED = 50
+
+
+def query_of(oban: str | Oban) -> _host.Query:
+    """Return the query of an Oban instance, or of the one with a name."""
+    return _host.query_of_instance(oban) if isinstance(oban, Oban) else _host.query_named(oban)
+
+
+async def with_store[Result](
+    oban: str | Oban, body: Callable[[Store], Awaitable[Result]]
+) -> Result:
+    """Run statements on a connection of an Oban instance."""
+    return await with_query(query_of(oban), body)
+
+
+async def with_query[Result](
+    query: _host.Query, body: Callable[[Store], Awaitable[Result]]
+) -> Result:
+    """Run statements on a connection of an Oban instance.
+
+    Raises:
+        SchemaError: If its schema is not installed.
+    """
+    async with query.connection() as conn:
+        await schema.ensure(conn, query)
+
+        return await body(Store(conn, _host.prefix_of(query)))
+
+
+async def read_status(store: Store, workflow_id: str) -> WorkflowStatus:
+    """Read the status of a workflow."""
+    groups = await store.status(workflow_id)
+
+    return build_status(groups) if groups else WorkflowStatus(workflow_id)
+
+
+def job_table(lines: Sequence[JobLine]) -> str:
+    """Write jobs as a table: path, state, attempts, last error."""
+    if not lines:
+        return "  (no jobs)"
+
+    rows = [
+        (
+            "/".join(line.path),
+            line.state,
+            f"{line.attempt}/{line.max_attempts}",
+            last_line(line.error or ""),
+        )
+        for line in lines[:MAX_LISTED]
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    texts = [
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+    return "\n".join(texts + (["  …"] if len(lines) > MAX_LISTED else []))
