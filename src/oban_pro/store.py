@@ -12,6 +12,7 @@ from psycopg.rows import class_row, dict_row
 from . import _host, sql
 from .explanation import Dependency, JobLine, Link
 from .recorded import ABSENT, Node, Source, decode
+from .render import Drawn
 from .status import GroupCounts
 
 if TYPE_CHECKING:
@@ -231,6 +232,10 @@ class Store:
     async def status(self, workflow_id: str) -> list[GroupCounts]:
         """Read the counters of a workflow and all nested ones, parents first."""
         return [_group_counts(row) for row in await self._rows("status", {"id": workflow_id})]
+
+    async def graph(self, workflow_id: str) -> list[Drawn]:
+        """Read a workflow and all that is in it, groups before what is in them."""
+        return [Drawn(*row) for row in await self._rows("graph", {"id": workflow_id})]
 
     async def jobs(
         self, workflow_id: str, names: Sequence[str] | None = None, *, with_subs: bool = False

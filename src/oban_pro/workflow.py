@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from oban import Job
 
-    from .render import Graph
     from .explanation import Explanation
+    from .render import Graph
     from .status import WorkflowStatus
 
 
