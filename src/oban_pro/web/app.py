@@ -1,0 +1,101 @@
+"""The dashboard as an ASGI app."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from oban_pro.errors import SchemaError
+
+from . import pages
+from .database import Database
+from .live import Bell
+from .security import Guard, SecureHeaders
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from psycopg_pool import AsyncConnectionPool
+
+ROUTES = [
+    Route("/", pages.show_list, name="list"),
+    Route("/unlock", pages.unlock, name="unlock"),
+    Route("/workflows/{id:path}/view.json", pages.show_view, name="view"),
+    Route("/workflows/{id:path}/events", pages.show_events, name="events"),
+    Route("/workflows/{id:path}/jobs/{job:int}", pages.show_job, name="job"),
+    Route("/workflows/{id:path}/cancel", pages.cancel, methods=["POST"], name="cancel"),
+    Route("/workflows/{id:path}/retry", pages.retry, methods=["POST"], name="retry"),
+    Route(
+        "/workflows/{id:path}/jobs/{job:int}/{action}",
+        pages.act_on_job,
+        methods=["POST"],
+        name="act",
+    ),
+    Route("/workflows/{id:path}", pages.show_workflow, name="workflow"),
+    Mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static"),
+]
+
+
+def create_app(
+    database: AsyncConnectionPool[Any] | str,
+    *,
+    prefix: str = "public",
+    allow_operations: bool = False,
+    token: str | None = None,
+) -> Starlette:
+    """Create the dashboard, to be served by itself or mounted in another ASGI app.
+
+    It shows whoever reaches it all workflows, their arguments and results: mount it behind the
+    login of your app.
+
+    Args:
+        database: An open psycopg pool, or a DSN, to which a small pool of its own is opened at the
+            first request.
+        prefix: PostgreSQL schema of oban's tables (default: "public").
+        allow_operations: Whether workflows can be cancelled and retried, by those who have opened
+            ``unlock?token=…`` with the token.
+        token: A secret that is hard to guess, as from `secrets.token_urlsafe`.
+
+    Returns:
+        The app.
+
+    Raises:
+        ValueError: If operations are allowed without a token.
+
+    Example:
+        >>> app = FastAPI()
+        >>> app.mount("/workflows", create_app("postgresql://localhost/app"))
+    """
+    if allow_operations and not token:
+        raise ValueError(f"token must be given where operations are allowed, got {token!r}")
+
+    source = Database(database, prefix)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await source.close()
+
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(SecureHeaders)],
+        exception_handlers={
+            HTTPException: pages.show_http_error,
+            SchemaError: pages.show_schema_error,
+        },
+        lifespan=lifespan,
+    )
+    app.state.database = source
+    app.state.bell = Bell(source)
+    app.state.guard = Guard(token if allow_operations else None)
+
+    return app

@@ -1,0 +1,213 @@
+// The page of a workflow: one model, drawn three times, with one selection.
+
+import { count, duration, html } from "./dom.js";
+import { drawGraph, paintGraph } from "./graph.js";
+import { drawTable } from "./table.js";
+import { drawTimeline } from "./timeline.js";
+
+const POLL = 3000;
+const SETTLED = ["completed", "cancelled", "discarded"];
+
+const page = document.getElementById("workflow");
+const part = Object.fromEntries(
+  ["graph", "timeline", "table", "panel", "state", "summary", "live"].map((id) => [id, document.getElementById(id)]),
+);
+const opened = new Set();
+const shut = new Set();
+let model = null;
+let shape = "";
+let zoom = null;
+let selected = location.hash.slice(1) || null;
+
+function build(view) {
+  const members = new Map(view.members.map((member) => [member.id, member]));
+  const inside = new Map();
+  const edgesIn = new Map();
+  for (const member of view.members) {
+    if (member.parent !== null) push(inside, member.parent, member);
+  }
+  for (const [from, to] of view.edges) {
+    if (members.has(from) && members.has(to)) push(edgesIn, members.get(from).parent, [from, to]);
+  }
+  const root = view.members[0];
+  const depth = (member) => (member.parent === root.id ? 0 : 1 + depth(members.get(member.parent)));
+  const path = (member) => (member.parent === root.id ? member.name : `${path(members.get(member.parent))} / ${member.name}`);
+  const order = [];
+  const visit = (id) => (inside.get(id) ?? []).forEach((member) => { order.push(member); visit(member.id); });
+  for (const siblings of inside.values()) siblings.sort(byStart);
+  visit(root.id);
+  return { root, members, inside, edgesIn, order, depth, path, now: Date.parse(view.now) };
+}
+
+function push(map, key, value) {
+  if (!map.has(key)) map.set(key, []);
+  map.get(key).push(value);
+}
+
+function byStart(one, other) {
+  const start = (member) => (member.kind === "rest" ? Infinity : Date.parse(member.attempted_at ?? "") || 1e15);
+  return start(one) - start(other) || Math.abs(one.id) - Math.abs(other.id) || 0;
+}
+
+function draw() {
+  const edges = [...model.edgesIn.values()].flat();
+  const next = JSON.stringify([[...model.members.keys()].sort(), edges, model.order.map((member) => member.open)]);
+  if (next !== shape) {
+    shape = next;
+    part.graph.replaceChildren(drawGraph(model, { select, toggle }));
+    applyZoom();
+  }
+  paint();
+}
+
+function paint() {
+  paintGraph(part.graph, model, selected);
+  keepFocus(part.timeline, () => drawTimeline(model, part.timeline.clientWidth, selected, select));
+  keepFocus(part.table, () => drawTable(model, selected, select));
+  const { root } = model;
+  const settled = SETTLED.reduce((sum, state) => sum + (root.counts[state] ?? 0), 0);
+  const end = root.settled_at ? Date.parse(root.settled_at) : model.now;
+  const took = root.attempted_at ? ` · ${duration(end - Date.parse(root.attempted_at))}` : "";
+  part.state.replaceChildren(html("span", { class: `badge state-${root.state}` }, root.state));
+  part.summary.textContent = `${count(settled)} of ${count(root.total)} jobs${took}`;
+  document.title = `${root.state} · ${page.dataset.label}`;
+}
+
+// Rows are made anew; whoever stands on one stays there.
+function keepFocus(container, make) {
+  const focused = container.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+  const { scrollTop, scrollLeft } = container;
+  container.replaceChildren(make());
+  container.scrollTop = scrollTop;
+  container.scrollLeft = scrollLeft;
+  if (focused) container.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+}
+
+function toggle(id) {
+  const [from, to] = model.members.get(id).open ? [opened, shut] : [shut, opened];
+  from.delete(id);
+  to.add(id);
+  refresh().then(() => part.graph.querySelector(`[data-id="${CSS.escape(id)}"] > .toggle`)?.focus());
+}
+
+function select(id) {
+  selected = id;
+  history.replaceState(null, "", id ? `#${id}` : location.pathname);
+  paint();
+  showPanel();
+}
+
+function showPanel() {
+  const member = model?.members.get(selected);
+  part.panel.hidden = !selected;
+  if (!selected) return;
+  if (!member ? /^\d+$/.test(selected) : member.kind === "job") {
+    htmx.ajax("GET", `${page.dataset.url}/jobs/${selected}`, { target: "#panel", swap: "innerHTML" });
+  } else if (member) {
+    part.panel.replaceChildren(...groupPanel(member));
+  } else {
+    part.panel.hidden = true;
+  }
+  closeButton();
+}
+
+function groupPanel(member) {
+  const states = Object.entries(member.counts).map(([state, number]) => [
+    html("dt", {}, state), html("dd", {}, count(number)),
+  ]);
+  const link = member.workflow_id
+    ? [html("p", {}, html("a", { href: page.dataset.workflows + encodeURIComponent(member.workflow_id) }, "Open as a page of its own"))]
+    : [];
+  return [
+    html("h2", {}, `${model.path(member)} `, html("span", { class: `badge state-${member.state}` }, member.state)),
+    html("dl", {}, ...states.flat()), ...link,
+  ];
+}
+
+function closeButton() {
+  if (part.panel.hidden || part.panel.querySelector(".close")) return;
+  const button = html("button", { class: "close", "aria-label": "Close" }, "×");
+  button.addEventListener("click", () => select(null));
+  part.panel.prepend(button);
+}
+
+// A few at a time: one request runs, and at most one waits.
+let running = null;
+let again = false;
+
+async function refresh() {
+  if (running) {
+    again = true;
+    return running;
+  }
+  running = fetchView();
+  try {
+    await running;
+  } finally {
+    running = null;
+  }
+  if (again) {
+    again = false;
+    return refresh();
+  }
+}
+
+async function fetchView() {
+  const query = new URLSearchParams({ open: [...opened].join(), shut: [...shut].join() });
+  const response = await fetch(`${page.dataset.url}/view.json?${query}`);
+  if (!response.ok) return;
+  const before = model?.members.get(selected)?.state;
+  model = build(await response.json());
+  draw();
+  const after = model.members.get(selected)?.state;
+  if (selected && (before !== after || part.panel.hidden)) showPanel();
+}
+
+function follow() {
+  const events = new EventSource(`${page.dataset.url}/events`);
+  const tell = (text) => { part.live.textContent = text; };
+  events.addEventListener("open", () => tell("live"));
+  events.addEventListener("error", () => tell("polling"));
+  events.addEventListener("changed", () => refresh());
+  addEventListener("pagehide", () => events.close());
+  setInterval(() => {
+    if (events.readyState !== EventSource.OPEN || model?.root.state === "executing") refresh().catch(() => tell("no connection"));
+  }, POLL);
+}
+
+function applyZoom() {
+  const drawing = part.graph.firstElementChild;
+  const [, , width, height] = drawing.getAttribute("viewBox").split(" ").map(Number);
+  const fit = Math.min(1, (part.graph.clientWidth - 24) / width);
+  const scale = zoom ?? Math.max(fit, 0.55);
+  drawing.setAttribute("width", width * scale);
+  drawing.setAttribute("height", height * scale);
+  return { fit, scale };
+}
+
+function zoomBy(factor) {
+  zoom = Math.min(3, Math.max(0.1, applyZoom().scale * factor));
+  applyZoom();
+}
+
+document.getElementById("zoom-in").addEventListener("click", () => zoomBy(1.25));
+document.getElementById("zoom-out").addEventListener("click", () => zoomBy(0.8));
+document.getElementById("zoom-fit").addEventListener("click", () => { zoom = applyZoom().fit; applyZoom(); });
+new ResizeObserver(() => { if (model) { applyZoom(); paint(); } }).observe(part.graph.closest(".views"));
+addEventListener("keydown", (event) => { if (event.key === "Escape" && selected) select(null); });
+part.panel.addEventListener("htmx:afterSwap", () => { closeButton(); part.panel.scrollTop = 0; });
+part.panel.addEventListener("click", (event) => {
+  const link = event.target.closest("[data-select]");
+  if (!link || !model.members.has(link.dataset.select) || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  select(link.dataset.select);
+});
+document.body.addEventListener("htmx:responseError", ({ detail }) => {
+  document.getElementById("said").textContent = `Refused (${detail.xhr.status}).`;
+});
+document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (detail.requestConfig.verb === "post") refresh();
+});
+
+await refresh();
+follow();

@@ -1,0 +1,81 @@
+"""From templates to pages: everything is escaped, and every link is below where we are mounted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from oban_pro import __version__
+
+from . import values
+from .security import CSRF_HEADER
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+# In the order in which a progress bar shows them.
+STATES = (
+    "completed",
+    "executing",
+    "retryable",
+    "available",
+    "scheduled",
+    "suspended",
+    "cancelled",
+    "discarded",
+)
+
+_environment = Environment(
+    loader=PackageLoader("oban_pro.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters |= {
+    "json": values.show_json,
+    "time": values.show_time,
+    "number": "{:,}".format,
+}
+_environment.globals |= {
+    "STATES": STATES,
+    "VERSION": __version__,
+    "duration": values.show_duration,
+    "segments": lambda counts: list(segments(counts)),
+}
+
+
+def render(request: Request, name: str, status: int = 200, **context: Any) -> HTMLResponse:
+    """Render a template as the response to a request."""
+    guard = request.app.state.guard
+    csrf = guard.csrf_token(request)
+
+    def link(path: str = "") -> str:
+        return f"{request.scope.get('root_path', '')}/{path}"
+
+    text = _environment.get_template(name).render(
+        context,
+        link=link,
+        quote=lambda text: quote(text, safe=""),
+        csrf=csrf,
+        csrf_header=CSRF_HEADER,
+        now=datetime.now(UTC),
+    )
+
+    return HTMLResponse(text, status)
+
+
+def segments(counts: dict[str, int]) -> Any:
+    """Yield the parts of a progress bar: state, count, start and width in percent."""
+    total = sum(counts.values())
+    start = 0.0
+
+    for state in STATES:
+        if count := counts.get(state, 0):
+            width = 100 * count / total
+            yield state, count, round(start, 3), round(width, 3)
+            start += width
