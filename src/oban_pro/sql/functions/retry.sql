@@ -49,7 +49,9 @@ BEGIN
     scheduled_at = timezone('UTC', now()),
     completed_at = NULL,
     cancelled_at = NULL,
-    discarded_at = NULL
+    discarded_at = NULL,
+    -- the next run may record nothing
+    meta = CASE WHEN state = 'completed' THEN meta - ARRAY['recorded', 'return'] ELSE meta END
   WHERE
     id = ANY(v_ids);
 
