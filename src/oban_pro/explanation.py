@@ -231,7 +231,7 @@ def _count_waits(deps: Sequence[Dependency]) -> str:
 _SENTENCES: dict[str, str] = {
     "waiting": "{label} is suspended",
     "scheduled": "{label} is scheduled to run in {until}",
-    "retrying": "{label} failed {attempts} and is tried again in {until}{error}",
+    "retrying": "{label} failed in attempt {attempts} and is tried again in {until}{error}",
     "queued": "{label} is next in queue {queue!r}, which {nodes}",
     "paused": "{label} could run, but queue {queue!r} is paused",
     "unserved": "{label} could run, but no node runs queue {queue!r}",

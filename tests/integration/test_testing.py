@@ -21,7 +21,7 @@ from oban_pro.testing import (
 )
 from tests import flows
 from tests.conftest import Server
-from tests.graphs import diamond, work
+from tests.graphs import Work, diamond, work
 
 flag = asyncio.Event()
 
@@ -120,7 +120,7 @@ class TestRunWorkflow:
         workflow = (
             Workflow()
             .add("tomorrow", work(scheduled_in=86_400))
-            .add("snooze", work("snooze", delay=3600), deps="tomorrow")
+            .add("snooze", Work.new({"do": "snooze", "delay": 3600}), deps="tomorrow")
             .add("later", work(scheduled_in=999_999), deps="snooze")
             .add("fail", work("fail", max_attempts=3), deps="later")
         )
@@ -326,7 +326,7 @@ class TestObansOwnHelpers:
     async def test_draining_a_queue_runs_workflows(self, oban: Oban) -> None:
         workflow = (
             Workflow()
-            .add("first", work("snooze", delay=60))
+            .add("first", Work.new({"do": "snooze", "delay": 60}))
             .add_workflow("sub", diamond(), deps="first")
             .add_graft("graft", Grafting.new({}), deps="sub")
             .add_cascade("seen", flows.see, deps="graft")

@@ -84,9 +84,9 @@ def _print(
     if mended is None:
         console.print(f"{_count(found)}. Mend with --repair.", style="red")
     elif left:
-        console.print(f"Mended {mended} rows; {_count(left)} left.", style="red")
+        console.print(f"Mended {_rows(mended)}; {_count(left)} left.", style="red")
     else:
-        console.print(f"Mended {mended} rows.", style="green")
+        console.print(f"Mended {_rows(mended)}.", style="green")
 
 
 def _draw(found: Sequence[Difference]) -> Table:
@@ -110,6 +110,10 @@ def _draw(found: Sequence[Difference]) -> Table:
         table.add_row(Text(f"… and {len(found) - MAX_LISTED} more", style="dim"))
 
     return table
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _count(differences: Sequence[Difference]) -> str:
