@@ -1,8 +1,10 @@
 """Workers and functions that let workflows grow: a row names each by its import path."""
 
+import os
+import signal
 from typing import Any
 
-from oban import Cancel, Job, Oban, Snooze, Worker, worker
+from oban import Cancel, Job, Oban, Record, Snooze, Worker, current_job, worker
 
 from oban_pro import Workflow
 from tests.graphs import work
@@ -145,3 +147,38 @@ class Append(Worker):
             addition = Workflow(check_deps=False)
             addition.add(f"n{left}", Append.new({"left": left - 1}), deps=job.meta["name"])
             await Workflow.for_job(job).append(addition)
+
+
+@worker()
+class Perish(Worker):
+    """Graft, and the first time take the whole process along, before that can be acknowledged."""
+
+    async def process(self, job: Job) -> Any:
+        names = ["a", "b", "c"] if job.attempt == 1 else ["x", "y"]
+        sub = Workflow()
+
+        for name in names:
+            sub.add(name, work())
+
+        jobs = await Oban.get_instance().enqueue_many(Workflow.apply_graft(job, sub))
+        perish(job.attempt)
+
+        return Record([job.meta["name"] for job in jobs])
+
+
+def graft_and_perish(context: Context) -> Workflow:
+    """Build what is to be grafted, and the first time do not come to return it."""
+    job = current_job()
+    assert job is not None
+    perish(job.attempt)
+
+    return Workflow().add("a", work()).add("b", work(), deps="a")
+
+
+def perish(attempt: int) -> None:
+    if attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def graft_pair(context: Context) -> Workflow:
+    return Workflow().add("a", work()).add("b", work(), deps="a")
