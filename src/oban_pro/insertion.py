@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from psycopg.errors import UniqueViolation
 
+from . import telemetry
 from .errors import DuplicateIdError, InvalidJobError
 from .grafting import open_graft
 from .plan import EXTERNAL, GRAFTED, Plan, plan_of
@@ -63,7 +64,25 @@ async def insert(store: Store, batch: Batch) -> list[Job]:
     await _insert_members(store, placed)
     await _extend(store, placed)
 
+    for plan in batch.plans:
+        plan.is_inserted = id(plan) not in existing
+
     return await _result(store, batch.jobs, existing)
+
+
+def announce(plans: Iterable[Plan]) -> None:
+    """Tell telemetry of the workflows that were inserted, once that is committed."""
+    for plan in plans:
+        if not plan.is_inserted:
+            continue
+
+        metadata: dict[str, Any] = {"workflow_id": plan.id, "count": len(plan.jobs)}
+
+        if plan.grafter is None:
+            metadata["name"] = plan.groups[0].spec.name
+            telemetry.execute("oban.workflow.inserted", metadata)
+        else:
+            telemetry.execute("oban.workflow.grafted", {**metadata, "job": plan.grafter})
 
 
 class _Placed(NamedTuple):

@@ -183,6 +183,8 @@ class Plan:
     attachment: Attachment | None = None
     # the job that grafts it
     grafter: Job | None = None
+    # whether it was written, and not found to exist already
+    is_inserted: bool = False
     # what running the jobs in place keeps here
     memory: object = None
     _waiting: set[int] = field(default_factory=set)

@@ -18,7 +18,7 @@ from psycopg.errors import ProgramLimitExceeded, UndefinedFunction, UndefinedTab
 from oban_pro import _host, schema, transactions
 from oban_pro.errors import GraftError, SchemaError, WorkflowError
 from oban_pro.grafting import graft_of
-from oban_pro.insertion import Batch, insert
+from oban_pro.insertion import Batch, announce, insert
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -91,7 +91,10 @@ async def _ack_graft(query: Query, ack: AckAction, plan: Plan) -> list[int]:
         return await store.ack(_join([_encode(ack)]))
 
     try:
-        return await transactions.run(query, graft_and_ack)
+        acked = await transactions.run(query, graft_and_ack)
+        announce([plan])
+
+        return acked
     except GraftError:
         # It no longer executes: whoever stopped it has settled it.
         return []
@@ -140,8 +143,10 @@ def _encode(ack: AckAction) -> _Encoded:
 def _to_json(ack: AckAction) -> str:
     row: dict[str, Any] = {"id": ack.id, "attempted_at": ack.attempted_at, "state": ack.state}
 
-    if isinstance(ack.schedule_in, float) and not math.isfinite(ack.schedule_in):
-        raise ValueError(f"seconds to wait must be a finite number, got {ack.schedule_in}")
+    delay: float | None = ack.schedule_in
+
+    if delay is not None and not math.isfinite(delay):
+        raise ValueError(f"seconds to wait must be a finite number, got {delay}")
 
     for field in ("attempt_change", "schedule_in", "error", "meta"):
         if (value := getattr(ack, field)) is not None:

@@ -9,7 +9,7 @@ from psycopg.errors import UndefinedTable
 
 from oban_pro import _host, schema
 from oban_pro.errors import InvalidJobError, PartialWorkflowError
-from oban_pro.insertion import Batch, insert
+from oban_pro.insertion import Batch, announce, insert
 from oban_pro.plan import Plan, plan_of
 from oban_pro.store import Store
 from oban_pro.transactions import repeat, transaction
@@ -39,6 +39,7 @@ def build(fallback: InsertJobs) -> InsertJobs:
             return await fallback(query, jobs, conn)
 
         inserted = await _insert(query, Batch(jobs, plans), caller)
+        announce(plans)
 
         return await fallback(query, jobs, conn) if inserted is None else inserted
 

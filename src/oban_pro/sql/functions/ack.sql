@@ -16,6 +16,9 @@ DECLARE
 BEGIN
   IF oban_workflow_lock_roots(ARRAY(SELECT (a.value ->> 'id')::bigint FROM json_array_elements(p_acks) a)) THEN
     PERFORM set_config('lock_timeout', '25ms', true);
+    PERFORM set_config('oban_workflows.roots', 'held', true);
+  ELSE
+    PERFORM set_config('oban_workflows.roots', 'none', true);
   END IF;
 
   RETURN QUERY
@@ -47,5 +50,7 @@ BEGIN
     AND (j.state = 'executing') IS TRUE
   RETURNING
     j.id;
+
+  PERFORM set_config('oban_workflows.roots', '', true);
 END;
 $$;

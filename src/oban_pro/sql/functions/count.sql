@@ -37,7 +37,9 @@ BEGIN
       min(w.started) AS started_at
     FROM
       unnest(p_ids, p_old, p_new, p_started) AS w(id, old, new, started)
-      JOIN oban_workflow_members m ON m.id = w.id
+      CROSS JOIN LATERAL (
+        SELECT group_key FROM oban_workflow_members WHERE id = w.id OFFSET 0
+      ) m
     GROUP BY
       m.group_key
   ),

@@ -19,11 +19,12 @@ BEGIN
     SET
       state = 'suspended'
     FROM
-      oban_workflow_members m
+      unnest(p_ids) AS u(id)
+      CROSS JOIN LATERAL (
+        SELECT id FROM oban_workflow_members WHERE id = u.id AND pending > 0 OFFSET 0
+      ) m
     WHERE
-      m.id = ANY(p_ids)
-      AND m.pending > 0
-      AND j.id = m.id
+      j.id = m.id
     RETURNING
       j.id
   )

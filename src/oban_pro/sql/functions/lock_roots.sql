@@ -21,10 +21,12 @@ BEGIN
       SELECT
         g.root
       FROM
-        oban_workflow_members m
+        unnest(p_jobs) AS j(id)
+        -- OFFSET 0 keeps the planner on the primary key, however few groups it believes in
+        CROSS JOIN LATERAL (
+          SELECT group_key FROM oban_workflow_members WHERE id = j.id OFFSET 0
+        ) m
         JOIN oban_workflow_groups g ON g.key = m.group_key
-      WHERE
-        m.id = ANY(p_jobs)
     )
   ORDER BY
     key

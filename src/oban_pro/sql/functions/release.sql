@@ -26,11 +26,14 @@ BEGIN
         state = CASE WHEN j.scheduled_at > v_now THEN 'scheduled' ELSE 'available' END::oban_job_state,
         scheduled_at = GREATEST(j.scheduled_at, v_now)
       FROM
-        oban_workflow_members m
+        unnest(p_ids) AS r(id)
+        -- OFFSET 0 keeps the planner from searching the array once for each job
+        CROSS JOIN LATERAL (
+          SELECT group_key, pending FROM oban_workflow_members WHERE id = r.id OFFSET 0
+        ) m
       WHERE
-        m.id = ANY(p_ids)
-        AND m.pending = 0
-        AND j.id = m.id
+        m.pending = 0
+        AND j.id = r.id
         AND (j.state = 'suspended') IS TRUE
       RETURNING
         m.group_key, j.queue, j.state

@@ -32,9 +32,17 @@ DECLARE
   v_waiting bigint[];
   v_ready bigint[];
 BEGIN
-  IF NOT oban_workflow_lock_roots_late(p_ids) THEN
-    RETURN;
-  END IF;
+  -- An ack has locked the roots before its jobs, and knows whether there are any.
+  CASE current_setting('oban_workflows.roots', true)
+    WHEN 'held' THEN
+      NULL;
+    WHEN 'none' THEN
+      RETURN;
+    ELSE
+      IF NOT oban_workflow_lock_roots_late(p_ids) THEN
+        RETURN;
+      END IF;
+  END CASE;
 
   PERFORM set_config('oban_workflows.engine', 'on', true);
 

@@ -1,0 +1,105 @@
+"""Events about workflows."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import oban.telemetry
+import pytest
+from oban import Oban
+
+from oban_pro import Workflow, doctor, telemetry
+from tests.conftest import StartOban
+from tests.graphs import work
+
+type Events = list[tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture
+def events() -> Iterator[Events]:
+    heard: Events = []
+    oban.telemetry.attach("test", list(telemetry.EVENTS), lambda *event: heard.append(event))
+    yield heard
+    oban.telemetry.detach("test")
+
+
+def names(events: Events) -> list[str]:
+    return [name.removeprefix("oban.workflow.") for name, _ in events]
+
+
+class TestInserted:
+    async def test_tells_the_workflow_and_how_many_jobs(self, oban: Oban, events: Events) -> None:
+        workflow = Workflow(name="nightly").add("a", work()).add("b", work(), deps="a")
+        await oban.enqueue_many(workflow)
+
+        metadata = {"workflow_id": workflow.id, "name": "nightly", "count": 2}
+        assert events == [("oban.workflow.inserted", metadata)]
+
+    async def test_is_silent_about_an_id_that_exists(self, oban: Oban, events: Events) -> None:
+        await oban.enqueue_many(Workflow(id="once").add("a", work()))
+        await oban.enqueue_many(Workflow(id="once").add("a", work()))
+
+        assert names(events) == ["inserted"]
+
+
+class TestSettled:
+    async def test_is_told_once_by_all_nodes_together(
+        self, start_oban: StartOban, events: Events, wait_until: Any
+    ) -> None:
+        nodes = [await start_oban(name=f"node-{number}") for number in range(3)]
+        workflow = Workflow(oban="node-0").add("a", work())
+        await nodes[0].enqueue_many(workflow)
+        await wait_until(lambda: "settled" in names(events))
+        second = Workflow(oban="node-0").add("a", work())
+        await nodes[0].enqueue_many(second)
+        await wait_until(lambda: names(events).count("settled") == 2)
+
+        settled = [meta for name, meta in events if name.endswith("settled")]
+        assert [meta["workflow_id"] for meta in settled] == [workflow.id, second.id]
+        assert {meta["state"] for meta in settled} == {"completed"}
+
+    async def test_is_told_whoever_settled_it(
+        self, oban: Oban, start_oban: StartOban, events: Events, wait_until: Any
+    ) -> None:
+        workflow = Workflow().add("a", work(queue="nobody"))
+        await oban.enqueue_many(workflow)
+        async with oban._connection() as conn:
+            await conn.execute("UPDATE oban_jobs SET state = 'discarded'")
+        await start_oban(name="watcher", queues={})
+
+        await wait_until(lambda: "settled" in names(events))
+        assert events[-1][1]["state"] == "discarded"
+
+    async def test_is_told_again_after_it_opened_again(
+        self, oban: Oban, start_oban: StartOban, events: Events, wait_until: Any
+    ) -> None:
+        workflow = Workflow().add("a", work(queue="nobody"))
+        await oban.enqueue_many(workflow)
+        await start_oban(name="watcher", queues={})
+        await workflow.cancel_jobs()
+        await wait_until(lambda: names(events).count("settled") == 1)
+        await workflow.retry_jobs()
+        await workflow.cancel_jobs()
+        await wait_until(lambda: names(events).count("settled") == 2)
+
+        assert names(events) == [
+            "inserted",
+            "cancelled",
+            "settled",
+            "retried",
+            "cancelled",
+            "settled",
+        ]
+
+
+class TestRepaired:
+    async def test_tells_how_many_rows_were_wrong(self, oban: Oban, events: Events) -> None:
+        workflow = Workflow().add("a", work())
+        await oban.enqueue_many(workflow)
+        async with oban._connection() as conn:
+            await conn.execute("UPDATE oban_workflow_groups SET total = 7")
+
+        assert await doctor.repair() == 1
+        assert events[-1] == (
+            "oban.workflow.repaired",
+            {"workflow_id": workflow.id, "count": 1},
+        )
