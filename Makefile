@@ -1,7 +1,7 @@
 # Everything runs through `uv run`, which makes .venv. Nothing has to be set up before.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check fix bench docs dist ci
+.PHONY: help demo test slow soak check fix bench docs dist ci
 
 # pyenv's shims hide the versions that uv could use; elsewhere this adds nothing.
 PYENV_ROOT ?= $(HOME)/.pyenv
@@ -26,6 +26,11 @@ test: $(NEEDED_UV)
 ## slow: run the tests that take long: killed workers, cut lines, restarted servers
 slow: $(NEEDED_UV)
 	$(RUN) pytest -m slow $(ARGS) || [ $$? -eq 5 ] # 5: none is marked slow
+
+## soak: drive the engine and its model at random (SECONDS=600)
+soak: SECONDS = 600
+soak: $(NEEDED_UV)
+	SOAK_SECONDS=$(SECONDS) $(RUN) pytest tests/property/test_engine_model.py -k as_long_as_told $(ARGS)
 
 ## check: lint, format, types, import order
 check: $(NEEDED_UV)
