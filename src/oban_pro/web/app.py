@@ -24,20 +24,21 @@ if TYPE_CHECKING:
 
     from psycopg_pool import AsyncConnectionPool
 
+# The first that matches is taken, and an id may hold anything: longer paths come first.
 ROUTES = [
     Route("/", pages.show_list, name="list"),
     Route("/unlock", pages.unlock, name="unlock"),
     Route("/workflows/{id:path}/view.json", pages.show_view, name="view"),
     Route("/workflows/{id:path}/events", pages.show_events, name="events"),
     Route("/workflows/{id:path}/jobs/{job:int}", pages.show_job, name="job"),
-    Route("/workflows/{id:path}/cancel", pages.cancel, methods=["POST"], name="cancel"),
-    Route("/workflows/{id:path}/retry", pages.retry, methods=["POST"], name="retry"),
     Route(
         "/workflows/{id:path}/jobs/{job:int}/{action}",
         pages.act_on_job,
         methods=["POST"],
         name="act",
     ),
+    Route("/workflows/{id:path}/cancel", pages.cancel, methods=["POST"], name="cancel"),
+    Route("/workflows/{id:path}/retry", pages.retry, methods=["POST"], name="retry"),
     Route("/workflows/{id:path}", pages.show_workflow, name="workflow"),
     Mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static"),
 ]

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection, Error, sql
 from oban_pro import _host
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from .database import Database
 
@@ -69,7 +69,7 @@ class Bell:
                         rung.set()
 
 
-async def changes(database: Database, bell: Bell, workflow_id: str) -> AsyncIterator[str]:
+async def changes(database: Database, bell: Bell, workflow_id: str) -> AsyncGenerator[str]:
     """Yield an event at first, and whenever a count of a workflow has changed since."""
     seen = None
     loop = asyncio.get_running_loop()

@@ -1,5 +1,5 @@
--- What a page draws of a workflow: the members of every group that is open, groups first, so many of each at most.
--- Small groups are open unless shut, fan-outs and large ones shut unless opened.
+-- What a page draws of a workflow: the members of every group that is open, so many of each at most: groups first,
+-- then jobs that failed or run. Small groups are open unless shut, fan-outs and large ones shut unless opened.
 WITH RECURSIVE shown AS (
   SELECT
     g.key AS id, NULL::bigint AS parent, g.name, 0 AS depth, true AS open
@@ -29,10 +29,11 @@ WITH RECURSIVE shown AS (
       FROM
         /* TEMPLATE: schema */oban_workflow_members m
         LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = m.id
+        LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
       WHERE
         m.group_key = shown.id
       ORDER BY
-        m.id > 0, abs(m.id)
+        m.id > 0, j.state NOT IN ('discarded', 'retryable', 'executing'), abs(m.id)
       LIMIT
         %(limit)s
     ) member

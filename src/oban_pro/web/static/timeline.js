@@ -16,7 +16,7 @@ export function drawTimeline(model, width, selected, select) {
     drawRow(model, member, AXIS + index * ROW, { x, label, width, selected, select }));
   return svg("svg", {
     width, height: AXIS + rows.length * ROW + 6, role: "group", "aria-label": "Timeline",
-  }, ...ticks({ from, to, x, height: AXIS + rows.length * ROW }), ...drawn);
+  }, ...ticks({ from, to, x, height: AXIS + rows.length * ROW, shares: width < 520 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1] }), ...drawn);
 }
 
 function reach(model, rows) {
@@ -31,8 +31,8 @@ function running(member) {
   return member.attempted_at && !member.settled_at && !["retryable", "suspended"].includes(member.state);
 }
 
-function ticks({ from, to, x, height }) {
-  return [0, 0.25, 0.5, 0.75, 1].map((share) => {
+function ticks({ from, to, x, height, shares }) {
+  return shares.map((share) => {
     const at = from + (to - from) * share;
     const anchor = share === 0 ? "start" : share === 1 ? "end" : "middle";
     return svg("g", { class: "tick" },

@@ -1,0 +1,47 @@
+"""``oban-workflows web``."""
+
+import signal
+from pathlib import Path
+
+import httpx
+
+from tests.cli import run_cli, start_cli
+
+
+class TestWeb:
+    def test_serves_this_machine_and_prints_where(self, dsn: str, tmp_path: Path) -> None:
+        server = start_cli("web", "--port", "0", cwd=tmp_path, dsn=dsn)
+        assert server.stdout is not None
+
+        try:
+            address = server.stdout.readline().split()[-1]
+            assert address.startswith("http://127.0.0.1:")
+            assert httpx.get(address).status_code == 200
+            # another name that leads here is a page elsewhere that wants to read ours
+            strange = httpx.get(address, headers={"Host": "evil.example"})
+            assert strange.status_code == 400
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(timeout=20)
+            server.stdout.close()
+
+    def test_prints_the_link_that_unlocks_operations(self, dsn: str, tmp_path: Path) -> None:
+        server = start_cli("web", "--port", "0", "--allow-operations", cwd=tmp_path, dsn=dsn)
+        assert server.stdout is not None
+
+        try:
+            server.stdout.readline()
+            link = server.stdout.readline().split()[-1]
+            assert "/unlock?token=" in link
+            assert httpx.get(link).status_code == 303
+            assert httpx.get(link[:-1]).status_code == 403
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(timeout=20)
+            server.stdout.close()
+
+    def test_fails_in_one_line_without_a_database(self, tmp_path: Path) -> None:
+        done = run_cli("web", "--dsn", "postgresql://nobody@127.0.0.1:1/none", cwd=tmp_path)
+        assert done.returncode == 1
+        assert done.stderr.startswith("Error: ")
+        assert done.stderr.count("\n") == 1

@@ -1,0 +1,187 @@
+"""Who may cancel and retry, and what it does."""
+
+import httpx
+import pytest
+from oban import Oban
+from psycopg_pool import AsyncConnectionPool
+
+from oban_pro import Workflow
+from oban_pro.web import create_app
+from tests.graphs import diamond, work
+from tests.web.conftest import TOKEN, browse
+
+
+async def states(workflow: Workflow) -> dict[str, str]:
+    return {job.meta["name"]: job.state for job in await workflow.all_jobs(with_subs=True)}
+
+
+async def set_state(pool: AsyncConnectionPool, state: str, *ids: int | None) -> None:
+    async with pool.connection() as conn:
+        for job_id in ids:
+            await conn.execute(
+                f"UPDATE oban_jobs SET state = '{state}', {state}_at = timezone('UTC', now())"
+                " WHERE id = %s",
+                [job_id],
+            )
+
+
+@pytest.fixture
+async def workflow(oban: Oban) -> Workflow:
+    workflow = diamond(id="the-one", name="nightly")
+    await oban.enqueue_many(workflow)
+
+    return workflow
+
+
+class TestPermission:
+    async def test_is_refused_where_operations_are_not_allowed(
+        self, workflow: Workflow, reader: httpx.AsyncClient
+    ) -> None:
+        answer = await reader.post("/workflows/the-one/cancel")
+        assert answer.status_code == 403
+        assert (await states(workflow))["start"] == "available"
+        assert "hx-post" not in (await reader.get("/workflows/the-one")).text
+        assert (await reader.get("/unlock", params={"token": ""})).status_code == 403
+
+    async def test_needs_the_token(self, workflow: Workflow, pool: AsyncConnectionPool) -> None:
+        app = create_app(pool, allow_operations=True, token=TOKEN)
+
+        async with browse(app) as client:
+            page = await client.get("/workflows/the-one")
+            wrong = await client.get("/unlock", params={"token": TOKEN[:-1]})
+            proof = {"X-CSRF-Token": app.state.guard._prove("csrf")}
+            acted = await client.post("/workflows/the-one/cancel", headers=proof)
+
+        assert "hx-post" not in page.text
+        assert wrong.status_code == acted.status_code == 403
+        assert not wrong.cookies
+        assert (await states(workflow))["start"] == "available"
+
+    @pytest.mark.parametrize("proof", [None, "", "guessed", "é"])
+    async def test_needs_the_proof_of_the_page(
+        self, proof: str | None, workflow: Workflow, operator: httpx.AsyncClient
+    ) -> None:
+        del operator.headers["X-CSRF-Token"]
+        headers = {} if proof is None else {b"X-CSRF-Token": proof.encode()}
+        answer = await operator.post("/workflows/the-one/cancel", headers=headers)
+        assert answer.status_code == 403
+        assert (await states(workflow))["start"] == "available"
+
+    async def test_is_not_had_by_another_method(
+        self, workflow: Workflow, operator: httpx.AsyncClient
+    ) -> None:
+        assert (await operator.get("/workflows/the-one/cancel")).status_code in (404, 405)
+        assert (await states(workflow))["start"] == "available"
+
+    async def test_is_kept_in_a_cookie_that_scripts_and_other_sites_cannot_use(
+        self, pool: AsyncConnectionPool
+    ) -> None:
+        app = create_app(pool, allow_operations=True, token=TOKEN)
+
+        async with browse(app) as client:
+            answer = await client.get("/unlock", params={"token": TOKEN})
+
+        cookie = answer.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert TOKEN not in cookie
+
+    def test_cannot_be_allowed_without_a_token(self) -> None:
+        with pytest.raises(ValueError, match="token must be given"):
+            create_app("postgresql:///unused", allow_operations=True)
+
+
+class TestHeaders:
+    @pytest.mark.parametrize("path", ["/", "/workflows/none", "/static/style.css", "/nowhere"])
+    async def test_forbid_whatever_is_not_ours(self, path: str, reader: httpx.AsyncClient) -> None:
+        headers = (await reader.get(path)).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        assert "style-src 'self';" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+class TestActing:
+    async def test_cancels_a_workflow(
+        self, workflow: Workflow, operator: httpx.AsyncClient
+    ) -> None:
+        answer = await operator.post("/workflows/the-one/cancel")
+        assert answer.text == "Cancelled 4 jobs."
+        assert set((await states(workflow)).values()) == {"cancelled"}
+
+    async def test_retries_a_workflow(
+        self, workflow: Workflow, operator: httpx.AsyncClient
+    ) -> None:
+        await workflow.cancel_jobs()
+        answer = await operator.post("/workflows/the-one/retry")
+        assert answer.text == "Retried 4 jobs."
+        assert (await states(workflow))["start"] == "available"
+
+    async def test_cancels_one_job(self, workflow: Workflow, operator: httpx.AsyncClient) -> None:
+        left = await workflow.get_job("left")
+        assert left is not None
+        answer = await operator.post(f"/workflows/the-one/jobs/{left.id}/cancel")
+        assert answer.text == "Cancelled 1 job."
+        assert await states(workflow) == {
+            "start": "available",
+            "left": "cancelled",
+            "right": "suspended",
+            "end": "cancelled",
+        }
+
+    async def test_retries_one_job_and_nothing_after_it(
+        self, workflow: Workflow, operator: httpx.AsyncClient, pool: AsyncConnectionPool
+    ) -> None:
+        ids = [job.id for job in await workflow.all_jobs()]
+        await set_state(pool, "completed", *ids)
+        answer = await operator.post(f"/workflows/the-one/jobs/{ids[0]}/retry")
+        assert answer.text == "Retried 1 job."
+        assert (await states(workflow))["end"] == "completed"
+
+    async def test_retries_from_a_job_on(
+        self, workflow: Workflow, operator: httpx.AsyncClient, pool: AsyncConnectionPool
+    ) -> None:
+        jobs = {job.meta["name"]: job.id for job in await workflow.all_jobs()}
+        await set_state(pool, "completed", *jobs.values())
+        answer = await operator.post(f"/workflows/the-one/jobs/{jobs['left']}/retry-from")
+        assert answer.text == "Retried 2 jobs."
+        assert await states(workflow) == {
+            "start": "completed",
+            "left": "available",
+            "right": "completed",
+            "end": "suspended",
+        }
+
+    async def test_retries_from_a_nested_job_what_waits_for_its_workflow(
+        self, oban: Oban, operator: httpx.AsyncClient, pool: AsyncConnectionPool
+    ) -> None:
+        sub = Workflow().add("x", work()).add("y", work(), deps="x").add("beside", work())
+        outer = (
+            Workflow(id="outer")
+            .add("before", work())
+            .add_workflow("sub", sub, deps="before")
+            .add_many("many", {"m": work()}, deps="sub")
+            .add("after", work(), deps="many")
+        )
+        await oban.enqueue_many(outer)
+        jobs = {job.meta["name"]: job.id for job in await outer.all_jobs(with_subs=True)}
+        await set_state(pool, "completed", *jobs.values())
+        await operator.post(f"/workflows/outer/jobs/{jobs['x']}/retry-from")
+        assert await states(outer) == {
+            "before": "completed",
+            "x": "available",
+            "y": "suspended",
+            "beside": "completed",
+            "m": "suspended",
+            "after": "suspended",
+        }
+
+    async def test_knows_no_other_actions(
+        self, workflow: Workflow, operator: httpx.AsyncClient
+    ) -> None:
+        (job, *_) = await workflow.all_jobs()
+        answer = await operator.post(f"/workflows/the-one/jobs/{job.id}/delete")
+        assert answer.status_code == 404

@@ -1,0 +1,417 @@
+"""What the pages of the dashboard say, and what their view is drawn from."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from oban import Oban
+from psycopg_pool import AsyncConnectionPool
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from oban_pro import Workflow, schema, sql
+from oban_pro.web import create_app
+from tests.conftest import Server, StartOban
+from tests.flows import keep_item, nothing
+from tests.graphs import diamond, settled, work
+from tests.web.conftest import browse
+
+SCRIPT = "<script>alert('x')</script>"
+
+
+def page_of(workflow: Workflow, rest: str = "") -> str:
+    return f"/workflows/{quote(workflow.id, safe='')}{rest}"
+
+
+async def view_of(client: httpx.AsyncClient, workflow: Workflow, **query: str) -> dict[str, Any]:
+    answer = await client.get(page_of(workflow, "/view.json"), params=query)
+    assert answer.status_code == 200, answer.text
+
+    return dict(answer.json())
+
+
+def by_name(view: dict[str, Any]) -> dict[str | None, dict[str, Any]]:
+    return {member["name"]: member for member in view["members"]}
+
+
+def drawn_edges(view: dict[str, Any]) -> set[tuple[str, str]]:
+    names = {member["id"]: member["name"] for member in view["members"]}
+
+    return {(names[upstream], names[downstream]) for upstream, downstream in view["edges"]}
+
+
+class TestList:
+    async def test_says_so_where_there_is_nothing(self, reader: httpx.AsyncClient) -> None:
+        assert "No workflows yet" in (await reader.get("/")).text
+
+    async def test_shows_roots_newest_first(self, oban: Oban, reader: httpx.AsyncClient) -> None:
+        for name in ("made first", "made last"):
+            await oban.enqueue_many(diamond(name=name).add_workflow("in", diamond(name="inner")))
+
+        text = (await reader.get("/")).text
+        assert 0 < text.index("made last") < text.index("made first")
+        assert "inner" not in text
+        assert text.count("0 / 8") == 2
+        assert "default" in text
+
+    async def test_finds_by_name_and_by_id(self, oban: Oban, reader: httpx.AsyncClient) -> None:
+        await oban.enqueue_many(diamond(name="Nightly report", id="first-id"))
+        await oban.enqueue_many(diamond(name="Import", id="second-id"))
+
+        for search in ("REPORT", "first-"):
+            text = (await reader.get("/", params={"q": search})).text
+            assert "Nightly report" in text
+            assert "Import" not in text
+
+    async def test_filters_by_state(self, oban: Oban, reader: httpx.AsyncClient) -> None:
+        await oban.enqueue_many(diamond(name="runs"))
+        stopped = diamond(name="stopped")
+        await oban.enqueue_many(stopped)
+        await stopped.cancel_jobs()
+
+        text = (await reader.get("/", params={"state": "cancelled"})).text
+        assert "stopped" in text
+        assert "runs" not in text
+
+    async def test_has_fifty_on_a_page(self, oban: Oban, reader: httpx.AsyncClient) -> None:
+        for number in range(51):
+            await oban.enqueue_many(Workflow(name=f"number-{number}").add("a", work()))
+
+        first = (await reader.get("/")).text
+        second = (await reader.get("/", params={"page": "2"})).text
+        assert first.count('class="name"') == 50
+        assert 'rel="next"' in first
+        assert second.count('class="name"') == 1
+        assert "number-0" in second
+        assert 'rel="next"' not in second
+
+    @pytest.mark.parametrize("page", ["0", "-1", "x", "99999999999999999999", "²"])
+    async def test_takes_a_page_that_is_none_for_the_first(
+        self, page: str, reader: httpx.AsyncClient
+    ) -> None:
+        answer = await reader.get("/", params={"page": page})
+        assert answer.status_code == 200
+        assert "page 1" in answer.text
+
+    async def test_answers_htmx_with_the_table_alone(self, reader: httpx.AsyncClient) -> None:
+        answer = await reader.get("/", headers={"HX-Request": "true"})
+        assert answer.text.lstrip().startswith("<section")
+
+    async def test_reads_a_page_of_many_by_the_index(self, pool: AsyncConnectionPool) -> None:
+        """Touch as few rows as there are on the page, however many workflows there are."""
+        async with pool.connection() as conn:
+            await conn.execute(
+                "INSERT INTO oban_workflow_groups (id, root, inserted_at)"
+                " SELECT 'w' || n, 0, timezone('UTC', now()) - n * interval '1 second'"
+                " FROM generate_series(1, 20000) n"
+            )
+            await conn.execute("UPDATE oban_workflow_groups SET root = key")
+            await conn.execute("ANALYZE oban_workflow_groups")
+            query = sql.query("roots", "public")
+            params = {"states": None, "search": None, "limit": 51, "offset": 0}
+            cursor = await conn.execute(f"EXPLAIN (FORMAT JSON) {query}".encode(), params)
+            (plan,) = await cursor.fetchone() or ()
+
+        assert "oban_workflow_groups_roots_index" in str(plan)
+        assert "Seq Scan" not in str(plan)
+
+
+class TestWorkflow:
+    async def test_of_no_such_id_is_not_found(self, reader: httpx.AsyncClient) -> None:
+        for path in ("/workflows/none", "/workflows/none/view.json", "/workflows/none/jobs/1"):
+            assert (await reader.get(path)).status_code == 404
+
+    async def test_tells_its_state_in_the_title(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = diamond(name="nightly")
+        await oban.enqueue_many(workflow)
+        assert "<title>executing · nightly</title>" in (await reader.get(page_of(workflow))).text
+        await workflow.cancel_jobs()
+        assert "<title>cancelled · nightly</title>" in (await reader.get(page_of(workflow))).text
+
+    @pytest.mark.parametrize("id", ["with/slash", "per%cent", "q?uery#hash", "späti", SCRIPT])
+    async def test_is_reached_by_any_id(
+        self, id: str, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = diamond(id=id)
+        await oban.enqueue_many(workflow)
+        page = page_of(workflow)
+        assert f'href="{page}"' in (await reader.get("/")).text
+        assert (await reader.get(page)).status_code == 200
+        assert (await reader.get(f"{page}/view.json")).json()["id"] == id
+
+    async def test_of_a_nested_one_leads_back_to_those_around_it(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        outer = Workflow(name="outer").add_workflow("inner", diamond(name="named"))
+        jobs = await oban.enqueue_many(outer)
+        text = (await reader.get(f"/workflows/{jobs[0].meta['workflow_id']}")).text
+        assert f'href="{page_of(outer)}">outer</a>' in text
+        assert "<h1>inner" in text
+
+
+class TestView:
+    async def test_has_members_with_states_and_edges(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = diamond()
+        await oban.enqueue_many(workflow)
+        view = await view_of(reader, workflow)
+        states = {name: member["state"] for name, member in by_name(view).items() if name}
+        waiting = dict.fromkeys(("left", "right", "end"), "suspended")
+        assert states == {"start": "available"} | waiting
+        assert drawn_edges(view) == {
+            ("start", "left"),
+            ("start", "right"),
+            ("left", "end"),
+            ("right", "end"),
+        }
+
+    async def test_opens_small_workflows_and_folds_fan_outs(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = (
+            Workflow()
+            .add_workflow("sub", Workflow().add("inside", work()))
+            .add_cascade("many", (["a", "b", "c"], keep_item), deps="sub")
+        )
+        await oban.enqueue_many(workflow)
+        members = by_name(await view_of(reader, workflow))
+        assert set(members) == {None, "sub", "inside", "many"}
+        assert members["many"]["counts"] == {"suspended": 3}
+        assert members["many"]["state"] == "suspended"
+
+    async def test_opens_and_folds_what_it_is_asked_to(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = (
+            Workflow()
+            .add_workflow("sub", Workflow().add("inside", work()))
+            .add_cascade("many", (["a", "b"], keep_item))
+        )
+        await oban.enqueue_many(workflow)
+        before = by_name(await view_of(reader, workflow))
+        opened, shut = before["many"]["id"], before["sub"]["id"]
+        after = by_name(await view_of(reader, workflow, open=opened, shut=f"{shut},nonsense,"))
+        assert set(after) == {None, "sub", "many", "0", "1"}
+
+    async def test_puts_what_is_too_much_into_one_box(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        names = [f"n{number}" for number in range(1000)]
+        workflow = Workflow().add("first", work())
+
+        for name in names:
+            workflow.add(name, work(), deps="first")
+
+        await oban.enqueue_many(workflow.add("last", work(), deps=names))
+        view = await view_of(reader, workflow)
+        members = by_name(view)
+        assert len(members) == 1 + 150 + 1
+        assert members["852 more"]["counts"] == {"suspended": 852}
+        assert ("first", "852 more") in drawn_edges(view)
+
+    async def test_shows_failures_among_many(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = Workflow().add_cascade("many", (list(range(400)), keep_item))
+        jobs = await oban.enqueue_many(workflow)
+
+        async with pool.connection() as conn:
+            await conn.execute(
+                "UPDATE oban_jobs SET state = 'discarded', discarded_at = now() WHERE id = %s",
+                [jobs[-1].id],
+            )
+
+        folded = by_name(await view_of(reader, workflow))["many"]
+        opened = by_name(await view_of(reader, workflow, open=folded["id"]))
+        assert folded["counts"] == {"available": 399, "discarded": 1}
+        assert opened["399"]["state"] == "discarded"
+        assert opened["250 more"]["counts"] == {"available": 250}
+
+    async def test_marks_the_critical_path_and_times_of_what_ran(
+        self, start_oban: StartOban, reader: httpx.AsyncClient, wait_until: Any
+    ) -> None:
+        workflow = diamond()
+        await (await start_oban()).enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+        members = by_name(await view_of(reader, workflow))
+        assert {"start", "end"} < {name for name, member in members.items() if member["critical"]}
+        assert members["left"]["critical"] != members["right"]["critical"]
+        times = [members["end"][f"{name}_at"] for name in ("scheduled", "attempted", "settled")]
+        assert times == sorted(times)
+        assert members[None]["state"] == "completed"
+
+
+class TestJob:
+    async def job_page(
+        self, reader: httpx.AsyncClient, workflow: Workflow, name: str
+    ) -> httpx.Response:
+        members = by_name(await view_of(reader, workflow))
+
+        return await reader.get(page_of(workflow, f"/jobs/{members[name]['id']}"))
+
+    async def test_shows_arguments_recorded_value_and_neighbours(
+        self, start_oban: StartOban, reader: httpx.AsyncClient, wait_until: Any
+    ) -> None:
+        workflow = (
+            Workflow()
+            .add("up", work())
+            .add_cascade("middle", nothing, deps="up")
+            .add_cascade("down", nothing, deps="middle")
+        )
+        await (await start_oban()).enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+        text = (await self.job_page(reader, workflow, "middle")).text
+        assert "tests.flows" in text
+        assert "Recorded" in text
+        assert "<pre>None</pre>" in text
+        assert text.index("Upstream") < text.index(">up<") < text.index("Downstream")
+        assert text.index("Downstream") < text.index(">down<")
+
+    async def test_explains_what_it_waits_for(self, oban: Oban, reader: httpx.AsyncClient) -> None:
+        workflow = diamond()
+        await oban.enqueue_many(workflow)
+        text = (await self.job_page(reader, workflow, "end")).text
+        assert "waits for its 2 dependencies" in text
+        assert "<title>suspended · end</title>" in text
+
+    async def test_shows_the_error_of_each_attempt(
+        self, start_oban: StartOban, reader: httpx.AsyncClient, wait_until: Any
+    ) -> None:
+        workflow = Workflow().add("a", work("fail", max_attempts=2)).add("b", work(), deps="a")
+        await (await start_oban()).enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+        broken = (await self.job_page(reader, workflow, "a")).text
+        assert "attempt 1" in broken
+        assert "attempt 2" in broken
+        assert "told to fail" in broken
+        assert (
+            "because job &#39;a&#39; was discarded"
+            in (await self.job_page(reader, workflow, "b")).text
+        )
+
+    async def test_says_so_where_a_recorded_value_cannot_be_read(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = Workflow().add("a", work())
+        await oban.enqueue_many(workflow)
+
+        async with pool.connection() as conn:
+            await conn.execute(
+                """UPDATE oban_jobs SET meta = meta || '{"recorded": true, "return": "!"}'"""
+            )
+
+        assert "cannot be shown" in (await self.job_page(reader, workflow, "a")).text
+
+    async def test_is_not_found_in_another_workflow(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        one, other = diamond(), diamond()
+        jobs = await oban.enqueue_many(one)
+        await oban.enqueue_many(other)
+        answer = await reader.get(page_of(other, f"/jobs/{jobs[0].id}"))
+        assert answer.status_code == 404
+
+    async def test_of_a_deleted_row_still_has_a_page(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = diamond()
+        jobs = await oban.enqueue_many(workflow)
+
+        async with pool.connection() as conn:
+            await conn.execute("DELETE FROM oban_jobs WHERE id = %s", [jobs[0].id])
+
+        assert "is gone" in (await self.job_page(reader, workflow, "start")).text
+
+
+class TestEscaping:
+    async def test_of_names_arguments_and_errors(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = Workflow(name=SCRIPT, id=f'"{SCRIPT}').add(SCRIPT, work(SCRIPT, tags=[SCRIPT]))
+        jobs = await oban.enqueue_many(workflow)
+
+        async with pool.connection() as conn:
+            await conn.execute(
+                "UPDATE oban_jobs SET errors = jsonb_build_array(%s::jsonb)",
+                [json.dumps(dict.fromkeys(("attempt", "at", "error"), SCRIPT))],
+            )
+
+        paths = [
+            "/",
+            f"/?q={quote(SCRIPT)}&state={quote(SCRIPT)}",
+            page_of(workflow),
+            page_of(workflow, f"/jobs/{jobs[0].id}"),
+            f"/workflows/{quote(SCRIPT, safe='')}",
+        ]
+
+        for path in paths:
+            text = (await reader.get(path)).text
+            assert "<script>alert" not in text
+            assert "alert(" in text
+
+    async def test_leaves_no_script_or_style_in_pages(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = diamond()
+        jobs = await oban.enqueue_many(workflow)
+
+        for path in ("/", page_of(workflow), page_of(workflow, f"/jobs/{jobs[0].id}")):
+            text = (await reader.get(path)).text
+            assert " style=" not in text
+            assert "<style" not in text
+            assert text.count("<script") == text.count("<script src=")
+
+
+class TestMounted:
+    async def test_links_stay_below_the_path_it_is_mounted_at(
+        self, oban: Oban, pool: AsyncConnectionPool
+    ) -> None:
+        workflow = diamond()
+        await oban.enqueue_many(workflow)
+        app = Starlette(routes=[Mount("/ops/workflows", create_app(pool))])
+
+        async with browse(app) as client:
+            text = (await client.get("/ops/workflows/")).text
+            assert f'href="/ops/workflows{page_of(workflow)}"' in text
+            assert 'href="/workflows' not in text
+            answer = await client.get(f"/ops/workflows{page_of(workflow, '/view.json')}")
+            assert answer.status_code == 200
+            style = await client.get("/ops/workflows/static/style.css")
+            assert style.status_code == 200
+
+    async def test_opens_a_pool_of_its_own_for_a_dsn(self, dsn: str, oban: Oban) -> None:
+        await oban.enqueue_many(diamond(name="seen"))
+        app = create_app(dsn)
+
+        async with browse(app) as client:
+            assert "seen" in (await client.get("/")).text
+
+        await app.state.database.close()
+
+    async def test_looks_into_the_schema_that_prefix_names(
+        self, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        await schema.install(pool, "other")
+        await Oban(pool=pool, prefix="other", name="other").enqueue_many(diamond(name="hidden"))
+
+        async with browse(create_app(pool, prefix="other")) as client:
+            assert "hidden" in (await client.get("/")).text
+
+        assert "hidden" not in (await reader.get("/")).text
+
+    async def test_says_that_the_schema_is_missing(self, postgres: Server) -> None:
+        with postgres.database() as name:
+            app = create_app(postgres.dsn(name))
+
+            async with browse(app) as client:
+                answer = await client.get("/")
+
+            await app.state.database.close()
+
+        assert answer.status_code == 503
+        assert "install" in answer.text
