@@ -182,3 +182,16 @@ def perish(attempt: int) -> None:
 
 def graft_pair(context: Context) -> Workflow:
     return Workflow().add("a", work()).add("b", work(), deps="a")
+
+
+def graft_seen(context: Context) -> Workflow:
+    return Workflow().add_cascade("first", received)
+
+
+@worker()
+class GrowCascade(Worker):
+    """Graft a fan-out."""
+
+    async def process(self, job: Job) -> None:
+        sub = Workflow().add_cascade("each", ([1, 2], double))
+        await Oban.get_instance().enqueue_many(Workflow.apply_graft(job, sub))

@@ -78,6 +78,7 @@ async def open_graft(store: Store, grafter: Job) -> Graft:
     *point, state, attempted_at = found
 
     if state != "executing" or attempted_at != grafter.attempted_at:
-        raise GraftError(f"grafter {name!r} must be executing to graft, it is {state} now")
+        again = " again" if state == "executing" else ""
+        raise GraftError(f"grafter {name!r} must be executing to graft, it is {state}{again} now")
 
     return Graft(*point)

@@ -34,18 +34,12 @@ def keep(job: Job, record: Record) -> None:
     memory.recorded[memory.index[id(job)]] = codec.decode(record.encoded)
 
 
-async def run_graft(grafter: Job, plan: Plan) -> None:
-    """Run what a grafter returned, and keep its results under the name of the graft."""
+async def run_graft(plan: Plan) -> None:
+    """Run what a grafter returned."""
     from oban.testing import process_job
-
-    memory, grafted = _memory_of(grafter), _Memory.of(plan)
-    group = memory.plan.jobs[memory.index[id(grafter)]].group
-    grafted.around = memory.context_around(group)
 
     for job in plan:
         await process_job(job)
-
-    memory.grafted[~group] = grafted.results()
 
 
 def context_of(job: Job) -> Context:
@@ -66,9 +60,10 @@ class _Memory:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.recorded: dict[int, Any] = {}
-        self.grafted: dict[int, dict[str, Any]] = {}
-        # the context of what this was grafted to
+        self.grafted: dict[int, _Memory] = {}
+        # of what this was grafted to: its context, and the results that it depends on
         self.around: dict[str, Any] = {}
+        self.before: dict[str, Any] = {}
         self.index = {id(planned.job): index for index, planned in enumerate(plan.jobs)}
         self.members: dict[int, list[int]] = defaultdict(list)
         self.upstream: dict[int, list[int]] = defaultdict(list)
@@ -88,7 +83,16 @@ class _Memory:
         if not isinstance(plan.memory, cls):
             plan.memory = cls(plan)
 
+            if plan.grafter is not None and is_bound(plan.grafter):
+                _memory_of(plan.grafter)._graft(plan.grafter, plan.memory)
+
         return plan.memory
+
+    def _graft(self, grafter: Job, grafted: _Memory) -> None:
+        group = self.plan.jobs[self.index[id(grafter)]].group
+        grafted.around = self.context_around(group)
+        grafted.before = nest(self._nodes(self.plan.groups[group].gate))
+        self.grafted[~group] = grafted
 
     def results(self) -> dict[str, Any]:
         return nest(self._nodes(self.members[~0]))
@@ -98,8 +102,13 @@ class _Memory:
         planned = self.plan.jobs[index]
         gate = self.plan.groups[planned.group].gate
         upstream = gate if planned.gated else self.upstream[index]
+        results = nest(self._nodes(upstream))
+
+        if planned.group == 0 and not upstream:
+            results |= self.before
+
         # A copy: what one job does to its context, others must not see.
-        values = copy.deepcopy(self.context_around(planned.group) | nest(self._nodes(upstream)))
+        values = copy.deepcopy(self.context_around(planned.group) | results)
         deps = [self.plan.name_of(pointer) for pointer in upstream]
 
         return Context(values, job.meta[meta.NAME], deps)
@@ -133,7 +142,7 @@ class _Memory:
                 # As in the database: a graft holds a workflow, whose jobs hold the results.
                 yield Node(EXTERNAL - pointer, pointer, GRAFTED, "sub")
 
-                for name, value in self.grafted[pointer].items():
+                for name, value in self.grafted[pointer].results().items():
                     yield Node(0, EXTERNAL - pointer, name, "job", value)
 
             if pointer < 0:

@@ -114,7 +114,7 @@ async def _graft(job: Job, workflow: object) -> None:
     plan = compile_plan(workflow.spec("sub", workflow.id), grafter=job)
 
     if inline.is_bound(job):
-        await inline.run_graft(job, plan)
+        await inline.run_graft(plan)
     elif plan.jobs:
         grafting.return_graft(job, plan)
 

@@ -433,6 +433,42 @@ class TestGrafterThatDoesNotComplete:
             assert await engine.states() == {"grow/grafter": "cancelled", "end": "cancelled"}
 
 
+class TestStaleExecution:
+    async def test_may_not_graft_once_the_job_runs_elsewhere(self, engine):
+        await engine.enqueue(growing())
+        (stale,) = await engine.start("grow/grafter")
+        await engine.set_states({"grow/grafter": "available"})
+        engine.running.clear()
+        await engine.start("grow/grafter")
+
+        with pytest.raises(GraftError, match="must be executing to graft, it is executing again"):
+            await engine.enqueue(Workflow.apply_graft(stale, chain("a")))
+
+        await graft(engine, "grow", chain("b"))
+        assert "grow/grafted/b" in engine.ids
+
+
+class TestSeveral:
+    async def test_grafts_workflows_and_jobs_in_one_go(self, engine):
+        first, second = growing(id="first"), growing(id="second")
+        await engine.oban.enqueue_many([*first, *second])
+        one, two = await engine.query.fetch_jobs(2, "default", "node", "uuid")
+        plain = make_job()
+        jobs = await engine.oban.enqueue_many(
+            [
+                plain,
+                *Workflow.apply_graft(one, chain("a", "b")),
+                *chain("x"),
+                *Workflow.apply_graft(two, chain("c")),
+            ]
+        )
+        await engine.check()
+
+        assert [job.meta.get("name") for job in jobs] == [None, "a", "b", "x", "c"]
+        assert (await first.status()).total == 4
+        assert (await second.status()).total == 3
+
+
 class TestCancelling:
     async def test_reaches_what_was_grafted(self, engine):
         workflow = growing()
@@ -618,6 +654,17 @@ class TestResults:
         assert await handle.all_recorded(deps_of=end) == {"grow": results["end"]["grow"]}
         upstream = await handle.all_jobs(deps_of=end)
         assert len(upstream) == 6
+
+    async def test_of_what_a_graft_depends_on_reach_its_first_jobs(self, start_oban, wait_until):
+        workflow = Workflow().add_context({"key": 1}).add_cascade("numbers", growth.numbers)
+        workflow.add_graft("grow", growth.graft_seen, deps="numbers")
+        results = await run(await start_oban(), workflow, wait_until)
+
+        assert results["grow"]["first"] == {"key": 1, "numbers": [1, 2, 3]}
+        (job,) = [
+            job for job in await workflow.all_jobs(with_subs=True) if job.meta["name"] == "first"
+        ]
+        assert job.meta["deps"] == [[workflow.id, "numbers"]]
 
 
 class TestFromResult:

@@ -10,8 +10,8 @@ from oban import Oban, Snooze
 from oban.testing import process_job
 from psycopg_pool import AsyncConnectionPool
 
-from oban_pro import Workflow, errors
-from tests import flows
+from oban_pro import Workflow, errors, from_result
+from tests import flows, growth
 from tests.flows import extract, load, transform
 from tests.graphs import work
 
@@ -136,3 +136,40 @@ class TestInlineMode:
             )
             jobs = await nowhere.enqueue_many(workflow)
             assert (await process_job(jobs[-1])).value == {"recorder": n}
+
+
+def last(workflow: Workflow) -> Any:
+    """Process the jobs one after the other, and return what the last got back."""
+    return [process_job(job) for job in workflow][-1].value
+
+
+class TestGrafts:
+    def test_of_functions_see_what_they_depend_on_and_are_seen(self) -> None:
+        workflow = Workflow().add_context({"key": 1}).add_cascade("numbers", growth.numbers)
+        workflow.add_graft("grow", growth.graft_seen, deps="numbers")
+        workflow.add_cascade("end", growth.received, deps="grow")
+
+        seen = {"key": 1, "numbers": [1, 2, 3]}
+        assert last(workflow) == {"key": 1, "grow": {"first": seen}}
+
+    def test_map_over_a_result(self) -> None:
+        workflow = Workflow().add_cascade("numbers", growth.numbers)
+        workflow.add_cascade("each", (from_result("numbers"), growth.double), deps="numbers")
+        workflow.add_cascade("end", growth.received, deps="each")
+
+        assert last(workflow) == {"each": {"0": 2, "1": 4, "2": 6}}
+
+    def test_nest(self) -> None:
+        workflow = Workflow().add_context({"left": 2}).add_graft("grow", growth.graft_deeper)
+        workflow.add_cascade("end", growth.received, deps="grow")
+
+        assert last(workflow)["grow"] == {
+            "here": {"left": 1},
+            "deeper": {"here": {"left": 0}},
+        }
+
+    async def test_of_worker_classes(self, nowhere: Oban, inline: None) -> None:
+        workflow = Workflow().add_graft("grow", growth.GrowCascade.new({}))
+        jobs = await nowhere.enqueue_many(workflow.add_cascade("end", growth.received, deps="grow"))
+
+        assert (await process_job(jobs[-1])).value == {"grow": {"each": {"0": 2, "1": 4}}}
