@@ -50,6 +50,7 @@ __all__ = [
     "execute",
     "failed_ack",
     "get_ext",
+    "jobs_of",
     "prefix_of",
     "put_ext",
     "query_named",
@@ -124,6 +125,11 @@ def queue_of(producer: Producer) -> str:
 def attempted_by(producer: Producer) -> list[str]:
     """Return what a producer signs the jobs with that it takes."""
     return [producer._node, producer._uuid]
+
+
+def jobs_of(producer: Producer) -> set[int]:
+    """Return the ids of the jobs that a producer runs, or has run and not acknowledged yet."""
+    return {*producer._running_jobs, *(ack.id for ack in producer._pending_acks)}
 
 
 def remember_query(job: Job, query: Query) -> None:

@@ -182,6 +182,19 @@ class Store:
 
         return int(rows[0][0])
 
+    async def taken(self, producers: Sequence[str]) -> list[tuple[int, datetime, str]]:
+        """Read which jobs execute for producers: id, when attempted, and which producer."""
+        rows = await self._rows("taken", {"producers": list(producers)})
+
+        return [(job_id, attempted_at, uuid) for job_id, attempted_at, uuid in rows]
+
+    async def give_back(self, jobs: Sequence[tuple[int, datetime]]) -> int:
+        """Take executing jobs back that nobody runs; returns how many."""
+        ids, stamps = zip(*jobs, strict=True)
+        rows = await self._rows("give_back", {"ids": list(ids), "stamps": list(stamps)})
+
+        return int(rows[0][0])
+
     async def prune_jobs(self, max_age: float, limit: int) -> int:
         """Remove aged jobs that are in no workflow; returns how many."""
         rows = await self._rows("prune_jobs", {"max_age": max_age, "limit": limit})

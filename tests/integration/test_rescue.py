@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow, schema
-from oban_pro._plugin import heartbeat
+from oban_pro._plugin import heartbeat, limbo
 from oban_pro._plugin import rescue as plugin
 from oban_pro.transactions import run
 from tests.conftest import StartOban
@@ -378,6 +378,35 @@ class TestNodes:
             telemetry.detach("long")
 
         assert sleeper.started == 1
+        sleeper.wake.set()
+
+
+class TestJobsThatNeverReachTheirProducer:
+    async def test_run_though_the_producer_is_alive(
+        self, start_oban: StartOban, cluster: Cluster, wait_until: WaitUntil, sleeper: type[Sleeper]
+    ) -> None:
+        sleeper.wake.set()
+        fast = {"interval": 0.1, "max_age": 2.0}
+        oban = await start_oban({"other": 1}, refresher=fast)
+        await cluster.oban.enqueue_many([sleeper.new(queue="other")])
+
+        async def states_are(*states: str) -> bool:
+            return await cluster.job_states() == [*states]
+
+        await wait_until(lambda: states_are("completed"))
+        await cluster.oban.enqueue_many([sleeper.new()])
+        await cluster.take(oban._producers["other"]._uuid)
+        await cluster.work_for(6)
+        await wait_until(lambda: states_are("completed", "available"))
+
+    async def test_are_none_that_run(
+        self, start_oban: StartOban, cluster: Cluster, wait_until: WaitUntil, sleeper: type[Sleeper]
+    ) -> None:
+        oban = await start_oban()
+        await cluster.oban.enqueue_many([sleeper.new()])
+        await wait_until(lambda: sleeper.started)
+        await cluster.work_for(6)
+        assert await limbo.give_back(oban._query) == 0
         sleeper.wake.set()
 
 

@@ -137,4 +137,7 @@ class TestAttributes:
             del oban.oban._instances["pinned"]
 
     def test_of_producers(self) -> None:
-        assert "self._query = query" in inspect.getsource(oban._producer.Producer.__init__)
+        source = inspect.getsource(oban._producer.Producer.__init__)
+        assert "self._query = query" in source
+        assert "self._running_jobs = {}" in source
+        assert "self._pending_acks = []" in source

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from oban_pro import _host, schema
 from oban_pro.store import Store
 
+from . import limbo
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -23,7 +25,10 @@ def build(fallback: GetJobs) -> GetJobs:
     """Build the hook in front of another one; one that is not oban's own goes on taking jobs."""
 
     async def get_jobs(producer: _host.Producer) -> list[Job]:
-        jobs = await (_take(producer) if fallback is _host.default_get_jobs else fallback(producer))
+        take = _take if fallback is _host.default_get_jobs else fallback
+
+        with limbo.taking(producer):
+            jobs = await take(producer)
 
         for job in jobs:
             _host.remember_query(job, _host.query_of(producer))

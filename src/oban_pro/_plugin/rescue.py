@@ -17,7 +17,7 @@ from psycopg.errors import UndefinedFunction, UndefinedTable
 from oban_pro import schema, transactions
 from oban_pro.errors import SchemaError
 
-from . import heartbeat
+from . import heartbeat, limbo
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -64,6 +64,9 @@ async def sweep(query: Query) -> None:
 
     if rescued := await _rescue(query):
         logger.info("Rescued %s jobs of producers without a heartbeat", rescued)
+
+    if lost := await limbo.give_back(query):
+        logger.info("Gave %s jobs back that never reached their producer", lost)
 
 
 async def _rescue(query: Query, rescue_after: float | None = None) -> int:

@@ -10,7 +10,7 @@
 -- both as oban does.
 --
 -- Called by: lifeline.rescue; and without p_rescue_after by every node, again and again.
--- Locks: an advisory lock, so that one does it; then the roots, then the jobs; gives up after lock_timeout.
+-- Locks: an advisory lock, so that one does it; then as oban_workflow_give_back does.
 -- Twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_rescue(p_patience double precision, p_rescue_after double precision)
 RETURNS integer
@@ -25,7 +25,6 @@ DECLARE
   v_patience double precision[];
   v_ids bigint[];
   v_stamps timestamp[];
-  v_queues text[];
   v_rescued integer;
 BEGIN
   PERFORM set_config('lock_timeout', '200ms', true);
@@ -82,47 +81,7 @@ BEGIN
     )
     OR (j.state = 'available' AND j.attempt >= j.max_attempts AND p_rescue_after IS NOT NULL);
 
-  PERFORM oban_workflow_lock_roots(v_ids);
-
-  WITH locked AS (
-    SELECT
-      j.id
-    FROM
-      oban_jobs j
-      JOIN unnest(v_ids, v_stamps) AS r(id, attempted_at) ON r.id = j.id
-    WHERE
-      -- nobody has settled it meanwhile, or taken it anew
-      j.attempted_at IS NOT DISTINCT FROM r.attempted_at
-      AND (j.state IN ('executing', 'available')) IS TRUE
-    ORDER BY
-      j.id
-    FOR NO KEY UPDATE OF j
-  ),
-  rescued AS (
-    UPDATE
-      oban_jobs j
-    SET
-      state = CASE WHEN j.attempt >= j.max_attempts THEN 'discarded' ELSE 'available' END::oban_job_state,
-      discarded_at = CASE WHEN j.attempt >= j.max_attempts THEN v_now ELSE j.discarded_at END,
-      meta = CASE
-        WHEN j.attempt >= j.max_attempts THEN j.meta
-        ELSE j.meta || jsonb_build_object('rescued', COALESCE((j.meta ->> 'rescued')::int, 0) + 1)
-      END
-    FROM
-      locked
-    WHERE
-      j.id = locked.id
-    RETURNING
-      j.queue, j.state
-  )
-  SELECT
-    count(*), array_agg(DISTINCT queue) FILTER (WHERE state = 'available')
-  INTO
-    v_rescued, v_queues
-  FROM
-    rescued;
-
-  PERFORM oban_workflow_wake(u.queue) FROM unnest(v_queues) AS u(queue);
+  v_rescued := oban_workflow_give_back(v_ids, v_stamps);
 
   DELETE FROM
     oban_workflow_producers k
