@@ -18,9 +18,13 @@ from .status import GroupCounts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from psycopg import AsyncConnection
+    from psycopg import AsyncConnection, AsyncCursor
 
 type Row = tuple[Any, ...]
+
+# Statements that may be prepared: they only call a function, which plans for itself. Any other
+# would # keep a plan that was made when the tables were small.
+PREPARED = frozenset({"ack", "contexts"})
 
 
 class Store:
@@ -141,8 +145,7 @@ class Store:
         """Take the next jobs of a queue for execution, in the order in which they are due."""
         params = {"queue": queue, "demand": demand, "attempted_by": attempted_by}
 
-        # A prepared plan would be kept while the table grows.
-        return await self._jobs("fetch", params, prepare=False)
+        return await self._jobs("fetch", params)
 
     async def ack(self, acks: str) -> list[int]:
         """Settle, snooze or retry executed jobs; returns the ids of those that were executing."""
@@ -349,21 +352,23 @@ class Store:
         ]
 
     async def _execute(self, name: str, params: Mapping[str, Any]) -> None:
-        await _host.cursor_on(self._conn).execute(sql.query(name, self._prefix).encode(), params)
+        await self._run(_host.cursor_on(self._conn), name, params)
 
     async def _rows(self, name: str, params: Mapping[str, Any]) -> list[Row]:
         cursor = _host.cursor_on(self._conn)
-        await cursor.execute(sql.query(name, self._prefix).encode(), params)
+        await self._run(cursor, name, params)
 
         return await cursor.fetchall()
 
-    async def _jobs(
-        self, name: str, params: Mapping[str, Any], *, prepare: bool | None = None
-    ) -> list[Job]:
+    async def _jobs(self, name: str, params: Mapping[str, Any]) -> list[Job]:
         cursor = self._conn.cursor(row_factory=class_row(Job))
-        await cursor.execute(sql.query(name, self._prefix).encode(), params, prepare=prepare)
+        await self._run(cursor, name, params)
 
         return await cursor.fetchall()
+
+    async def _run(self, cursor: AsyncCursor[Any], name: str, params: Mapping[str, Any]) -> None:
+        statement = sql.query(name, self._prefix).encode()
+        await cursor.execute(statement, params, prepare=name in PREPARED)
 
 
 def _group_counts(row: Row) -> GroupCounts:
