@@ -105,13 +105,14 @@ class TestHook:
 
                 await wait_until(is_completed)
 
-    async def test_leaves_taking_to_whoever_was_hooked_in_before(self, oban: Oban):
+    async def test_leaves_taking_to_whoever_was_hooked_in_before(self, start_oban: StartOban):
+        node = await start_oban({"default": 1})
         job = Noop.new({})
 
         async def theirs(_producer: _host.Producer) -> list[Job]:
             return [job]
 
-        assert await get_jobs.build(theirs)(object()) == [job]
+        assert await get_jobs.build(theirs)(node._producers["default"]) == [job]
 
 
 def _by_id(jobs: list[Job]) -> dict[Any, dict[str, Any]]:
