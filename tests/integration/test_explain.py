@@ -9,7 +9,7 @@ from oban.oban import _instances
 from oban.testing import drain_queue
 from psycopg import AsyncConnection
 
-from oban_pro import Workflow, errors
+from oban_pro import Workflow, errors, sql
 from oban_pro.testing import run_workflow
 from tests.conftest import StartOban
 from tests.graphs import Work, diamond, work
@@ -35,6 +35,13 @@ def failing(**params: Any) -> Any:
 
 async def chain_of(workflow: Workflow, name: str) -> list[str]:
     return ["/".join(link.path) for link in (await workflow.explain(name)).chain]
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+
+    for part in plan.get("Plans", []):
+        yield from nodes_of(part)
 
 
 class TestOfAJobThatBroke:
@@ -288,3 +295,21 @@ class TestNames:
     async def test_in_no_workflow_raise(self, oban: Oban) -> None:
         with pytest.raises(errors.UnknownWorkflowError, match="no workflow 'w'"):
             await Workflow(id="w").explain("a")
+
+
+class TestPlan:
+    async def test_looks_each_link_up_by_its_key_however_many_jobs_there_are(
+        self, oban: Oban, conn: AsyncConnection
+    ) -> None:
+        await oban.enqueue_many(Workflow().add_many("many", [work() for _ in range(3000)]))
+        await oban.enqueue_many(diamond(id="w"))
+        await conn.execute("ANALYZE")
+        statement = "EXPLAIN (FORMAT json) " + sql.query("chain", "public")
+        cursor = await conn.execute(statement.encode(), {"id": "w", "name": "end"})
+        (plan,) = (await cursor.fetchone() or ([],))[0]
+        (recursion,) = (
+            node for node in nodes_of(plan["Plan"]) if node["Node Type"] == "Recursive Union"
+        )
+        scans = {(node["Node Type"], node.get("Relation Name")) for node in nodes_of(recursion)}
+        assert ("Index Scan", "oban_jobs") in scans
+        assert ("Seq Scan", "oban_jobs") not in scans

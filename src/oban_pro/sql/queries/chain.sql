@@ -71,14 +71,19 @@ WITH RECURSIVE chain AS (
             chain.id < 0
             AND NOT chain.gate
         ) c
-        JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = c.id
-        LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = c.id
-        LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = c.id
         CROSS JOIN LATERAL (
           SELECT
             COALESCE(j.state::text, g.state, m.gone) AS state,
             j.errors -> -1 ->> 'error' AS error,
             COALESCE(starts_with(j.errors -> -1 ->> 'error', 'cancelled because upstream '), false) AS caused
+          FROM
+            /* TEMPLATE: schema */oban_workflow_members m
+            LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = m.id
+            LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
+          WHERE
+            m.id = c.id
+          -- keeps the planner on the primary keys: at each link there are few, in the tables very many
+          OFFSET 0
         ) s
         CROSS JOIN LATERAL (
           SELECT
