@@ -1,0 +1,332 @@
+"""What people do with the dashboard."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from oban import Job, Oban, Worker, worker
+from playwright.async_api import Page, expect
+
+from oban_pro import Workflow
+from tests.conftest import StartOban
+from tests.flows import keep_item, nothing
+from tests.graphs import diamond, settled, work
+
+SCRIPT = "<script>alert(1)</script>"
+gate = asyncio.Event()
+
+
+@worker()
+class Gated(Worker):
+    async def process(self, job: Job) -> None:
+        await gate.wait()
+
+
+@pytest.fixture(autouse=True)
+def closed_gate() -> None:
+    global gate  # noqa: PLW0603
+    gate = asyncio.Event()
+
+
+async def graft_nothing(context: Any) -> None:
+    pass
+
+
+def report(**options: Any) -> Workflow:
+    """Build extract -> notify (email -> slack), score (0 to 19) -> load."""
+    notify = Workflow().add("email", work()).add("slack", work(), deps="email")
+    return (
+        Workflow(name="nightly report", **options)
+        .add("extract", Gated.new({}))
+        .add_workflow("notify", notify, deps="extract")
+        .add_cascade("score", (list(range(20)), keep_item), deps="extract")
+        .add("load", work(), deps=["notify", "score"])
+    )
+
+
+async def open_workflow(page: Page, dashboard: str, workflow: Workflow) -> None:
+    await page.goto(f"{dashboard}/workflows/{workflow.id}")
+    await expect(page.locator("#graph svg")).to_be_visible()
+
+
+def drawn(page: Page, name: str) -> Any:
+    return page.locator(f'#graph g.vertex[aria-label^="{name}, "]')
+
+
+def row(page: Page, name: str) -> Any:
+    return page.locator("#table tbody tr").filter(
+        has=page.get_by_role("cell", name=name, exact=True)
+    )
+
+
+class TestList:
+    async def test_leads_to_a_workflow(self, oban: Oban, page: Page, dashboard: str) -> None:
+        await oban.enqueue_many(diamond(name="first"))
+        await oban.enqueue_many(diamond(name="second"))
+        await page.goto(dashboard)
+        await expect(page.locator("a.name")).to_have_text(["second", "first"])
+        await page.get_by_role("link", name="first").click()
+        await expect(page).to_have_title("executing · first")
+        await expect(page.locator("#graph g.vertex")).to_have_count(4)
+
+    async def test_searches_while_one_types_and_filters(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        stopped = diamond(name="import orders")
+        await oban.enqueue_many(stopped)
+        await oban.enqueue_many(diamond(name="report"))
+        await stopped.cancel_jobs()
+        await page.goto(dashboard)
+        await page.get_by_role("searchbox").fill("ORD")
+        await expect(page.locator("a.name")).to_have_text(["import orders"])
+        await page.get_by_role("searchbox").fill("")
+        await expect(page.locator("a.name")).to_have_count(2)
+        await page.get_by_label("State").select_option("cancelled")
+        await expect(page.locator("a.name")).to_have_text(["import orders"])
+        await expect(page).to_have_url(f"{dashboard}/?q=&state=cancelled")
+
+    async def test_follows_what_happens(self, oban: Oban, page: Page, dashboard: str) -> None:
+        await page.goto(dashboard)
+        await expect(page.get_by_text("No workflows yet")).to_be_visible()
+        await oban.enqueue_many(diamond(name="newcomer"))
+        await expect(page.locator("a.name")).to_have_text(["newcomer"], timeout=15_000)
+
+
+class TestLive:
+    async def test_follows_a_running_workflow(
+        self, start_oban: StartOban, page: Page, dashboard: str
+    ) -> None:
+        workflow = report()
+        oban = await start_oban()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await expect(drawn(page, "extract")).to_contain_class("state-executing")
+        await expect(drawn(page, "load")).to_contain_class("state-suspended")
+        await expect(page.locator("#live")).to_have_text("live")
+        gate.set()
+        await expect(drawn(page, "load")).to_contain_class("state-completed", timeout=15_000)
+        await expect(drawn(page, "slack")).to_contain_class("state-completed")
+        await expect(page).to_have_title("completed · nightly report")
+        await expect(page.locator("#summary")).to_contain_text("24 of 24 jobs")
+
+    async def test_polls_where_events_do_not_come_through(
+        self, start_oban: StartOban, browser: Any, dashboard: str
+    ) -> None:
+        page = await browser.new_page()
+        await page.route("**/events", lambda route: route.abort())
+        workflow = report()
+        await (await start_oban()).enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await expect(page.locator("#live")).to_have_text("polling")
+        gate.set()
+        await expect(page).to_have_title("completed · nightly report", timeout=20_000)
+
+
+class TestGraph:
+    async def test_opens_and_folds_what_is_nested(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = report()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await expect(drawn(page, "score")).to_contain_text("fan-out, 0 of 20")
+        await expect(page.locator("#graph g.vertex")).to_have_count(6)
+        await page.get_by_role("button", name="Open score").click()
+        await expect(page.locator("#graph g.vertex")).to_have_count(26)
+        await page.get_by_role("button", name="Fold notify").press("Enter")
+        await expect(page.locator("#graph g.vertex")).to_have_count(24)
+        await page.get_by_role("button", name="Fold score").click()
+        await expect(page.locator("#graph g.vertex")).to_have_count(4)
+
+    async def test_runs_from_left_to_right(self, oban: Oban, page: Page, dashboard: str) -> None:
+        workflow = report()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        boxes = [await drawn(page, name).bounding_box() for name in ("extract", "score", "load")]
+        starts = [box["x"] for box in boxes]
+        assert starts == sorted(starts)
+        notify, email = [await drawn(page, name).bounding_box() for name in ("notify", "email")]
+        assert notify["x"] < email["x"]
+        assert email["x"] + email["width"] < notify["x"] + notify["width"]
+
+    async def test_shows_grafts_as_boxes(self, oban: Oban, page: Page, dashboard: str) -> None:
+        workflow = (
+            Workflow().add_graft("plan", graft_nothing).add_cascade("after", nothing, deps="plan")
+        )
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await expect(drawn(page, "plan")).to_contain_class("box")
+        await expect(drawn(page, "grafter")).to_contain_class("state-available")
+
+
+class TestManyJobs:
+    async def test_opens_ten_thousand_in_less_than_two_seconds(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = (
+            Workflow()
+            .add("first", work())
+            .add_cascade("each", (list(range(10_000)), keep_item), deps="first")
+            .add("last", work(), deps="each")
+        )
+        await oban.enqueue_many(workflow)
+        taken = []
+
+        for _ in range(3):
+            await open_workflow(page, dashboard, workflow)
+            taken.append(await page.evaluate("performance.now()"))
+            await expect(drawn(page, "each")).to_contain_text("0 of 10,000")
+
+        # the best of three, as other programs share the machine
+        assert min(taken) < 2000
+        await page.get_by_role("button", name="Open each").click()
+        await expect(drawn(page, "9,850 more")).to_contain_text("0 of 9,850")
+
+
+class TestTimeline:
+    async def test_has_a_bar_for_what_ran_and_marks_the_critical_path(
+        self, start_oban: StartOban, page: Page, dashboard: str, wait_until: Any
+    ) -> None:
+        gate.set()
+        workflow = report()
+        await (await start_oban()).enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+        await open_workflow(page, dashboard, workflow)
+        rows = page.locator("#timeline g.span")
+        await expect(rows).to_have_count(6)
+        await expect(rows.locator("rect.running")).to_have_count(6)
+        await expect(page.locator("#timeline g.span.critical", has_text="extract")).to_be_visible()
+        await expect(page.locator("#timeline g.span.critical", has_text="load")).to_be_visible()
+        await expect(page.locator("#graph .edge.critical")).not_to_have_count(0)
+
+    async def test_marks_attempts_that_failed(
+        self, start_oban: StartOban, page: Page, dashboard: str, wait_until: Any
+    ) -> None:
+        workflow = Workflow().add("a", work("fail", max_attempts=2))
+        await (await start_oban()).enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+        await open_workflow(page, dashboard, workflow)
+        await expect(page.locator("#timeline rect.failed")).to_have_count(2)
+
+
+class TestSelection:
+    async def test_is_shared_by_graph_timeline_and_table(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = report()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await drawn(page, "load").click()
+        await expect(row(page, "load")).to_contain_class("selected")
+        await expect(page.locator("#timeline g.selected")).to_contain_text("load")
+        await expect(page.locator("#panel h2")).to_contain_text("load")
+        await expect(page.locator("#panel .summary")).to_contain_text("waits for its 2 dep")
+
+        await row(page, "notify / email").click()
+        await expect(drawn(page, "email")).to_contain_class("selected")
+        await expect(page.locator("g.selected")).to_have_count(2)
+        await expect(page.locator("#panel h2")).to_contain_text("email")
+
+    async def test_follows_links_to_upstream_and_survives_a_reload(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = diamond()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await drawn(page, "end").click()
+        await page.locator("#panel").get_by_role("link", name="left").click()
+        await expect(drawn(page, "left")).to_contain_class("selected")
+        await page.reload()
+        await expect(page.locator("#panel h2")).to_contain_text("left")
+
+    async def test_works_by_keyboard_alone(self, oban: Oban, page: Page, dashboard: str) -> None:
+        workflow = diamond()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await page.get_by_role("button", name="start, available").first.focus()
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#panel")).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#panel")).to_be_hidden()
+
+
+class TestActing:
+    async def test_is_not_offered_without_the_token(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = diamond()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await drawn(page, "start").click()
+        await expect(page.locator("#panel h2")).to_contain_text("start")
+        await expect(page.get_by_text("read-only")).to_be_visible()
+        await expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+        await expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+
+    async def test_cancels_and_retries_all(
+        self, oban: Oban, unlocked: Page, dashboard: str
+    ) -> None:
+        workflow = diamond(name="steered")
+        await oban.enqueue_many(workflow)
+        await open_workflow(unlocked, dashboard, workflow)
+        await unlocked.get_by_role("button", name="Cancel").click()
+        await expect(unlocked.locator("#said")).to_have_text("Cancelled 4 jobs.")
+        await expect(unlocked).to_have_title("cancelled · steered")
+        await unlocked.get_by_role("button", name="Retry all").click()
+        await expect(drawn(unlocked, "start")).to_contain_class("state-available")
+        await expect(unlocked).to_have_title("executing · steered")
+
+    async def test_retries_from_a_job_on(
+        self, start_oban: StartOban, unlocked: Page, dashboard: str, wait_until: Any
+    ) -> None:
+        gate.set()
+        workflow = Workflow().add("a", work()).add("b", Gated.new({}), deps="a")
+        await (await start_oban()).enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+        await open_workflow(unlocked, dashboard, workflow)
+        gate.clear()
+        await drawn(unlocked, "a").click()
+        await unlocked.locator("#panel").get_by_role("button", name="Retry from here").click()
+        await expect(unlocked.locator("#panel .said")).to_have_text("Retried 2 jobs.")
+        await expect(drawn(unlocked, "b")).to_contain_class("state-executing", timeout=15_000)
+        gate.set()
+        await expect(drawn(unlocked, "b")).to_contain_class("state-completed", timeout=15_000)
+
+
+class TestSafety:
+    async def test_shows_markup_in_names_as_text(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        image = "<img src=x onerror=alert(1)>"
+        inner = Workflow().add(image, work(SCRIPT))
+        workflow = Workflow(name=SCRIPT).add(SCRIPT, work(SCRIPT)).add_workflow(image, inner)
+        await oban.enqueue_many(workflow)
+        await page.goto(dashboard)
+        await expect(page.locator("a.name")).to_have_text([SCRIPT])
+        await open_workflow(page, dashboard, workflow)
+        await expect(page.locator("h1")).to_contain_text(SCRIPT)
+        await row(page, SCRIPT).click()
+        await expect(page.locator("#panel pre").first).to_contain_text(SCRIPT)
+        await expect(page.locator("main img")).to_have_count(0)
+
+
+class TestLooks:
+    async def test_are_light_and_dark(self, page: Page, dashboard: str) -> None:
+        await page.goto(dashboard)
+        colours = []
+
+        for scheme in ("light", "dark"):
+            await page.emulate_media(color_scheme=scheme)
+            colours.append(await page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+        assert colours[0] != colours[1]
+
+    async def test_fit_a_phone(self, oban: Oban, page: Page, dashboard: str) -> None:
+        workflow = report(id="an-id-that-is-" + 40 * "long")
+        await oban.enqueue_many(workflow)
+        await page.set_viewport_size({"width": 360, "height": 740})
+
+        for path in ("/", f"/workflows/{workflow.id}"):
+            await page.goto(dashboard + path)
+            assert await page.evaluate("document.documentElement.scrollWidth") == 360
