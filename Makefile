@@ -1,7 +1,7 @@
 # Everything runs through `uv run`, which makes .venv. Nothing has to be set up before.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow soak check fix bench docs dist ci
+.PHONY: help demo test slow soak check fix bench docs dist lowest ci
 
 # pyenv's shims hide the versions that uv could use; elsewhere this adds nothing.
 PYENV_ROOT ?= $(HOME)/.pyenv
@@ -48,9 +48,10 @@ fix: $(NEEDED_UV)
 bench: $(NEEDED_UV)
 	$(RUN) python -m benchmarks.fanout $(ARGS)
 
-## docs: run the code blocks of the README and of docs/
+## docs: run the code of the README and of docs/, and build the pages
 docs: $(NEEDED_UV)
 	$(RUN) pytest tests/docs $(ARGS)
+	$(RUN) sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html
 
 ## dist: build the distributions, and see that the wheel stands alone
 dist: $(NEEDED_UV)
@@ -58,6 +59,10 @@ dist: $(NEEDED_UV)
 	$(UV) build
 	$(UV) run --isolated --no-project --python '>=3.12' --with dist/*.whl \
 		python -W error -c "from oban_pro import schema; schema.install_sql()"
+
+## lowest: run a workflow on the oldest versions that the ranges allow
+lowest: $(NEEDED_UV)
+	$(RUN) pytest tests/packaging/test_lowest.py $(ARGS)
 
 ## ci: what has to pass before a change lands
 ci:

@@ -1,0 +1,33 @@
+"""Sphinx: MyST pages, and the public API from its docstrings."""
+
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+
+from oban_pro import __version__
+
+project = "oban-workflows"
+author = "The oban-workflows contributors"
+release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+nitpicky = False
+
+html_theme = "alabaster"
+html_theme_options = {"description": "Durable workflows for Python on PostgreSQL"}
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+# Docstrings write `name` for code, which is no role of Sphinx.
+default_role = "code"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+
+def setup(app: Sphinx) -> None:
+    """Take blocks in languages that Pygments does not know as text."""
+    app.add_lexer("mermaid", TextLexer)
