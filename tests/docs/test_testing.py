@@ -1,0 +1,27 @@
+"""The page on tests: its tests, run by pytest as a reader would."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cli import environment
+from tests.docs.page import python_of
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "test-your-workflows.md"
+
+
+class TestPage:
+    def test_has_tests_that_pass(self, dsn: str, tmp_path: Path) -> None:
+        module = tmp_path / "test_page.py"
+        module.write_text(python_of(PAGE.read_text("utf-8")), encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-o", "asyncio_mode=auto", "-p", "no:cacheprovider"],
+            cwd=tmp_path,
+            env=environment(dsn),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=50,
+        )
+        assert done.returncode == 0, done.stdout
+        assert "2 passed" in done.stdout
