@@ -59,9 +59,10 @@ __all__ = [
     "query_running",
     "queue_of",
     "remember_query",
+    "unhook_fetch",
 ]
 
-# Where a fetched job remembers the query of the instance that runs it; not persisted.
+# Where a job remembers the query of the instance that it came from; not persisted.
 _QUERY = "oban_workflows_query"
 
 
@@ -133,12 +134,35 @@ def jobs_of(producer: Producer) -> set[int]:
 
 
 def remember_query(job: Job, query: Query) -> None:
-    """Note on a fetched job which Oban instance is about to run it."""
+    """Note on a job which Oban instance it came from: where it was inserted, read or fetched."""
     job.extra[_QUERY] = query
 
 
+_fetch_jobs = Query.fetch_jobs
+
+
+async def _fetch_and_remember(query: Query, *args: Any, **kwargs: Any) -> list[Job]:
+    jobs = await _fetch_jobs(query, *args, **kwargs)
+
+    for job in jobs:
+        remember_query(job, query)
+
+    return jobs
+
+
+def hook_fetch() -> None:
+    """Note on the jobs that oban's `drain_queue` fetches whose they are: it has no slot for it."""
+    Query.fetch_jobs = _fetch_and_remember  # type: ignore[method-assign, assignment]
+
+
+def unhook_fetch() -> None:
+    """Undo `hook_fetch`."""
+    if Query.fetch_jobs is _fetch_and_remember:
+        Query.fetch_jobs = _fetch_jobs  # type: ignore[method-assign]
+
+
 def query_running(job: Job) -> Query | None:
-    """Return the query of the Oban instance that runs a job, or None outside of execution."""
+    """Return the query of the Oban instance that a job came from, or None where that is unknown."""
     query = job.extra.get(_QUERY)
 
     return query if isinstance(query, Query) else None

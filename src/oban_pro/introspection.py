@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .render import Graph
 
 type Place = str | Job
-"""Where a handle finds its database: the name of an Oban instance, or a job that it runs."""
+"""Where a handle finds its database: the name of an Oban instance, or a job that came from it."""
 
 
 def query_for(place: Place) -> _host.Query:
@@ -74,11 +74,18 @@ async def all_jobs(
     with_subs: bool = False,
 ) -> list[Job]:
     """Return the jobs of a workflow, or those that one job depends on."""
+    query = query_for(place)
+
     async with connect(place) as store:
         if deps_of is None:
-            return await store.jobs(workflow_id, names, with_subs=with_subs)
+            jobs = await store.jobs(workflow_id, names, with_subs=with_subs)
+        else:
+            jobs = await store.deps(_stored(deps_of), names)
 
-        return await store.deps(_stored(deps_of), names)
+    for job in jobs:
+        _host.remember_query(job, query)
+
+    return jobs
 
 
 async def get_recorded(place: Place, workflow_id: str, name: str) -> Any:

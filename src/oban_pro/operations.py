@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import introspection, schema, telemetry, transactions
+from . import _host, introspection, schema, telemetry, transactions
 from .errors import DuplicateNameError, InvalidArgumentError, UnknownWorkflowError
 from .graph import check_known
 from .insertion import Batch, insert
@@ -44,8 +44,17 @@ async def append(place: Place, workflow_id: str, spec: GroupSpec, conn: Any = No
 
         return await insert(store, Batch(list(plan), [plan]))
 
-    await schema.ensure_query(query)
+    if caller is None:
+        await schema.ensure_query(query)
+    else:
+        # The caller may hold the last connection of the pool.
+        await schema.ensure(caller, query)
+
     jobs = await transactions.run(query, body, caller)
+
+    for job in jobs:
+        _host.remember_query(job, query)
+
     metadata = {"workflow_id": workflow_id, "count": len(jobs)}
     telemetry.execute("oban.workflow.appended", metadata)
 

@@ -51,6 +51,8 @@ def register() -> None:
             _registered[name] = build(current)
             _host.put_ext(name, _registered[name])
 
+    _host.hook_fetch()
+
 
 def unregister() -> None:
     """Unhook from oban. A slot that somebody else took over since is left alone."""
@@ -64,3 +66,5 @@ def unregister() -> None:
             _host.drop_ext(name)
         else:
             _host.put_ext(name, _previous[name])
+
+    _host.unhook_fetch()

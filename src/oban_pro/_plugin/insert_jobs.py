@@ -41,7 +41,13 @@ def build(fallback: InsertJobs) -> InsertJobs:
         inserted = await _insert(query, Batch(jobs, plans), caller)
         announce(plans)
 
-        return await fallback(query, jobs, conn) if inserted is None else inserted
+        if inserted is None:
+            return await fallback(query, jobs, conn)
+
+        for job in inserted:
+            _host.remember_query(job, query)
+
+        return inserted
 
     return insert_jobs
 
