@@ -14,17 +14,25 @@ from .errors import explained
 
 @click.command()
 @database_options
-def install(database: Database) -> None:
+@click.option(
+    "--web-indexes",
+    is_flag=True,
+    help="Also create the indexes for Oban Web; inserting gets slower.",
+)
+def install(database: Database, web_indexes: bool) -> None:
     """Install or upgrade the tables of oban and of workflows.
 
     Creates the schema where it is missing. Doing it again changes nothing.
     """
     with explained():
-        asyncio.run(_install(database))
+        asyncio.run(_install(database, web_indexes))
 
     click.echo(f"Schema {database.prefix!r} is at version {schema.VERSION} of oban-workflows.")
 
 
-async def _install(database: Database) -> None:
+async def _install(database: Database, web_indexes: bool) -> None:
     async with open_pool(database) as pool:
         await schema.install(pool, database.prefix)
+
+        if web_indexes:
+            await schema.create_web_indexes(pool, database.prefix)

@@ -26,7 +26,7 @@ BEGIN
     EXECUTE 'DROP FUNCTION IF EXISTS ' || v_function || ' CASCADE';
   END LOOP;
 
-  DROP INDEX IF EXISTS oban_jobs_workflow_waiting_index;
+  DROP INDEX IF EXISTS oban_jobs_workflow_waiting_index, oban_jobs_workflow_id_index, oban_jobs_sup_workflow_id_index;
   DROP TABLE oban_workflow_edges, oban_workflow_members, oban_workflow_groups, oban_workflow_producers,
     oban_workflow_migrations;
 END;

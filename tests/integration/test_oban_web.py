@@ -1,0 +1,150 @@
+"""What Oban Web, the dashboard of Oban for Elixir, asks the database about workflows."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from oban import Oban
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from oban_pro import Workflow, schema
+from tests.cli import run_cli
+from tests.conftest import StartOban
+from tests.graphs import settled, work
+
+COUNTERS = (
+    "suspended",
+    "available",
+    "scheduled",
+    "executing",
+    "retryable",
+    "completed",
+    "cancelled",
+    "discarded",
+)
+
+LIST = """
+SELECT
+  id, name, parent_id, state, meta, suspended, available, scheduled, executing, retryable,
+  completed, cancelled, discarded, started_at, completed_at, inserted_at
+FROM
+  oban_workflows
+WHERE
+  parent_id IS NULL
+  AND state = ANY(%(states)s)
+ORDER BY
+  inserted_at DESC
+LIMIT
+  20
+"""
+
+JOBS = "SELECT id, meta ->> 'name' AS name FROM oban_jobs WHERE meta ->> 'workflow_id' = %s"
+SUP = "SELECT id, meta ->> 'name' AS name FROM oban_jobs WHERE meta ->> 'sup_workflow_id' = %s"
+
+
+def mixed() -> Workflow:
+    """Build a workflow with jobs in several states once it has run."""
+    sub = Workflow(name="inner").add("x", work()).add("y", work(), deps="x")
+    return (
+        Workflow(name="outer")
+        .add("fine", work())
+        .add("broken", work("fail", max_attempts=1))
+        .add("after", work(), deps="broken")
+        .add_workflow("sub", sub, deps="fine")
+    )
+
+
+@pytest.fixture
+async def conn(pool: AsyncConnectionPool) -> AsyncIterator[AsyncConnection[DictRow]]:
+    async with pool.connection() as conn:
+        conn.row_factory = dict_row  # type: ignore[assignment]
+        yield conn  # type: ignore[misc]
+
+
+async def rows(conn: AsyncConnection[Any], query: str, params: Any = None) -> list[Any]:
+    return await (await conn.execute(query.encode(), params)).fetchall()
+
+
+class TestRelation:
+    async def test_is_found_among_the_tables(self, conn: AsyncConnection[Any]) -> None:
+        query = (
+            "SELECT table_name FROM information_schema.tables"
+            " WHERE table_schema = 'public' AND table_name = 'oban_workflows'"
+        )
+        assert len(await rows(conn, query)) == 1
+
+    async def test_lists_roots_with_their_own_jobs_counted(
+        self, oban: Oban, conn: AsyncConnection[Any]
+    ) -> None:
+        workflow = mixed()
+        await oban.enqueue_many(workflow)
+        (listed,) = await rows(conn, LIST, {"states": ["executing"]})
+        assert listed["id"] == workflow.id
+        assert listed["name"] == "outer"
+        assert listed["meta"] == {"queues": [], "workers": []}
+        assert listed["started_at"] is None
+        assert listed["completed_at"] is None
+        assert {name: listed[name] for name in COUNTERS if listed[name]} == {
+            "available": 2,
+            "suspended": 1,
+        }
+
+    async def test_counts_every_state_of_a_settled_one(
+        self, start_oban: StartOban, conn: AsyncConnection[Any], wait_until: Any
+    ) -> None:
+        workflow = mixed()
+        await (await start_oban()).enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+        assert await rows(conn, LIST, {"states": ["executing"]}) == []
+        (listed,) = await rows(conn, LIST, {"states": ["discarded"]})
+        assert {name: listed[name] for name in COUNTERS if listed[name]} == {
+            "completed": 1,
+            "discarded": 1,
+            "cancelled": 1,
+        }
+        assert listed["inserted_at"] <= listed["started_at"] <= listed["completed_at"]
+
+    async def test_leads_to_nested_ones_and_to_jobs(
+        self, oban: Oban, conn: AsyncConnection[Any]
+    ) -> None:
+        workflow = mixed()
+        await oban.enqueue_many(workflow)
+        query = "SELECT id, name, suspended FROM oban_workflows WHERE parent_id = %s"
+        (nested,) = await rows(conn, query, [workflow.id])
+        assert (nested["name"], nested["suspended"]) == ("inner", 2)
+        own = {job["name"] for job in await rows(conn, JOBS, [workflow.id])}
+        assert own == {"fine", "broken", "after"}
+        assert {job["name"] for job in await rows(conn, SUP, [workflow.id])} == {"x", "y"}
+
+
+class TestIndexes:
+    @pytest.mark.parametrize("query", [JOBS, SUP, JOBS + " AND meta ? 'workflow_id'"])
+    async def test_serve_lookups_by_workflow(
+        self, query: str, pool: AsyncConnectionPool, conn: AsyncConnection[Any]
+    ) -> None:
+        await schema.create_web_indexes(pool)
+        await schema.create_web_indexes(pool)
+        await conn.execute("SET enable_seqscan = off")
+        plan = str(await rows(conn, f"EXPLAIN {query}", ["some id"]))
+        assert "workflow_id_index" in plan
+
+    def test_are_created_on_the_command_line_and_removed_again(
+        self, empty_dsn: str, tmp_path: Path
+    ) -> None:
+        def indexes() -> list[str]:
+            with psycopg.connect(empty_dsn) as conn:
+                found = conn.execute(
+                    "SELECT indexname FROM pg_indexes WHERE indexname LIKE '%workflow_id_index'"
+                )
+                return sorted(name for (name,) in found)
+
+        run_cli("install", "--dsn", empty_dsn, cwd=tmp_path)
+        assert indexes() == []
+        run_cli("install", "--dsn", empty_dsn, "--web-indexes", cwd=tmp_path)
+        assert indexes() == ["oban_jobs_sup_workflow_id_index", "oban_jobs_workflow_id_index"]
+        run_cli("uninstall", "--dsn", empty_dsn, "--yes", cwd=tmp_path)
+        assert indexes() == []
