@@ -366,6 +366,14 @@ class TestGraph:
         assert look(site, "graph", "nightly-7", "--format", "dot", "--output", str(target)) == ""
         assert target.read_text("utf-8").startswith("digraph")
 
+    def test_prints_json(self, site: str) -> None:
+        graph = look_json(site, "graph", "nightly-7")
+        assert graph.keys() == {"name", "kind", "vertices", "edges"}
+        assert ["extract", "clean"] in graph["edges"]
+        deep = graph["vertices"]["clean"]["vertices"]["deep"]
+        assert (deep["kind"], deep["edges"]) == ("sub", [["y", "bad"], ["bad", "after"]])
+        assert deep["vertices"]["bad"] == {"name": "bad", "worker": "Work", "state": "discarded"}
+
     def test_says_where_it_cannot_write(self, site: str, tmp_path: Path) -> None:
         target = str(tmp_path / "missing" / "nightly.dot")
         assert "--output" in assert_one_line(invoke(site, "graph", "small", "--output", target))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from .client import connected, handle, run, status_of
 from .database import Database, database_options
 from .errors import Failure
+from .output import json_option, to_json
+
+if TYPE_CHECKING:
+    from oban_pro import Graph
 
 
 @click.command()
@@ -29,15 +33,27 @@ from .errors import Failure
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write (default: standard output).",
 )
+@json_option
 @database_options
 def graph(
-    *, database: Database, id: str, form: Literal["mermaid", "dot", "svg"], output: Path | None
+    *,
+    database: Database,
+    id: str,
+    form: Literal["mermaid", "dot", "svg"],
+    output: Path | None,
+    as_json: bool,
 ) -> None:
     """Draw the workflow ID, each job with its state."""
-    drawing = run(_draw(database, id, form))
+    drawn = run(_fetch(database, id))
 
-    if form == "svg":
-        drawing = _to_svg(drawing)
+    if as_json:
+        drawing = to_json(drawn)
+    elif form == "mermaid":
+        drawing = drawn.to_mermaid()
+    else:
+        drawing = drawn.to_dot() if form == "dot" else _to_svg(drawn.to_dot())
+
+    drawing = drawing.rstrip("\n")
 
     if output is None:
         click.echo(drawing)
@@ -49,12 +65,11 @@ def graph(
         raise Failure(f"--output must be writable, got {error}") from error
 
 
-async def _draw(database: Database, id: str, form: str) -> str:
+async def _fetch(database: Database, id: str) -> Graph:
     async with connected(database):
         await status_of(id)
-        drawn = await handle(id).fetch_graph()
 
-    return (drawn.to_mermaid() if form == "mermaid" else drawn.to_dot()).rstrip("\n")
+        return await handle(id).fetch_graph()
 
 
 def _to_svg(dot: str) -> str:
@@ -68,4 +83,4 @@ def _to_svg(dot: str) -> str:
     if done.returncode:
         raise Failure(f"Graphviz must draw the graph, got: {done.stderr.decode(errors='replace')}")
 
-    return done.stdout.decode().rstrip("\n")
+    return done.stdout.decode()

@@ -31,9 +31,14 @@ def make_console() -> Console:
     return console
 
 
+def to_json(value: object, *, indent: bool = True) -> str:
+    """Write JSON, over several lines or in a single one."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else 0).decode()
+
+
 def echo_json(value: object, *, indent: bool = True) -> None:
     """Print JSON, over several lines or in a single one."""
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else 0).decode())
+    click.echo(to_json(value, indent=indent))
 
 
 def status_json(status: WorkflowStatus) -> dict[str, Any]:
