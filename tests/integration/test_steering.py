@@ -17,6 +17,8 @@ from tests import growth
 from tests.engine import Engine, make_job
 from tests.graphs import settled, work
 
+SLOW_SEEDS = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12)]
+
 
 @pytest.fixture
 async def engine(oban: Oban, dsn: str) -> AsyncIterator[Engine]:
@@ -419,7 +421,7 @@ class Once(Worker):
 class TestRaces:
     """Several hands at once, over and over: the books stay right, and nobody dead-locks."""
 
-    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("seed", [0, 1, *SLOW_SEEDS])
     async def test_of_acks_grafts_appends_cancels_and_retries(self, engine, seed):
         rng = random.Random(seed)
         workflows = [racing(f"w{seed}-{n}") for n in range(3)]
