@@ -5,18 +5,19 @@ from typing import Any
 
 import oban.schema as oban_schema
 import pytest
-from oban import Job, Oban, worker
+from oban import Job, Oban, Worker, worker
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import _host, sql
 from oban_pro._plugin import get_jobs
 from oban_pro.store import Store
+from tests.conftest import StartOban
 
 NODE = ["node", "uuid"]
 
 
 @worker()
-class Noop:
+class Noop(Worker):
     async def process(self, job: Job) -> None:
         pass
 
@@ -100,7 +101,7 @@ class TestHook:
                 job = await node.enqueue(Noop.new({}))
 
                 async def is_completed() -> bool:
-                    found = await node.get_job(job.id)
+                    found = await node.get_job(job.id or 0)
                     return found is not None and found.state == "completed"
 
                 await wait_until(is_completed)
@@ -123,8 +124,10 @@ def _most_rows(plan: dict[str, Any]) -> float:
     removed = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
     here = (plan["Actual Rows"] + removed) * plan["Actual Loops"]
 
-    return max([here, *(_most_rows(child) for child in plan.get("Plans", []))])
+    return float(max([here, *(_most_rows(child) for child in plan.get("Plans", []))]))
 
 
 def _fields(job: Job) -> dict[str, Any]:
-    return {name: getattr(job, name) for name in Job.__slots__ if name != "attempted_at"}
+    return {
+        name: getattr(job, name) for name in Job.__slots__ if name not in ("attempted_at", "extra")
+    }
