@@ -35,10 +35,10 @@ async def wait(
         TimeoutError: If it has not settled in time.
     """
     query = introspection.query_for(place)
-    listener = _listeners.setdefault(query, _Listener(query))
+    listener = _listeners.setdefault(query, _Listener())
 
     try:
-        async with asyncio.timeout(timeout), listener.listen(workflow_id) as told:
+        async with asyncio.timeout(timeout), listener.listen(query, workflow_id) as told:
             while (status := await introspection.status(place, workflow_id)).state == "executing":
                 with suppress(TimeoutError):
                     await asyncio.wait_for(told.wait(), POLL_INTERVAL)
@@ -58,18 +58,18 @@ class _Listener:
     Where it is lost, those who wait go on polling, and it is opened again for the next.
     """
 
-    def __init__(self, query: _host.Query) -> None:
-        self._query = query
+    def __init__(self) -> None:
+        # It does not keep the query: that would keep both for ever.
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def listen(self, workflow_id: str) -> AsyncIterator[asyncio.Event]:
+    async def listen(self, query: _host.Query, workflow_id: str) -> AsyncIterator[asyncio.Event]:
         told = asyncio.Event()
         self._waiting.setdefault(workflow_id, set()).add(told)
 
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="oban-workflow-listener")
+            self._task = asyncio.create_task(self._run(query), name="oban-workflow-listener")
 
         try:
             yield told
@@ -83,12 +83,10 @@ class _Listener:
                 self._task.cancel()
                 self._task = None
 
-    async def _run(self) -> None:
+    async def _run(self, query: _host.Query) -> None:
         with suppress(Error, OSError):
-            async with await AsyncConnection.connect(
-                await self._query.dsn(), autocommit=True
-            ) as conn:
-                channel = sql.Identifier(f"{_host.prefix_of(self._query)}.oban_workflow")
+            async with await AsyncConnection.connect(await query.dsn(), autocommit=True) as conn:
+                channel = sql.Identifier(f"{_host.prefix_of(query)}.oban_workflow")
                 await conn.execute(sql.SQL("LISTEN {}").format(channel))
                 self._tell_all()
 

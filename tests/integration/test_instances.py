@@ -1,5 +1,7 @@
 """Several Oban instances in one process: each job leads back to the one that it came from."""
 
+import gc
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -65,6 +67,22 @@ class TestJobsOfASecondInstance:
         await other.enqueue_many(built)
         (job,) = await built.append(Workflow().add("more", make_job()))
         assert (await Workflow.for_job(job).status()).total == 3
+
+
+class TestAnInstanceThatIsGone:
+    async def test_is_kept_by_nothing_of_ours(self, dsn: str) -> None:
+        async with AsyncConnectionPool(dsn, min_size=1, max_size=4) as pool:
+            async with Oban(pool=pool, name="gone", queues={"default": 5}) as gone:
+                built = Workflow(oban="gone").add("count", make_job())
+                built.add_cascade("double", double, deps="count")
+                await gone.enqueue_many(built)
+                assert (await built.wait(timeout=20)).state == "completed"
+
+            query = weakref.ref(_instances.pop("gone")._query)
+
+        del gone, built
+        gc.collect()
+        assert query() is None
 
 
 class TestASmallPool:
