@@ -1,6 +1,8 @@
-"""The README's example, run as printed."""
+"""The README: its example, run as printed, its picture and its links."""
 
+import html
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -34,3 +36,17 @@ class TestReadme:
             "running load",
             "completed 4 jobs",
         )
+
+    def test_shows_what_the_example_draws(self, tmp_path: Path) -> None:
+        (example,) = EXAMPLES
+        (tmp_path / "example.py").write_text(example, encoding="utf-8")
+        workflow = runpy.run_path(str(tmp_path / "example.py"))["workflow"]
+        picture = (README.parent / "docs" / "images" / "example.svg").read_text("utf-8")
+        shown = {html.unescape(text) for text in re.findall(r">([^<\n]+)</text>", picture)}
+
+        assert shown == set(re.findall(r'label="(.*?)"', workflow.to_dot()))
+
+    def test_has_no_dead_link(self) -> None:
+        links = re.findall(r"\]\((?!https?:)([^)#]+)", README.read_text("utf-8"))
+
+        assert [link for link in links if not (README.parent / link).exists()] == []
