@@ -113,7 +113,7 @@ class TestAudit:
         options = ["--id", "sound", "--path", str(site), "--output", "out"]
         done = run_cli("demo", *options, cwd=tmp_path, dsn=dsn)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "Workflow sound is completed: 7 jobs" in done.stdout
+        assert "Workflow sound is completed: 8 jobs" in done.stdout
         report = report_of(tmp_path / "out")
         assert report["passed"]
         assert (report["distributions"], report["files"], report["unhashed"]) == (3, 4, 3)
@@ -155,7 +155,7 @@ class TestEmbeddedDatabase:
         ):
             rows = conn.execute("SELECT state::text, attempt FROM jobs.oban_jobs").fetchall()
 
-        assert rows == [("completed", 1)] * 7
+        assert rows == [("completed", 1)] * 8
 
 
 class TestWorkers:

@@ -18,14 +18,13 @@ from oban_pro.errors import SchemaError
 
 from . import screen
 from .claim import claim
+from .flow import build_context, build_workflow
 from .nodes import Nodes
-from .workers import build_workflow, read_report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from oban import Job
     from psycopg_pool import AsyncConnectionPool
     from rich.console import Console
 
@@ -103,8 +102,9 @@ async def _ensure_schema(pool: AsyncConnectionPool, prefix: str) -> None:
 
 async def _enqueue(audit: Audit, oban: Oban) -> Workflow:
     workflow = build_workflow(audit.id, audit.queue, audit.paths, audit.output)
-    asked = _settings(workflow)
-    stored = _settings(await oban.enqueue_many(workflow))
+    asked = build_context(audit.paths, audit.output)
+    await oban.enqueue_many(workflow)
+    stored = await workflow.get_context()
 
     if asked != stored:
         raise Failure(
@@ -112,15 +112,6 @@ async def _enqueue(audit: Audit, oban: Oban) -> Workflow:
         )
 
     return workflow
-
-
-def _settings(jobs: Iterable[Job]) -> dict[str, object]:
-    return {
-        name: value
-        for job in jobs
-        if job.meta[meta.NAME] in ("inventory", "report") and meta.SUB_NAME not in job.meta
-        for name, value in job.args.items()
-    }
 
 
 def _announce(audit: Audit, console: Console) -> None:
@@ -178,7 +169,7 @@ async def _conclude(
     if status.state != "completed":
         raise Failure(f"audit must complete, got {await _broken(workflow)}")
 
-    report = await read_report(workflow)
+    report: Report = await workflow.get_recorded("report")
     console.print(screen.outcome(report))
     console.print(f"Report: {audit.output}/report.md and report.json", soft_wrap=True)
 
