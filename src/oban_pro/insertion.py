@@ -351,18 +351,22 @@ def _members(placed: _Placed) -> Iterable[tuple[int, int, str, int, int]]:
     if placed.parent is not None:
         yield keys[0], placed.parent, GRAFTED, 0, _flags(placed.gated, *plan.groups[0].flags)
 
+    # What a graft depends on is what the first jobs grafted to it depend on, at any depth.
+    depending = {down for _, down in plan.edges} if placed.gated else set()
+    gated = {0} if placed.gated else set()
+
     for index, group in enumerate(plan.groups):
         if group.parent is not None:
-            flags = _flags(group.gated, *group.flags)
-            yield keys[index], keys[group.parent], group.sub_name or "", group.pending, flags
+            if group.parent in gated and ~index not in depending:
+                gated.add(index)
 
-    depending = {down for _, down in plan.edges} if placed.gated else set()
+            flags = _flags(group.gated or index in gated, *group.flags)
+            yield keys[index], keys[group.parent], group.sub_name or "", group.pending, flags
 
     for index, one in enumerate(plan.jobs):
         assert one.job.id is not None
-        # What a graft depends on is what the first jobs grafted to it depend on.
-        gated = one.gated or (placed.gated and one.group == 0 and index not in depending)
-        yield one.job.id, keys[one.group], one.name, one.pending, _flags(gated, *one.flags)
+        is_gated = one.gated or (one.group in gated and index not in depending)
+        yield one.job.id, keys[one.group], one.name, one.pending, _flags(is_gated, *one.flags)
 
 
 def _flags(gated: bool, ignore_cancelled: bool, ignore_discarded: bool) -> int:

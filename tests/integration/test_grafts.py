@@ -841,3 +841,53 @@ async def deadlocks(engine: Engine) -> int:
     )
 
     return int(count)
+
+
+def upstream(context: dict[str, Any]) -> str:
+    return "up"
+
+
+def keys(context: dict[str, Any]) -> list[str]:
+    return sorted(context)
+
+
+def keys_of_item(item: int, context: dict[str, Any]) -> list[str]:
+    return sorted(context)
+
+
+def graft_nested(context: dict[str, Any]) -> Workflow:
+    sub = Workflow().add_cascade("first", keys).add_cascade("second", keys, deps="first")
+
+    return (
+        Workflow()
+        .add_cascade("first", keys)
+        .add_cascade("each", ([1, 2], keys_of_item))
+        .add_cascade("later", ([1], keys_of_item), deps="first")
+        .add_workflow("sub", sub)
+        .add_graft("graft", graft_fan_out)
+    )
+
+
+def graft_fan_out(context: dict[str, Any]) -> Workflow:
+    return Workflow().add_cascade("each", ([1], keys_of_item))
+
+
+class TestWhatAGraftDependsOn:
+    async def test_is_seen_by_its_first_jobs_at_any_depth(self, start_oban, engine):
+        workflow = Workflow().add_cascade("up", upstream).add_graft("grow", graft_nested, deps="up")
+        expected = {
+            "first": ["up"],
+            "each": {"0": ["up"], "1": ["up"]},
+            "later": {"0": ["first"]},
+            "sub": {"first": ["up"], "second": ["first"]},
+            "graft": {"each": {"0": ["up"]}},
+        }
+        oban = await start_oban()
+        await oban.enqueue_many(workflow)
+        await workflow.wait(timeout=20)
+        assert (await workflow.all_recorded())["grow"] == expected
+
+        assert await workflow.retry_jobs(names=["up", "grow"]) == 10
+        await workflow.wait(timeout=20)
+        await engine.check()
+        assert (await workflow.all_recorded())["grow"] == expected
