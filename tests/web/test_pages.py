@@ -184,6 +184,17 @@ class TestView:
         assert members["many"]["counts"] == {"suspended": 3}
         assert members["many"]["state"] == "suspended"
 
+    async def test_folds_small_workflows_where_there_are_many(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = Workflow()
+
+        for number in range(13):
+            workflow.add_workflow(f"sub {number}", Workflow().add("inside", work()))
+
+        await oban.enqueue_many(workflow)
+        assert "inside" not in by_name(await view_of(reader, workflow))
+
     async def test_opens_and_folds_what_it_is_asked_to(
         self, oban: Oban, reader: httpx.AsyncClient
     ) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LIMIT = 150
 """How many members of one open group are drawn; the rest is one box."""
 
+LAST = 2**63
+"""Sorts behind every id."""
+
 type Edge = tuple[str, str]
 
 
@@ -155,13 +158,18 @@ def _dominant(counts: Counter[str]) -> str:
 def _edges(
     rows: Sequence[dict[str, Any]], stored: Iterable[tuple[int | None, int | None]]
 ) -> list[Edge]:
-    """Name the ends of edges; one that is not drawn is in the rest of the same group."""
+    """Name the ends of edges; one that is not drawn is in the rest of the same group.
+
+    They are in the order of their ends, as the layout keeps equals in the order it is given.
+    """
     parents = {row["id"]: row["parent"] for row in rows}
 
     def name(end: int | None, other: int | None) -> str:
         return f"rest{parents[other]}" if end is None else str(end)
 
-    return [(name(up, down), name(down, up)) for up, down in stored]
+    in_order = sorted(stored, key=lambda edge: [abs(end or LAST) for end in edge])
+
+    return [(name(up, down), name(down, up)) for up, down in in_order]
 
 
 def _span(member: dict[str, Any], now: datetime) -> Span:

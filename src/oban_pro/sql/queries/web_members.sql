@@ -1,26 +1,28 @@
 -- What a page draws of a workflow: the members of every group that is open, so many of each at most: groups first,
--- then jobs that failed or run. Small groups are open unless shut, fan-outs and large ones shut unless opened.
+-- then jobs that failed or run. A small group with few beside it is open unless shut, any other shut unless opened.
 WITH RECURSIVE shown AS (
   SELECT
-    g.key AS id, NULL::bigint AS parent, g.name, 0 AS depth, true AS open
+    g.key AS id, NULL::bigint AS parent, g.name, 0 AS depth, true AS open, g.subs
   FROM
     /* TEMPLATE: schema */oban_workflow_groups g
   WHERE
     g.id = %(id)s
   UNION ALL
   SELECT
-    member.id, shown.id, member.name, shown.depth + 1, member.open
+    member.id, shown.id, member.name, shown.depth + 1, member.open, member.subs
   FROM
     shown
     CROSS JOIN LATERAL (
       SELECT
         m.id,
         m.name,
+        g.subs,
         COALESCE(
           m.id = ANY(%(opened)s::bigint[])
           OR (
             g.kind <> 'fan_out'
             AND g.total + g.subs <= 30
+            AND shown.subs <= 12
             AND shown.depth < 3
             AND m.id <> ALL(%(shut)s::bigint[])
           ),

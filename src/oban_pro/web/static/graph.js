@@ -28,7 +28,8 @@ function layered(boxes, edges) {
   graph.setGraph({ rankdir: "LR", nodesep: 14, ranksep: 44, marginx: 14, marginy: 14 });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const [id, { width, height }] of boxes) graph.setNode(id, { width, height });
-  for (const [from, to] of edges) graph.setEdge(from, to);
+  // what is set last is placed first
+  for (const [from, to] of [...edges].reverse()) graph.setEdge(from, to);
   dagre.layout(graph);
   for (const [id, item] of boxes) {
     const { x, y } = graph.node(id);

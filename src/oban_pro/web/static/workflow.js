@@ -163,16 +163,27 @@ async function fetchView() {
   if (selected && (before !== after || part.panel.hidden)) showPanel();
 }
 
+// A browser opens few connections to one server, so pages in the background give theirs back.
 function follow() {
-  const events = new EventSource(`${page.dataset.url}/events`);
+  let events = null;
   const tell = (text) => { part.live.textContent = text; };
-  events.addEventListener("open", () => tell("live"));
-  events.addEventListener("error", () => tell("polling"));
-  events.addEventListener("changed", () => refresh());
+  const listen = () => {
+    events = new EventSource(`${page.dataset.url}/events`);
+    events.addEventListener("open", () => tell("live"));
+    events.addEventListener("error", () => tell("polling"));
+    events.addEventListener("changed", () => refresh());
+  };
+  const poll = () => {
+    const needed = events.readyState !== EventSource.OPEN || model?.root.state === "executing";
+    if (needed && !document.hidden) refresh().catch(() => tell("no connection"));
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) events.close();
+    else listen();
+  });
   addEventListener("pagehide", () => events.close());
-  setInterval(() => {
-    if (events.readyState !== EventSource.OPEN || model?.root.state === "executing") refresh().catch(() => tell("no connection"));
-  }, POLL);
+  listen();
+  setInterval(poll, POLL);
 }
 
 function applyZoom() {
