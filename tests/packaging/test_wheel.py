@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,14 @@ import pytest
 
 import oban_pro
 from tests.packaging.conftest import ROOT, SMOKE, Uv, run
+
+TOOLS = [
+    requirement
+    for requirement in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["uv"][
+        "constraint-dependencies"
+    ]
+    if requirement.startswith(("pytest", "hypothesis", "httpx", "sqlalchemy", "erlang-py"))
+]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -86,3 +95,12 @@ class TestAlone:
         assert done.returncode == 1
         assert re.search(r"pip install 'oban-workflows\[web\]'", done.stderr)
         assert "Traceback" not in done.stderr
+
+    def test_passes_the_unit_tests(self, uv: Uv, wheel: Path, tmp_path: Path) -> None:
+        python = tmp_path / "venv" / "bin" / "python"
+        uv("venv", "--quiet", "--python", sys.executable, tmp_path / "venv")
+        uv("pip", "install", "--quiet", "--python", python, f"{wheel}[embedded,web]", *TOOLS)
+        (tmp_path / "where.py").write_text("import oban_pro; print(oban_pro.__file__)")
+
+        assert run(python, tmp_path / "where.py", cwd=ROOT).startswith(str(tmp_path))
+        run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit", cwd=ROOT)
