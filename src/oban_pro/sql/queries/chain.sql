@@ -18,8 +18,8 @@ WITH RECURSIVE chain AS (
     CROSS JOIN LATERAL (
       SELECT
         COALESCE(j.state::text, g.state, m.gone) AS state,
-        j.errors -> -1 ->> 'error' AS error,
-        COALESCE(starts_with(j.errors -> -1 ->> 'error', 'cancelled because upstream '), false) AS caused
+        to_jsonb(j.errors) -> -1 ->> 'error' AS error,
+        COALESCE(starts_with(to_jsonb(j.errors) -> -1 ->> 'error', 'cancelled because upstream '), false) AS caused
     ) s
   WHERE
     h.id = %(id)s
@@ -74,8 +74,8 @@ WITH RECURSIVE chain AS (
         CROSS JOIN LATERAL (
           SELECT
             COALESCE(j.state::text, g.state, m.gone) AS state,
-            j.errors -> -1 ->> 'error' AS error,
-            COALESCE(starts_with(j.errors -> -1 ->> 'error', 'cancelled because upstream '), false) AS caused
+            to_jsonb(j.errors) -> -1 ->> 'error' AS error,
+            COALESCE(starts_with(to_jsonb(j.errors) -> -1 ->> 'error', 'cancelled because upstream '), false) AS caused
           FROM
             /* TEMPLATE: schema */oban_workflow_members m
             LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = m.id

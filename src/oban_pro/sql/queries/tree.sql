@@ -21,8 +21,8 @@ SELECT
   COALESCE(j.attempt, 0) AS attempt,
   COALESCE(j.max_attempts, 0) AS max_attempts,
   j.attempted_at,
-  j.errors -> -1 ->> 'error' AS error,
-  COALESCE(starts_with(j.errors -> -1 ->> 'error', 'cancelled because upstream '), false) AS caused
+  to_jsonb(j.errors) -> -1 ->> 'error' AS error,
+  COALESCE(starts_with(to_jsonb(j.errors) -> -1 ->> 'error', 'cancelled because upstream '), false) AS caused
 FROM
   tree
   JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = tree.key AND m.id > 0
