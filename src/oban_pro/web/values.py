@@ -35,7 +35,7 @@ def show_recorded(job_meta: dict[str, Any]) -> str | None:
 
     try:
         value = codec.decode(job_meta[meta.RETURN])
-        return shorten(pformat(value, width=46, sort_dicts=False))
+        return shorten(pformat(value, width=40, sort_dicts=False))
     except (CodecError, RecursionError) as error:
         return f"cannot be shown: {error}"
 
