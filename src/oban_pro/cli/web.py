@@ -15,7 +15,7 @@ from .errors import Failure, explained
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-LOCAL_NAMES = ["localhost", "127.0.0.1", "[::1]"]
+LOCAL_NAMES = ["localhost", "127.0.0.1", "::1", "[::1]"]
 
 
 @click.command()
@@ -63,7 +63,7 @@ def _app(database: Database, host: str, token: str | None) -> ASGIApp:
     )
 
     # A page elsewhere could else reach this one under a name of its own that leads here.
-    return TrustedHostMiddleware(app, LOCAL_NAMES) if _is_loopback(host) else app
+    return TrustedHostMiddleware(app, [*LOCAL_NAMES, host]) if _is_loopback(host) else app
 
 
 def _serve(app: ASGIApp, host: str, port: int, token: str | None) -> None:
