@@ -219,9 +219,16 @@ class Store:
         search: str | None,
         limit: int,
         offset: int,
+        name: str | None = None,
     ) -> Sequence[Row]:
         """Read a page of root workflows, newest first."""
-        params = {"states": states, "search": search, "limit": limit, "offset": offset}
+        params = {
+            "states": states,
+            "search": search,
+            "name": name,
+            "limit": limit,
+            "offset": offset,
+        }
 
         return await self._rows("roots", params)
 

@@ -199,6 +199,8 @@ class TestList:
         assert [root["id"] for root in look_json(site, "list", "ETL")] == ["nightly-7"]
         assert [root["id"] for root in look_json(site, "list", "sma")] == ["small"]
         assert look_json(site, "list", "sma", "--state", "executing") == []
+        assert [root["id"] for root in look_json(site, "list", "--name", "etl")] == ["nightly-7"]
+        assert look_json(site, "list", "--name", "nightly-7") == []
         assert look(site, "list", "nothing") == "No such workflows."
 
     def test_says_when_there_are_more(self, site: str) -> None:

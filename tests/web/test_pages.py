@@ -110,7 +110,7 @@ class TestList:
             await conn.execute("UPDATE oban_workflow_groups SET root = key")
             await conn.execute("ANALYZE oban_workflow_groups")
             query = sql.query("roots", "public")
-            params = {"states": None, "search": None, "limit": 51, "offset": 0}
+            params = {"states": None, "search": None, "name": None, "limit": 51, "offset": 0}
             cursor = await conn.execute(f"EXPLAIN (FORMAT JSON) {query}".encode(), params)
             (plan,) = await cursor.fetchone() or ()
 

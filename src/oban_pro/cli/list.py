@@ -51,19 +51,26 @@ class Root:
     type=click.Choice(["executing", "completed", "cancelled", "discarded"]),
     help="Only workflows in this state; may be repeated.",
 )
+@click.option("--name", help="Only workflows with this in their name.")
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many to list."
 )
 @json_option
 @database_options
 def list_workflows(
-    *, database: Database, text: str | None, states: tuple[str, ...], limit: int, as_json: bool
+    *,
+    database: Database,
+    text: str | None,
+    name: str | None,
+    states: tuple[str, ...],
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List workflows, newest first.
 
     With TEXT, only those with that in their id or name, in any case.
     """
-    roots = run(_read(database, states, text, limit + 1))
+    roots = run(_read(database, states, text, name, limit + 1))
     shown = roots[:limit]
 
     if as_json:
@@ -73,7 +80,7 @@ def list_workflows(
     console = make_console()
 
     if not shown:
-        console.print("No workflows." if not (text or states) else "No such workflows.")
+        console.print("No workflows." if not (text or name or states) else "No such workflows.")
         return
 
     console.print(_draw(shown))
@@ -83,10 +90,10 @@ def list_workflows(
 
 
 async def _read(
-    database: Database, states: Sequence[str], text: str | None, limit: int
+    database: Database, states: Sequence[str], text: str | None, name: str | None, limit: int
 ) -> list[Root]:
     async with connected(database), introspection.connect(CLIENT) as store:
-        rows = await store.roots(list(states) or None, text, limit, 0)
+        rows = await store.roots(list(states) or None, text, limit, 0, name)
 
     return [Root(*map(_aware, row)) for row in rows]
 

@@ -8,6 +8,7 @@ WITH page AS (
   WHERE
     g.parent IS NULL
     AND (%(states)s::text[] IS NULL OR g.state = ANY(%(states)s::text[]))
+    AND (%(name)s::text IS NULL OR strpos(lower(g.name), lower(%(name)s::text)) > 0)
     AND (
       %(search)s::text IS NULL
       OR strpos(lower(g.name), lower(%(search)s::text)) > 0
