@@ -39,6 +39,10 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
 }
 
 
+MAX_ATTEMPTS = 32_767
+"""What the column holds."""
+
+
 def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options for one or many jobs, with one point in time for all of them.
 
@@ -60,6 +64,9 @@ def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
             delay = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
             checked["scheduled_at"] = datetime.now(UTC) + delay
 
+        if checked.get("max_attempts", 0) > MAX_ATTEMPTS:
+            raise ValueError(f"max_attempts must be at most {MAX_ATTEMPTS}")
+
         Job("probe", **checked)
     except (ValueError, OverflowError) as error:
         raise InvalidOptionError(f"options of {name!r} must suit a job, got: {error}") from None
@@ -75,5 +82,13 @@ def _check_type(name: str, option: str, value: object) -> None:
 
     expected, spelled = _TYPES[option]
 
-    if not isinstance(value, expected) or (option == "tags" and isinstance(value, str)):
+    if not isinstance(value, expected) or (expected is not str and _only_seems_so(value)):
         raise InvalidArgumentError(f"{option} of {name!r} must be {spelled}, got {value!r}")
+
+
+def _only_seems_so(value: object) -> bool:
+    """Tell whether a value is a bool for an int, or a sequence of something else than strings."""
+    if isinstance(value, Sequence):
+        return isinstance(value, (str, bytes)) or not all(isinstance(tag, str) for tag in value)
+
+    return isinstance(value, bool)

@@ -139,6 +139,8 @@ class TestOptions:
             ({"max_attempts": None}, "max_attempts of 'a' must be an int, got None"),
             ({"tags": "one"}, "tags of 'a' must be a list of strings, got 'one'"),
             ({"tags": 1}, "tags of 'a' must be a list of strings, got 1"),
+            ({"tags": ["one", 2]}, "tags of 'a' must be a list of strings, got ['one', 2]"),
+            ({"priority": True}, "priority of 'a' must be an int, got True"),
             ({"scheduled_at": "now"}, "scheduled_at of 'a' must be a datetime, got 'now'"),
             (
                 {"scheduled_in": "1h"},
@@ -157,6 +159,7 @@ class TestOptions:
         [
             ({"queue": " "}, "queue must not be blank"),
             ({"priority": 10}, "priority must be between 0 and 9"),
+            ({"max_attempts": 32_768}, "max_attempts must be at most 32767"),
             ({"max_attempts": 0}, "max_attempts must be greater than 0"),
             ({"scheduled_in": float("nan")}, "cannot convert float NaN to integer"),
             ({"scheduled_in": 1e300}, "Python int too large to convert to C int"),
