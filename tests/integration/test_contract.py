@@ -1,5 +1,8 @@
 """The examples of the published API, run as printed; cascades are in test_cascades."""
 
+# Workers are printed without a base class, so type checkers do not see their `new`.
+# mypy: disable-error-code="attr-defined"
+
 import contextlib
 import inspect
 import io
@@ -19,7 +22,7 @@ seen: dict[str, Any] = {}
 
 
 @worker()
-class StepWorker(Worker):
+class StepWorker:
     async def process(self, job: Job) -> None:
         print(f"Executing: {job.meta['name']}")  # noqa: T201
 
@@ -53,7 +56,7 @@ async def get_user_ids_for_account(account_id: int) -> list[int]:
 
 
 @worker()
-class UserNotifier(Worker):
+class UserNotifier:
     async def process(self, job: Job) -> None:
         user_ids = await get_user_ids_for_account(job.args["account_id"])
 
@@ -66,7 +69,7 @@ class UserNotifier(Worker):
 
 
 @worker()
-class MyWorker(Worker):
+class MyWorker:
     async def process(self, job: Job) -> None:
         workflow = Workflow.for_job(job)
 
