@@ -18,6 +18,8 @@ from .errors import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+LONGEST_NAME = 2_000
+
 
 def check_text(value: object, what: str) -> str:
     """Return a string that PostgreSQL can store as text.
@@ -27,7 +29,8 @@ def check_text(value: object, what: str) -> str:
         what: How an error calls it, for example ``name`` or ``workflow id``.
 
     Raises:
-        InvalidNameError: If it is not a string, is empty, or holds NUL or half of a surrogate pair.
+        InvalidNameError: If it is not a string, is empty, is longer than an index of PostgreSQL
+            takes, or holds NUL or half of a surrogate pair.
     """
     if not isinstance(value, str):
         raise InvalidNameError(f"{what} must be a non-empty string, got {value!r}")
@@ -35,19 +38,24 @@ def check_text(value: object, what: str) -> str:
     if not value:
         raise InvalidNameError(f"{what} must be a non-empty string, got ''")
 
-    if "\0" in value or not _is_encodable(value):
+    size = _size(value)
+
+    if size is None or "\0" in value:
         raise InvalidNameError(f"{what} must be text without NUL or lone surrogates, got {value!r}")
+
+    if size > LONGEST_NAME:
+        raise InvalidNameError(
+            f"{what} must be at most {LONGEST_NAME} bytes long, got {size}: {value[:40]!r}…"
+        )
 
     return value
 
 
-def _is_encodable(value: str) -> bool:
+def _size(value: str) -> int | None:
     try:
-        value.encode()
+        return len(value.encode())
     except UnicodeEncodeError:
-        return False
-
-    return True
+        return None
 
 
 def check_free(name: object, taken: Collection[str]) -> str:

@@ -9,7 +9,7 @@ from oban_pro.graph import check_free, check_known, check_text, normalize_deps, 
 
 
 class TestCheckText:
-    @pytest.mark.parametrize("value", ["a", " ", "0", "ünïcode", "🦉", "a.b/c\n", "x" * 100_000])
+    @pytest.mark.parametrize("value", ["a", " ", "0", "ünïcode", "🦉", "a.b/c\n", "x" * 2_000])
     def test_returns_text(self, value: str) -> None:
         assert check_text(value, "name") == value
 
@@ -22,6 +22,10 @@ class TestCheckText:
     def test_refuses_what_postgresql_cannot_hold(self, value: str) -> None:
         with pytest.raises(errors.InvalidNameError, match="workflow id must be text without NUL"):
             check_text(value, "workflow id")
+
+    def test_refuses_what_no_index_takes(self) -> None:
+        with pytest.raises(errors.InvalidNameError, match="name must be at most 2000 bytes long"):
+            check_text("é" * 1_001, "name")
 
 
 class TestCheckFree:
