@@ -38,3 +38,12 @@ class TestExtras:
 
         assert done.returncode == 1
         assert "pip install 'oban-workflows[web]'" in done.stderr
+
+    @pytest.mark.parametrize("lacking", ["jinja2", "starlette"])
+    def test_are_asked_for_by_name_where_the_dashboard_is_imported(
+        self, lacking: str, tmp_path: Path
+    ) -> None:
+        done = python(f"import sys; sys.modules[{lacking!r}] = None; import oban_pro.web", tmp_path)
+
+        assert done.returncode == 1
+        assert "pip install 'oban-workflows[web]'" in done.stderr.splitlines()[-1]

@@ -50,13 +50,11 @@ async def _check(database: Database) -> None:
 
 def _app(database: Database, host: str, token: str | None) -> ASGIApp:
     try:
-        from starlette.middleware.trustedhost import TrustedHostMiddleware
-
         from oban_pro.web import create_app
     except ImportError as error:
-        raise Failure(
-            f"extra 'web' must be installed, as in pip install 'oban-workflows[web]', got: {error}"
-        ) from error
+        raise Failure(str(error)) from error
+
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     app = create_app(
         database.dsn, prefix=database.prefix, allow_operations=token is not None, token=token

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from .app import create_app
+try:
+    from .app import create_app
+except ImportError as error:
+    raise ImportError(
+        f"extra 'web' must be installed, as in pip install 'oban-workflows[web]', got: {error}"
+    ) from error
 
 __all__ = ["create_app"]
