@@ -40,7 +40,6 @@ def compile_plan(
     """
     assert spec.id is not None
     plan = Plan(attachment=attachment, grafter=grafter)
-    seen: set[int] = set()
     frames = [_open_root(plan, spec, spec.id)]
 
     # Frames instead of recursion: workflows nest as deep as memory allows.
@@ -58,7 +57,7 @@ def compile_plan(
         if isinstance(member, GroupSpec):
             frames.append(_add_group(plan, frame, name, member))
         else:
-            _add_job(plan, frame, name, member, seen)
+            _add_job(plan, frame, name, member)
 
     return plan
 
@@ -179,11 +178,11 @@ def _add_group(plan: Plan, frame: _Frame, name: str, spec: GroupSpec) -> _Frame:
     return inner
 
 
-def _add_job(plan: Plan, frame: _Frame, name: str, spec: JobSpec, seen: set[int]) -> None:
+def _add_job(plan: Plan, frame: _Frame, name: str, spec: JobSpec) -> None:
     group, index = frame.group, len(plan.jobs)
     flags = group.spec.flags.override(spec.ignore_cancelled, spec.ignore_discarded)
     waits = _wait(plan, frame, index, spec.deps, flags)
-    job = _bind(plan, spec.job, seen)
+    job = _bind(plan, spec.job)
     deps = [frame.deps[dep] for dep in spec.deps] if spec.deps else waits.spelled
 
     if group.spec.kind == "graft" and frame.outer is not None:
@@ -250,16 +249,16 @@ def _judge(plan: Plan, upstream: Sequence[int], flags: Flags) -> tuple[int, str 
     return pending, cause
 
 
-def _bind(plan: Plan, job: Job, seen: set[int]) -> Job:
-    """Return the job itself, or a copy where it already has a place elsewhere."""
-    bound = plan_of(job)
+def _bind(plan: Plan, job: Job) -> Job:
+    """Return the job itself, or a copy where it has a place already: here, or in another plan.
 
-    if id(job) in seen or (bound is not None and bound.id != plan.id):
+    Two plans of one workflow may be on their way to the database at the same time.
+    """
+    if plan_of(job) is not None:
         job = copy.copy(job)
         job.id = None
         job.extra = {}
 
-    seen.add(id(job))
     job.extra[BOUND] = plan
 
     return job

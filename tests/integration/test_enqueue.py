@@ -714,3 +714,21 @@ class TestDatabaseWithoutOurTables:
             await wait_until(lambda: [job["state"] for job in database.jobs()] == ["completed"] * 3)
             with pytest.raises(errors.SchemaError, match="run: oban-workflows install"):
                 await oban.enqueue_many(diamond())
+
+
+class TestOneObject:
+    async def test_is_inserted_once_however_many_enqueue_it_at_once(self, oban: Oban) -> None:
+        workflow = Workflow().add("a", work()).add_many("many", [work()] * 3, deps="a")
+        every = await asyncio.gather(*(oban.enqueue_many(workflow) for _ in range(4)))
+        ids = {job.id for jobs in every for job in jobs}
+        assert len(ids) == 4
+        assert {job.id for job in await workflow.all_jobs(with_subs=True)} == ids
+
+    async def test_can_be_looked_at_between_listing_its_jobs_and_enqueueing_them(
+        self, oban: Oban
+    ) -> None:
+        job = work()
+        workflow = Workflow().add("a", job).add("b", job, deps="a")
+        jobs = list(workflow)
+        assert len(list(workflow)) == 2
+        assert await oban.enqueue_many(jobs) == jobs
