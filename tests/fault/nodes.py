@@ -65,12 +65,16 @@ class Nodes:
         dsn: What the nodes connect to.
         runs_dsn: Where their jobs write what they do.
         limit: Jobs that one of them runs at a time.
+        settings: ``fast`` to miss and find out soon, ``default`` for oban's own.
     """
 
-    def __init__(self, dsn: str, runs_dsn: str | None = None, limit: int = 10) -> None:
+    def __init__(
+        self, dsn: str, runs_dsn: str | None = None, limit: int = 10, settings: str = "fast"
+    ) -> None:
         self._dsn = dsn
         self._runs_dsn = runs_dsn or dsn
         self._limit = limit
+        self._settings = settings
         self._stack = ExitStack()
         self._count = 0
         self.running: list[subprocess.Popen[str]] = []
@@ -89,6 +93,7 @@ class Nodes:
             **os.environ,
             "NODE": f"node-{self._count}",
             "RUNS_DSN": self._runs_dsn,
+            "SETTINGS": self._settings,
             "PYTHONPATH": str(ROOT),
         }
         process = subprocess.Popen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -99,3 +100,27 @@ class TestKilledNodes:
 
         nodes_of: list[Any] = await rows(conn, "SELECT node FROM runs ORDER BY n")
         assert nodes_of == [("node-1",), ("node-2",)]
+
+    @pytest.mark.timeout(200)
+    async def test_are_missed_within_90_seconds_by_default(
+        self, oban: Oban, conn: AsyncConnection, dsn: str
+    ) -> None:
+        with Nodes(dsn, limit=1, settings="default") as nodes:
+            leader = nodes.start()
+            await oban.enqueue_many([*Workflow().add("a", Step.new({"seconds": 1_000}))])
+            await wait_for_runs(conn, 1)
+            await conn.execute("UPDATE oban_jobs SET args = '{}'")
+            nodes.start()
+            assert await rows(conn, "SELECT node FROM oban_leaders") == [("node-1",)]
+            nodes.kill(leader)
+            ((beat,),) = await rows(
+                conn, "SELECT updated_at FROM oban_producers WHERE node = 'node-1'"
+            )
+            await drain(conn, 110)
+
+        ((node, started_at),) = await rows(
+            conn, "SELECT node, timezone('UTC', started_at) FROM runs ORDER BY n OFFSET 1"
+        )
+        assert node == "node-2"
+        # Far from the 300 seconds after which oban goes by the age of a job.
+        assert started_at - beat < timedelta(seconds=90)

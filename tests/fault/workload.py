@@ -117,7 +117,9 @@ async def run_node(dsn: str, limit: int) -> None:
     pool = AsyncConnectionPool(dsn, min_size=1, max_size=6, open=False)
     await pool.open()
 
-    async with Oban(pool=pool, queues={"default": limit}, node=os.environ["NODE"], **FAST):
+    settings = FAST if os.environ["SETTINGS"] == "fast" else {}
+
+    async with Oban(pool=pool, queues={"default": limit}, node=os.environ["NODE"], **settings):
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await asyncio.Event().wait()

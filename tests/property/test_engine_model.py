@@ -574,7 +574,7 @@ def explore(dsn: str, **opts: Any) -> None:
 class TestEngines:
     @pytest.mark.timeout(300)
     def test_hold_every_job_in_the_same_state(self, dsn: str) -> None:
-        explore(dsn, max_examples=40, stateful_step_count=25, derandomize=True, database=None)
+        explore(dsn, max_examples=80, stateful_step_count=30, derandomize=True, database=None)
 
     @pytest.mark.timeout(200)
     def test_do_so_on_tables_made_by_oban_for_elixir(self, empty_dsn: str) -> None:
