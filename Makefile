@@ -21,7 +21,7 @@ demo: $(NEEDED_UV)
 
 ## test: run the tests (ARGS="tests/unit -k name" for some of them)
 test: $(NEEDED_UV)
-	$(RUN) pytest -m "not slow" $(ARGS)
+	$(RUN) pytest -m "not slow" -n auto --maxprocesses 4 --dist loadscope $(ARGS)
 
 ## slow: run the tests that take long: killed workers, cut lines, restarted servers
 slow: $(NEEDED_UV)

@@ -13,14 +13,14 @@ from . import codec
 from .cascades import (
     CASCADE,
     GRAFTER,
-    ITEM,
     MAPPER,
     OPTIONS,
     RESULT,
     FromResult,
     cascade_job,
     check_source,
-    encode_item,
+    fan_out_jobs,
+    split_pair,
 )
 from .errors import DuplicateIdError, InvalidArgumentError
 from .functions import check_function
@@ -276,13 +276,13 @@ class Builder:
             path = check_function(name, func_or_tuple, ("context",))
             job = cascade_job(CASCADE, path, {}, options)
             spec = JobSpec(job, depends_on, ignore_cancelled, ignore_discarded)
-        elif isinstance(items := _split(name, func_or_tuple)[0], FromResult):
+        elif isinstance(items := split_pair(name, func_or_tuple)[0], FromResult):
             check_source(name, items, depends_on)
             path = check_function(name, func_or_tuple[1], ("item", "context"))
             args = {RESULT: list(items.path), OPTIONS: codec.to_json(options)}
             spec = _graft(cascade_job(MAPPER, path, args, options), flags, depends_on)
         else:
-            jobs = _fan_out(name, func_or_tuple, CASCADE, options)
+            jobs = fan_out_jobs(name, func_or_tuple, CASCADE, options)
             members = {key: JobSpec(job) for key, job in jobs.items()}
             spec = GroupSpec("fan_out", members, flags, deps=depends_on)
 
@@ -367,7 +367,7 @@ class Builder:
         flags = self.flags.override(ignore_cancelled, ignore_discarded)
 
         if isinstance(job, tuple):
-            jobs = _fan_out(name, job, GRAFTER, options)
+            jobs = fan_out_jobs(name, job, GRAFTER, options)
             grafts = {key: _graft(one, flags) for key, one in jobs.items()}
             spec = GroupSpec("fan_out", grafts, flags, deps=depends_on)
         elif inspect.isfunction(job):
@@ -440,26 +440,3 @@ def _generate_id() -> str:
 
 def _graft(grafter: Job, flags: Flags, deps: tuple[str, ...] = ()) -> GroupSpec:
     return GroupSpec("graft", {GRAFTER_NAME: JobSpec(grafter)}, flags, deps=deps)
-
-
-def _fan_out(
-    name: str, items_and_function: tuple[Any, ...], worker: str, options: dict[str, Any]
-) -> dict[str, Job]:
-    items, function = _split(name, items_and_function)
-    path = check_function(name, function, ("item", "context"))
-
-    return {
-        key: cascade_job(worker, path, {ITEM: encode_item(name, key, item)}, options)
-        for key, item in named_items(name, items).items()
-    }
-
-
-def _split(name: str, items_and_function: tuple[Any, ...]) -> tuple[Any, Any]:
-    if len(items_and_function) != 2:
-        raise InvalidArgumentError(
-            f"{name!r} must be a function or (items, function), got {items_and_function!r}"
-        )
-
-    items, function = items_and_function
-
-    return items, function

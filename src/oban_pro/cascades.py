@@ -9,6 +9,8 @@ from oban import Job
 
 from . import codec, meta
 from .errors import InvalidArgumentError
+from .functions import check_function
+from .items import named_items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,3 +89,37 @@ def check_source(name: str, source: FromResult, deps: tuple[str, ...]) -> None:
         raise InvalidArgumentError(
             f"from_result({source.path[0]!r}) of {name!r} must name one of its deps, got {deps!r}"
         )
+
+
+def fan_out_jobs(
+    name: str, items_and_function: tuple[Any, ...], worker: str, options: dict[str, Any]
+) -> dict[str, Job]:
+    """Build one job for each item, by name.
+
+    Raises:
+        InvalidArgumentError: If it is not a pair of items and a function.
+        InvalidFunctionError: If the function cannot be used.
+    """
+    items, function = split_pair(name, items_and_function)
+    path = check_function(name, function, ("item", "context"))
+
+    return {
+        key: cascade_job(worker, path, {ITEM: encode_item(name, key, item)}, options)
+        for key, item in named_items(name, items).items()
+    }
+
+
+def split_pair(name: str, items_and_function: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Take apart ``(items, function)``.
+
+    Raises:
+        InvalidArgumentError: If it is not a pair.
+    """
+    if len(items_and_function) != 2:
+        raise InvalidArgumentError(
+            f"{name!r} must be a function or (items, function), got {items_and_function!r}"
+        )
+
+    items, function = items_and_function
+
+    return items, function

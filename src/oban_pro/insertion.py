@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .store import Store
 
 JOBS_PER_STATEMENT = 5_000
+MAX_SMALLINT = 32_767
 
 
 class Batch(NamedTuple):
@@ -121,7 +122,29 @@ def _distinct(jobs: Sequence[Job]) -> list[Job]:
 
 def _encode(jobs: Iterable[Job]) -> list[tuple[str, str]]:
     """Encode before anything is written, so that what cannot be stored changes nothing."""
-    return [(_dump(job, "args", job.args), _dump(job, "meta", job.meta)) for job in jobs]
+    encoded = []
+
+    for job in jobs:
+        _check_columns(job)
+        encoded.append((_dump(job, "args", job.args), _dump(job, "meta", job.meta)))
+
+    return encoded
+
+
+def _check_columns(job: Job) -> None:
+    """Raise where PostgreSQL would, but naming the job."""
+    for what, text in (
+        ("queue", job.queue),
+        ("worker", job.worker),
+        *(("tag", t) for t in job.tags),
+    ):
+        if "\0" in text:
+            raise InvalidJobError(f"{what} of {_call(job)} must not hold NUL, got {text!r}")
+
+    if job.max_attempts > MAX_SMALLINT:
+        raise InvalidJobError(
+            f"max_attempts of {_call(job)} must be at most {MAX_SMALLINT}, got {job.max_attempts}"
+        )
 
 
 def _dump(job: Job, what: str, value: object) -> str:

@@ -732,3 +732,23 @@ class TestOneObject:
         jobs = list(workflow)
         assert len(list(workflow)) == 2
         assert await oban.enqueue_many(jobs) == jobs
+
+
+class TestColumns:
+    @pytest.mark.parametrize(
+        ("options", "what"),
+        [
+            ({"queue": "q\0"}, "queue"),
+            ({"tags": ["a\0"]}, "tag"),
+            ({"max_attempts": 40_000}, "max_attempts"),
+        ],
+    )
+    async def test_that_postgresql_cannot_hold_name_the_job(
+        self, oban: Oban, options: dict[str, Any], what: str
+    ) -> None:
+        workflow = Workflow().add("bad", work(**options))
+
+        with pytest.raises(errors.InvalidJobError, match=f"{what} of job 'bad'"):
+            await oban.enqueue_many(workflow)
+
+        assert (await workflow.status()).state == "unknown"

@@ -158,6 +158,10 @@ async def _watch(
             status = await workflow.status()
             live.update(screen.progress(status), refresh=True)
 
+    if not console.is_terminal:
+        # Where nothing is drawn over, the last line of the progress has no end.
+        console.print()
+
     return status
 
 
