@@ -94,10 +94,21 @@ def upstream(member: Member) -> list[Member]:
     return upstream(member.parent)
 
 
+def _flags(member: Member) -> tuple[bool, bool]:
+    """Return by which flags a member judges what it depends on.
+
+    What a graft depends on was satisfied when its jobs came, by the flags of the graft.
+    """
+    if not member.deps and member.parent is not None and member.parent.kind == "grafted":
+        return member.parent.ignores
+
+    return member.ignores
+
+
 def waits(member: Member) -> bool:
     """Tell whether anything that a member depends on is not satisfied."""
     return any(
-        dep.state != "completed" and not _ignored(dep.state, member.ignores)
+        dep.state != "completed" and not _ignored(dep.state, _flags(member))
         for dep in upstream(member)
     )
 
@@ -108,7 +119,7 @@ def causes(member: Member) -> set[tuple[str, str]]:
         (dep.path, dep.state)
         for dep in upstream(member)
         if dep.state in ("cancelled", "discarded", "deleted")
-        and not _ignored(dep.state, member.ignores)
+        and not _ignored(dep.state, _flags(member))
     }
 
 
@@ -117,10 +128,10 @@ def excused(member: Member) -> bool:
 
     That takes a retry of it alone; who retries what broke as well sets it free.
     """
-    if isinstance(member, Group):
-        return any(excused(job) for job in member.jobs())
+    if isinstance(member, Group) and member.children:
+        return any(excused(child) for child in member.children.values())
 
-    if member.state != "suspended":
+    if member.state not in ("suspended", "executing"):
         return False
 
     return bool(causes(member)) or any(excused(dep) for dep in upstream(member))

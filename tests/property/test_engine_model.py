@@ -148,6 +148,8 @@ def grow(group: Group, described: list[dict[str, Any]], flags: tuple[bool, bool]
             )
         else:
             member = Group(path, group, deps, ignores, one["kind"])
+            # Groups that are grafted wait for nothing but what was grafted with them.
+            member.free = group.kind == "grafted" and not deps
 
             if one["kind"] == "graft":
                 grafter = model.Job(f"{path}/grafter", member, [], ignores, grafter=True)
@@ -317,7 +319,7 @@ class Machine(RuleBasedStateMachine):
         self.run(self.oban.enqueue_many(Workflow.apply_graft(job, workflow)))
 
         if "grafted" not in point.children:
-            grafted = Group(f"{point.path}/grafted", point, [], point.ignores)
+            grafted = Group(f"{point.path}/grafted", point, [], point.ignores, "grafted")
             grafted.free = model.waits(point)
 
             def add() -> None:
