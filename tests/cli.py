@@ -9,7 +9,11 @@ COMMAND = [sys.executable, "-m", "oban_pro"]
 
 
 def environment(dsn: str | None = None) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OBAN_")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("OBAN_") and name != "COLUMNS"
+    }
 
     return kept | ({"OBAN_DSN": dsn} if dsn else {})
 

@@ -91,7 +91,9 @@ def site(postgres: Server, template: str) -> Iterator[str]:
 
 def invoke(dsn: str, *arguments: str, **variables: str) -> Result:
     """Run a command in this process, with its output going to a pipe."""
-    done = CliRunner().invoke(main, arguments, env={"OBAN_DSN": dsn, **variables})
+    # A width that the runner of the tests happens to set is not meant for what goes to a pipe.
+    env = {"OBAN_DSN": dsn, "COLUMNS": None, **variables}
+    done = CliRunner().invoke(main, arguments, env=env)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
 
     return done
