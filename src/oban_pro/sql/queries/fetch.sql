@@ -21,7 +21,8 @@ taken AS (
     /* TEMPLATE: schema */oban_jobs j
   SET
     attempt = j.attempt + 1,
-    attempted_at = timezone('UTC', now()),
+    -- the transaction may have begun before what the job depends on settled
+    attempted_at = timezone('UTC', statement_timestamp()),
     attempted_by = %(attempted_by)s,
     state = 'executing'
   WHERE
