@@ -8,10 +8,12 @@ WITH due AS (
   FROM
     /* TEMPLATE: schema */oban_jobs
   WHERE
-    state = 'available'
-    AND queue = %(queue)s
+    -- As a range, and in the order of the index: on a table without statistics the planner takes two
+    -- equalities for a handful of rows, and sorts all of them for each fetch.
+    (state, queue) >= ('available', %(queue)s::text)
+    AND (state, queue) <= ('available', %(queue)s::text)
   ORDER BY
-    priority ASC, scheduled_at ASC, id ASC
+    state ASC, queue ASC, priority ASC, scheduled_at ASC, id ASC
   LIMIT
     %(demand)s
   FOR UPDATE SKIP LOCKED
