@@ -777,9 +777,9 @@ class TestReading:
         results = await run(workflow)
         assert set(results["many"].values()) == {1}
 
-        with psycopg.connect(dsn, autocommit=True) as conn:
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
             for name in ("up", "0", "1", "2"):
-                conn.execute(
+                await conn.execute(
                     "UPDATE oban_jobs SET state = 'available', max_attempts = 20"
                     " WHERE meta ->> 'name' = %s",
                     [name],
