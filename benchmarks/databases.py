@@ -64,7 +64,7 @@ class Databases:
         """Measure once on tables in the given state."""
         template = self._template(run.system, table)
 
-        with self._database(f"{template}_run", template) as dsn:
+        with self.database(f"{template}_run", template) as dsn:
             return _in_own_process(replace(run, warm=TABLES[table].warm, dsn=dsn))
 
     def close(self) -> None:
@@ -81,7 +81,8 @@ class Databases:
         return self._templates[system, table]
 
     @contextmanager
-    def _database(self, name: str, template: str) -> Iterator[str]:
+    def database(self, name: str, template: str = "template0") -> Iterator[str]:
+        """Yield the DSN of a new database, gone after the block."""
         try:
             yield self._create(name, template)
         finally:

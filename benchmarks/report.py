@@ -51,8 +51,8 @@ def _cell(value: float | None, goal: float | None) -> str:
 def write(path: Path, dsn: str, ratios: Sequence[Ratio], rounds: Sequence[Round]) -> None:
     """Write the ratios, the seconds behind them, and where they were measured."""
     report = {
-        "machine": _machine(dsn),
-        "commit": _commit(),
+        "machine": machine(dsn),
+        "commit": commit(),
         "rounds": len(rounds),
         "ratios": [
             {"label": ratio.label, "goal": ratio.goal, **medians(ratio, rounds)} for ratio in ratios
@@ -73,7 +73,8 @@ def write(path: Path, dsn: str, ratios: Sequence[Ratio], rounds: Sequence[Round]
     path.write_text(json.dumps(report, indent=2) + "\n")
 
 
-def _machine(dsn: str) -> dict[str, Any]:
+def machine(dsn: str, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """Describe where something is measured: the machine, the server, the versions."""
     with psycopg.connect(dsn) as conn:
         server = conn.info.parameter_status("server_version")
         settings: dict[str, str] = dict(
@@ -89,7 +90,7 @@ def _machine(dsn: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "postgresql": server,
         "settings": settings,
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in packages},
     }
 
 
@@ -100,7 +101,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
+    """Name the commit that is measured, None outside of a repository."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty"], check=False, capture_output=True, text=True
     )
