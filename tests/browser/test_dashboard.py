@@ -1,6 +1,8 @@
 """What people do with the dashboard."""
 
 import asyncio
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,11 +10,27 @@ from oban import Job, Oban, Worker, worker
 from playwright.async_api import Page, expect
 
 from oban_pro import Workflow
+from oban_pro.cli.demo.flow import build_workflow
+from tests.cli import start_cli
 from tests.conftest import StartOban
 from tests.flows import keep_item, nothing
 from tests.graphs import diamond, settled, work
+from tests.sites import add_distribution, recorded_hash
 
 SCRIPT = "<script>alert(1)</script>"
+LONG = 60_000
+"""Milliseconds to wait at most for what takes worker processes."""
+
+# Texts of the graph, in the order in which the page shows them.
+NOTE_LABELS = """() => {
+  const labels = () => document.querySelectorAll("#graph g.vertex").forEach(
+    (vertex) => seen.add(vertex.getAttribute("aria-label")));
+  globalThis.seen = new Set();
+  labels();
+  new MutationObserver(labels).observe(
+    document.querySelector("#graph"), { subtree: true, childList: true, attributes: true });
+}"""
+
 gate = asyncio.Event()
 
 
@@ -42,6 +60,21 @@ def report(**options: Any) -> Workflow:
         .add_cascade("score", (list(range(20)), keep_item), deps="extract")
         .add("load", work(), deps=["notify", "score"])
     )
+
+
+def add_large_distributions(site: Path) -> Path:
+    """Install 40, each one file that takes a while to hash: all hole, so it takes no space."""
+    size = 50_000_000
+    digest = recorded_hash(bytes(size))
+    site.mkdir()
+
+    for number in range(40):
+        name = f"{number}.bin"
+        (site / name).touch()
+        os.truncate(site / name, size)
+        add_distribution(site, f"dist{number}", {}, record=f"{name},{digest},{size}")
+
+    return site
 
 
 async def open_workflow(page: Page, dashboard: str, workflow: Workflow) -> None:
@@ -93,6 +126,38 @@ class TestList:
 
 
 class TestLive:
+    async def test_follows_the_demo_from_start_to_end(
+        self, oban: Oban, page: Page, dashboard: str, dsn: str, tmp_path: Path
+    ) -> None:
+        site, output = add_large_distributions(tmp_path / "site"), tmp_path / "output"
+        # The demo goes on with what is enqueued, so that the page is there before it runs.
+        workflow = build_workflow("live", "demo-live", [str(site)], str(output))
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await expect(page).to_have_title("executing · audit")
+        await expect(drawn(page, "inventory")).to_contain_class("state-available")
+        await expect(drawn(page, "report")).to_contain_class("state-suspended")
+        # A reload would forget what was seen.
+        await page.evaluate(NOTE_LABELS)
+
+        options = ("--id", "live", "--path", str(site), "--output", str(output))
+        demo = start_cli("demo", *options, cwd=tmp_path, dsn=dsn)
+        try:
+            await expect(page).to_have_title("completed · audit", timeout=LONG)
+            assert await asyncio.to_thread(demo.wait, LONG / 1000) == 0
+        finally:
+            demo.kill()
+            demo.communicate()
+
+        await expect(page.locator("#summary")).to_contain_text("45 of 45 jobs")
+        await expect(page.locator("#graph g.vertex:not(.state-completed)")).to_have_count(0)
+        counted = [
+            label for label in await page.evaluate("[...seen]") if label.startswith("check, ")
+        ]
+        assert counted[0] == "check, graft, 0 of 1"
+        assert counted[-1] == "check, graft, 41 of 41"
+        assert len(counted) > 3
+
     async def test_follows_a_running_workflow(
         self, start_oban: StartOban, page: Page, dashboard: str
     ) -> None:
