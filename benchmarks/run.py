@@ -66,7 +66,7 @@ async def _measure(run: Run) -> Result:
     from .shapes import SHAPES
 
     pool = await Oban.create_pool(run.dsn)
-    settled = _Settled()
+    settled = Settled()
 
     async with Oban(pool=pool, queues={"default": run.limit}) as oban:
         # the node is up when it hears of inserts; before, it would find them by polling
@@ -87,7 +87,7 @@ async def _measure(run: Run) -> Result:
     return Result(inserted - started, stopped - started)
 
 
-class _Settled:
+class Settled:
     """Counts the jobs that the node has settled, each once it is committed."""
 
     def __init__(self) -> None:
