@@ -13,25 +13,50 @@ import re
 import sys
 from pathlib import Path
 from types import CodeType
+from typing import NamedTuple
 
 from oban import Oban
 
-FENCE = re.compile(r"^```(.*)$")
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [
+        ROOT / "README.md",
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "examples").rglob("*.md"),
+    ]
+    if "_build" not in path.parts
+)
+
+BLOCK = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 
 
-def python_of(text: str) -> str:
+class Block(NamedTuple):
+    """What is between two fences; ``line`` is its first, counted from 0."""
+
+    language: str
+    text: str
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text("utf-8")
+
+    return [
+        Block(match[1], match[2], text.count("\n", 0, match.start(2)))
+        for match in BLOCK.finditer(text)
+    ]
+
+
+def python_of(page: Path) -> str:
     """Blank everything but the code, so that a traceback shows the line of the page."""
-    info: str | None = None
-    lines = []
+    program = ""
 
-    for line in text.splitlines():
-        fence = FENCE.match(line)
-        lines.append(line if info == "python" and not fence else "")
+    for block in blocks(page):
+        if block.language == "python":
+            program += "\n" * (block.line - program.count("\n")) + block.text
 
-        if fence:
-            info = fence[1] if info is None else None
-
-    return "\n".join(lines) + "\n"
+    return program
 
 
 async def _run_with_node(code: CodeType) -> None:
@@ -44,8 +69,7 @@ async def _run_with_node(code: CodeType) -> None:
 
 
 def run(path: str) -> None:
-    source = python_of(Path(path).read_text("utf-8"))
-    code = compile(source, path, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code = compile(python_of(Path(path)), path, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
     if code.co_flags & inspect.CO_COROUTINE:
         asyncio.run(_run_with_node(code))

@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "test-your-workflows.md"
 class TestPage:
     def test_has_tests_that_pass(self, dsn: str, tmp_path: Path) -> None:
         module = tmp_path / "test_page.py"
-        module.write_text(python_of(PAGE.read_text("utf-8")), encoding="utf-8")
+        module.write_text(python_of(PAGE), encoding="utf-8")
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-o", "asyncio_mode=auto", "-p", "no:cacheprovider"],
             cwd=tmp_path,

@@ -1,0 +1,119 @@
+"""The page on installation: its migrations, run by Alembic and by Django."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.cli import environment
+from tests.docs.page import blocks
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "install-and-upgrade.md"
+
+ALEMBIC_ENV = """
+import os
+
+import psycopg
+from alembic import context
+from sqlalchemy import create_engine
+
+engine = create_engine(
+    "postgresql+psycopg://", creator=lambda: psycopg.connect(os.environ["OBAN_DSN"])
+)
+
+with engine.connect() as connection:
+    context.configure(connection=connection)
+
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+DJANGO_SETTINGS = """
+import os
+
+from psycopg.conninfo import conninfo_to_dict
+
+INSTALLED_APPS = ["shop"]
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": conninfo_to_dict(os.environ["OBAN_DSN"])["dbname"],
+        "OPTIONS": {
+            name: value
+            for name, value in conninfo_to_dict(os.environ["OBAN_DSN"]).items()
+            if name != "dbname"
+        },
+    }
+}
+"""
+
+
+def shown(library: str) -> str:
+    """Return the block of the page that imports a library."""
+    (text,) = [block.text for block in blocks(PAGE) if f"from {library}" in block.text]
+    return text
+
+
+def relations(dsn: str) -> set[str]:
+    with psycopg.connect(dsn) as conn:
+        rows = conn.execute(
+            "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+            " WHERE nspname = 'public' AND relkind IN ('r', 'v') AND relname LIKE 'oban_%'"
+        ).fetchall()
+
+    return {name for (name,) in rows}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Provide a folder with both projects around the migrations of the page."""
+    files = {
+        "alembic.ini": "[alembic]\nscript_location = revisions\n",
+        "revisions/env.py": ALEMBIC_ENV,
+        "revisions/versions/install.py": shown("alembic"),
+        "settings.py": DJANGO_SETTINGS,
+        "shop/__init__.py": "",
+        "shop/migrations/__init__.py": "",
+        "shop/migrations/0001_workflows.py": shown("django"),
+    }
+
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    return tmp_path
+
+
+class TestMigrations:
+    @pytest.mark.parametrize(
+        ("upgrade", "downgrade"),
+        [
+            ("alembic upgrade head", "alembic downgrade base"),
+            ("django migrate", "django migrate shop zero"),
+        ],
+    )
+    def test_install_and_uninstall(
+        self, project: Path, empty_dsn: str, upgrade: str, downgrade: str
+    ) -> None:
+        def migrate(command: str) -> None:
+            done = subprocess.run(
+                [sys.executable, "-m", *command.split()],
+                cwd=project,
+                env=environment(empty_dsn)
+                | {"DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(project)},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=50,
+            )
+            assert done.returncode == 0, done.stderr[-3000:]
+
+        migrate(upgrade)
+        assert {"oban_jobs", "oban_workflows", "oban_workflow_edges"} <= relations(empty_dsn)
+
+        migrate(downgrade)
+        left = relations(empty_dsn)
+        assert "oban_jobs" in left
+        assert {name for name in left if name.startswith("oban_workflow")} == set()
