@@ -35,6 +35,7 @@ __all__ = [
     "Config",
     "Producer",
     "Query",
+    "asks_for_jobs",
     "attempted_by",
     "connection_of",
     "cursor_on",
@@ -50,6 +51,7 @@ __all__ = [
     "execute",
     "failed_ack",
     "get_ext",
+    "is_stopping",
     "jobs_of",
     "prefix_of",
     "put_ext",
@@ -111,6 +113,16 @@ def cursor_on(conn: AsyncConnection[Any]) -> AsyncCursor[tuple[Any, ...]]:
 def demand_of(producer: Producer) -> int:
     """Return how many more jobs a producer may run."""
     return producer._limit - len(producer._running_jobs)
+
+
+def asks_for_jobs(producer: Producer) -> bool:
+    """Tell whether a producer asks for jobs once its acks are done."""
+    return not producer._paused and demand_of(producer) > 0
+
+
+def is_stopping(producer: Producer) -> bool:
+    """Tell whether a producer has been told to stop: its last acks are not followed by a fetch."""
+    return producer._stopping.is_set()
 
 
 def query_of(producer: Producer) -> Query:

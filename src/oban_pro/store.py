@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from oban import Job
 from psycopg.rows import class_row, dict_row
@@ -23,8 +24,41 @@ if TYPE_CHECKING:
 type Row = tuple[Any, ...]
 
 # Statements that may be prepared: they only call a function, which plans for itself. Any other
-# would # keep a plan that was made when the tables were small.
-PREPARED = frozenset({"ack", "contexts"})
+# would keep a plan that was made when the tables were small.
+PREPARED = frozenset({"ack", "contexts", "fetch"})
+
+
+# Columns of a job that is taken, as they come, after worker, args, meta and errors.
+_COLUMNS = (
+    "id",
+    "state",
+    "queue",
+    "attempt",
+    "max_attempts",
+    "priority",
+    "tags",
+    "attempted_by",
+    "inserted_at",
+    "attempted_at",
+    "cancelled_at",
+    "completed_at",
+    "discarded_at",
+    "scheduled_at",
+)
+
+
+class Acks(NamedTuple):
+    """Acks of one statement.
+
+    Args:
+        ids: Jobs that have completed and leave nothing else, as the literal of an array.
+        stamps: When these were attempted, likewise.
+        others: All other acks, as a JSON array; or None.
+    """
+
+    ids: str
+    stamps: str
+    others: str | None
 
 
 class Store:
@@ -143,13 +177,35 @@ class Store:
 
     async def fetch(self, queue: str, demand: int, attempted_by: Sequence[str]) -> list[Job]:
         """Take the next jobs of a queue for execution, in the order in which they are due."""
-        params = {"queue": queue, "demand": demand, "attempted_by": attempted_by}
+        params = {"queue": queue, "demand": demand, "attempted_by": list(attempted_by)}
 
-        return await self._jobs("fetch", params)
+        return [_taken(row) for row in await self._rows("fetch", params)]
 
-    async def ack(self, acks: str) -> list[int]:
-        """Settle, snooze or retry executed jobs; returns the ids of those that were executing."""
-        return [job_id for (job_id,) in await self._rows("ack", {"acks": acks})]
+    async def ack(
+        self, acks: Acks, queue: str = "", demand: int = 0, attempted_by: Sequence[str] = ()
+    ) -> tuple[list[int], list[Job]]:
+        """Settle, snooze or retry executed jobs, and take the next ones of a queue.
+
+        Returns:
+            The ids of those that were executing, and the jobs that were taken.
+        """
+        params = {
+            **acks._asdict(),
+            "queue": queue,
+            "demand": demand,
+            "attempted_by": list(attempted_by),
+        }
+        rows = await self._rows("ack", params)
+
+        return rows[0][0] or [], [_taken(row[1:]) for row in rows[1:]]
+
+    async def put_back(self, jobs: Sequence[Job]) -> None:
+        """Make jobs available again that were taken and not started, as if they never had been."""
+        params = {
+            "ids": [job.id for job in jobs],
+            "stamps": [job.attempted_at for job in jobs],
+        }
+        await self._execute("put_back", params)
 
     async def fetch_workflow(
         self, workflow_id: str, limit: int, attempted_by: Sequence[str]
@@ -376,6 +432,26 @@ class Store:
     async def _run(self, cursor: AsyncCursor[Any], name: str, params: Mapping[str, Any]) -> None:
         statement = sql.query(name, self._prefix).encode()
         await cursor.execute(statement, params, prepare=name in PREPARED)
+
+
+def _loads(text: str) -> Any:
+    # as PostgreSQL spells them, and most are
+    return {} if text == "{}" else [] if text == "[]" else json.loads(text)
+
+
+def _taken(row: Row) -> Job:
+    """Build a job that was taken. A row is as it is: nothing is left to validate, or to refuse."""
+    worker, args, meta, errors, *columns = row
+    fields = dict(zip(_COLUMNS, columns, strict=True))
+
+    return Job(
+        worker,
+        args=_loads(args),
+        meta=_loads(meta),
+        errors=_loads(errors),
+        **fields,
+        _validate=False,
+    )
 
 
 def _group_counts(row: Row) -> GroupCounts:

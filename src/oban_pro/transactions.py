@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CONFLICTS = (DeadlockDetected, LockNotAvailable, SerializationFailure)
 # An ack gives up waiting for a job after 25 ms, so that it is never in the way of a user for long.
-# With the # pauses between, these last for about ten seconds.
+# With the pauses between, these last for about ten seconds.
 ATTEMPTS = 80
 MAX_PAUSE = 0.2
 
@@ -77,6 +77,36 @@ async def run[Result](
             return await body(Store(conn, _host.prefix_of(query)))
 
     return await attempt() if caller is not None else await repeat(attempt)
+
+
+async def run_single[Result](query: Query, body: Callable[[Store], Awaitable[Result]]) -> Result:
+    """Run one statement, which commits by itself, and again where it conflicts with another.
+
+    It spares the way to the server and back that a transaction takes to begin, and to commit.
+
+    Args:
+        query: Of the Oban instance whose schema is meant.
+        body: Called with the statements, of which it may call one; may be repeated.
+    """
+
+    async def attempt() -> Result:
+        async with query.connection() as conn, autocommit(conn):
+            return await body(Store(conn, _host.prefix_of(query)))
+
+    return await repeat(attempt)
+
+
+@asynccontextmanager
+async def autocommit(conn: AsyncConnection[Any]) -> AsyncIterator[None]:
+    """Let each statement on an idle connection commit by itself."""
+    before = conn.autocommit
+    await conn.set_autocommit(True)
+
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            await conn.set_autocommit(before)
 
 
 async def repeat[Result](transact: Callable[[], Awaitable[Result]]) -> Result:

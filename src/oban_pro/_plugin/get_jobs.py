@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oban_pro import _host, schema
-from oban_pro.store import Store
+from psycopg.errors import UndefinedFunction, UndefinedTable
 
-from . import limbo
+from oban_pro import _host, schema, transactions
+from oban_pro.errors import SchemaError
+
+from . import ahead, limbo
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,10 +25,9 @@ type GetJobs = Callable[[_host.Producer], Awaitable[list[Job]]]
 
 def build(fallback: GetJobs) -> GetJobs:
     """Build the hook in front of another one; one that is not oban's own goes on taking jobs."""
+    take = _take if fallback is _host.default_get_jobs else fallback
 
     async def get_jobs(producer: _host.Producer) -> list[Job]:
-        take = _take if fallback is _host.default_get_jobs else fallback
-
         with limbo.taking(producer):
             jobs = await take(producer)
 
@@ -39,15 +40,27 @@ def build(fallback: GetJobs) -> GetJobs:
 
 
 async def _take(producer: _host.Producer) -> list[Job]:
+    if (jobs := ahead.collect(producer)) is not None:
+        return jobs
+
     query, demand = _host.query_of(producer), _host.demand_of(producer)
 
     if demand <= 0:
         return []
 
-    async with query.connection() as conn:
-        if await schema.is_installed(conn, query):
-            store = Store(conn, _host.prefix_of(query))
+    try:
+        await schema.ensure_query(query)
+        jobs = await transactions.run_single(
+            query,
+            lambda store: store.fetch(
+                _host.queue_of(producer), demand, _host.attempted_by(producer)
+            ),
+        )
+    except (SchemaError, UndefinedFunction, UndefinedTable):
+        schema.forget(query)
 
-            return await store.fetch(_host.queue_of(producer), demand, _host.attempted_by(producer))
+        return await _host.default_get_jobs(producer)
 
-    return await _host.default_get_jobs(producer)
+    ahead.welcome(producer)
+
+    return jobs

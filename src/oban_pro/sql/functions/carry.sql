@@ -19,7 +19,8 @@ CREATE OR REPLACE FUNCTION oban_workflow_carry(
 RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 DECLARE
   -- the wave: members whose state changed, jobs and groups alike
@@ -41,8 +42,9 @@ DECLARE
   v_broken bigint[];
   v_causes bigint[];
   v_opened bigint[];
-  v_next_opened bigint[];
   v_some bigint[];
+  v_some_opened bigint[];
+  v_same record;
   v_ready bigint[] := '{}';
 BEGIN
   WHILE cardinality(v_ids) > 0 LOOP
@@ -71,8 +73,12 @@ BEGIN
         ) AS cause
       FROM
         unnest(v_ids, v_new) AS w(id, new)
-        JOIN oban_workflow_edges e ON e.upstream = w.id
-        JOIN oban_workflow_members m ON m.id = e.downstream
+        CROSS JOIN LATERAL (
+          SELECT downstream FROM oban_workflow_edges WHERE upstream = w.id OFFSET 0
+        ) e
+        CROSS JOIN LATERAL (
+          SELECT id, ignore_cancelled, ignore_discarded FROM oban_workflow_members WHERE id = e.downstream OFFSET 0
+        ) m
       GROUP BY
         m.id
     ) d;
@@ -80,29 +86,32 @@ BEGIN
     v_opened := NULL;
 
     IF v_down IS NOT NULL THEN
-      WITH counted AS (
-        UPDATE
-          oban_workflow_members m
-        SET
-          pending = m.pending - d.satisfied
+      FOR v_same IN
+        SELECT d.satisfied, array_agg(d.id) AS ids FROM unnest(v_down, v_satisfied) AS d(id, satisfied) GROUP BY d.satisfied
+      LOOP
+        WITH counted AS (
+          UPDATE
+            oban_workflow_members m
+          SET
+            pending = m.pending - v_same.satisfied
+          WHERE
+            m.id = ANY(v_same.ids)
+          RETURNING
+            m.id, m.pending
+        )
+        SELECT
+          array_agg(c.id) FILTER (WHERE c.id > 0),
+          array_agg(c.id) FILTER (WHERE c.id < 0)
+        INTO
+          v_some, v_some_opened
         FROM
-          unnest(v_down, v_satisfied) AS d(id, satisfied)
+          counted c
         WHERE
-          m.id = d.id
-        RETURNING
-          m.id, m.pending
-      )
-      SELECT
-        array_agg(c.id) FILTER (WHERE c.id > 0),
-        array_agg(c.id) FILTER (WHERE c.id < 0)
-      INTO
-        v_some, v_opened
-      FROM
-        counted c
-      WHERE
-        c.pending = 0;
+          c.pending = 0;
 
-      v_ready := v_ready || v_some;
+        v_ready := v_ready || v_some;
+        v_opened := v_opened || v_some_opened;
+      END LOOP;
     END IF;
 
     -- What a group depends on is its gate: members that wait for it alone share one count.
@@ -142,12 +151,11 @@ BEGIN
         array_agg(c.id) FILTER (WHERE c.id > 0),
         array_agg(c.id) FILTER (WHERE c.id < 0)
       INTO
-        v_some, v_next_opened
+        v_some, v_opened
       FROM
         counted c;
 
       v_ready := v_ready || v_some;
-      v_opened := v_next_opened;
     END LOOP;
 
     -- A broken gate breaks those that wait for it, at any depth.
@@ -199,42 +207,41 @@ BEGIN
     END IF;
 
     IF v_broken IS NOT NULL THEN
-      WITH causes AS MATERIALIZED (
+      FOR v_same IN
         SELECT
-          w.id, oban_workflow_describe(w.id) || ' was ' || w.new AS text
-        FROM
-          unnest(v_ids, v_new) AS w(id, new)
-        WHERE
-          w.id = ANY(v_causes)
-      ),
-      cancelled AS (
-        UPDATE
-          oban_jobs j
-        SET
-          state = 'cancelled',
-          cancelled_at = timezone('UTC', now()),
-          errors = j.errors || jsonb_build_object(
-            'attempt', j.attempt,
-            'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-            'error', 'cancelled because upstream ' || causes.text
-          )
+          array_agg(b.id) AS ids, oban_workflow_describe(b.cause) || ' was ' || w.new AS cause
         FROM
           unnest(v_broken, v_causes) AS b(id, cause)
-          JOIN causes ON causes.id = b.cause
-        WHERE
-          j.id = b.id
-          AND (j.state = 'suspended') IS TRUE
-        RETURNING
-          j.id
-      )
-      SELECT
-        v_next_ids || array_agg(c.id),
-        v_next_old || array_agg('suspended'::text),
-        v_next_new || array_agg('cancelled'::text)
-      INTO
-        v_next_ids, v_next_old, v_next_new
-      FROM
-        cancelled c;
+          JOIN unnest(v_ids, v_new) AS w(id, new) ON w.id = b.cause
+        GROUP BY
+          b.cause, w.new
+      LOOP
+        WITH cancelled AS (
+          UPDATE
+            oban_jobs j
+          SET
+            state = 'cancelled',
+            cancelled_at = timezone('UTC', now()),
+            errors = j.errors || jsonb_build_object(
+              'attempt', j.attempt,
+              'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+              'error', 'cancelled because upstream ' || v_same.cause
+            )
+          WHERE
+            j.id = ANY(v_same.ids)
+            AND (j.state = 'suspended') IS TRUE
+          RETURNING
+            j.id
+        )
+        SELECT
+          v_next_ids || array_agg(c.id),
+          v_next_old || array_agg('suspended'::text),
+          v_next_new || array_agg('cancelled'::text)
+        INTO
+          v_next_ids, v_next_old, v_next_new
+        FROM
+          cancelled c;
+      END LOOP;
     END IF;
 
     -- Groups are few and their rows are rewritten each time: count many waves at once.

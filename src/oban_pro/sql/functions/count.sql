@@ -14,66 +14,69 @@ CREATE OR REPLACE FUNCTION oban_workflow_count(
 )
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
+DECLARE
+  v_change record;
+  v_state text;
 BEGIN
-  WITH changes AS (
+  ids := '{}';
+  old := '{}';
+  new := '{}';
+
+  FOR v_change IN
     SELECT
-      m.group_key AS key,
-      (count(*) FILTER (WHERE w.id > 0 AND w.new = 'suspended')
-        - count(*) FILTER (WHERE w.id > 0 AND w.old = 'suspended'))::int AS suspended,
-      (count(*) FILTER (WHERE w.id > 0 AND w.new = 'completed')
-        - count(*) FILTER (WHERE w.id > 0 AND w.old = 'completed'))::int AS completed,
-      (count(*) FILTER (WHERE w.id > 0 AND w.new IN ('cancelled', 'deleted'))
-        - count(*) FILTER (WHERE w.id > 0 AND w.old = 'cancelled'))::int AS cancelled,
-      (count(*) FILTER (WHERE w.id > 0 AND w.new = 'discarded')
-        - count(*) FILTER (WHERE w.id > 0 AND w.old = 'discarded'))::int AS discarded,
-      (count(*) FILTER (WHERE w.id < 0 AND w.new = 'completed')
-        - count(*) FILTER (WHERE w.id < 0 AND w.old = 'completed'))::int AS subs_completed,
-      (count(*) FILTER (WHERE w.id < 0 AND w.new = 'cancelled')
-        - count(*) FILTER (WHERE w.id < 0 AND w.old = 'cancelled'))::int AS subs_cancelled,
-      (count(*) FILTER (WHERE w.id < 0 AND w.new = 'discarded')
-        - count(*) FILTER (WHERE w.id < 0 AND w.old = 'discarded'))::int AS subs_discarded,
-      min(w.started) AS started_at
-    FROM
-      unnest(p_ids, p_old, p_new, p_started) AS w(id, old, new, started)
-      CROSS JOIN LATERAL (
-        SELECT group_key FROM oban_workflow_members WHERE id = w.id OFFSET 0
-      ) m
-    GROUP BY
-      m.group_key
-  ),
-  counted AS (
+      c.*, g.state
+    FROM (
+      SELECT
+        m.group_key AS key,
+        count(*) FILTER (WHERE w.id > 0 AND w.new = 'suspended')
+          - count(*) FILTER (WHERE w.id > 0 AND w.old = 'suspended') AS suspended,
+        count(*) FILTER (WHERE w.id > 0 AND w.new = 'completed')
+          - count(*) FILTER (WHERE w.id > 0 AND w.old = 'completed') AS completed,
+        count(*) FILTER (WHERE w.id > 0 AND w.new IN ('cancelled', 'deleted'))
+          - count(*) FILTER (WHERE w.id > 0 AND w.old = 'cancelled') AS cancelled,
+        count(*) FILTER (WHERE w.id > 0 AND w.new = 'discarded')
+          - count(*) FILTER (WHERE w.id > 0 AND w.old = 'discarded') AS discarded,
+        count(*) FILTER (WHERE w.id < 0 AND w.new = 'completed')
+          - count(*) FILTER (WHERE w.id < 0 AND w.old = 'completed') AS subs_completed,
+        count(*) FILTER (WHERE w.id < 0 AND w.new = 'cancelled')
+          - count(*) FILTER (WHERE w.id < 0 AND w.old = 'cancelled') AS subs_cancelled,
+        count(*) FILTER (WHERE w.id < 0 AND w.new = 'discarded')
+          - count(*) FILTER (WHERE w.id < 0 AND w.old = 'discarded') AS subs_discarded,
+        min(w.started) AS started_at
+      FROM
+        unnest(p_ids, p_old, p_new, p_started) AS w(id, old, new, started)
+        CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = w.id OFFSET 0) m
+      GROUP BY
+        m.group_key
+    ) c
+      CROSS JOIN LATERAL (SELECT state FROM oban_workflow_groups WHERE key = c.key OFFSET 0) g
+  LOOP
     UPDATE
       oban_workflow_groups g
     SET
-      suspended = g.suspended + c.suspended,
-      completed = g.completed + c.completed,
-      cancelled = g.cancelled + c.cancelled,
-      discarded = g.discarded + c.discarded,
-      subs_completed = g.subs_completed + c.subs_completed,
-      subs_cancelled = g.subs_cancelled + c.subs_cancelled,
-      subs_discarded = g.subs_discarded + c.subs_discarded,
-      started_at = LEAST(g.started_at, c.started_at),
+      suspended = g.suspended + v_change.suspended,
+      completed = g.completed + v_change.completed,
+      cancelled = g.cancelled + v_change.cancelled,
+      discarded = g.discarded + v_change.discarded,
+      subs_completed = g.subs_completed + v_change.subs_completed,
+      subs_cancelled = g.subs_cancelled + v_change.subs_cancelled,
+      subs_discarded = g.subs_discarded + v_change.subs_discarded,
+      started_at = LEAST(g.started_at, v_change.started_at),
       stopped_at = timezone('UTC', now())
-    FROM
-      changes c
-      JOIN oban_workflow_groups o ON o.key = c.key
     WHERE
-      g.key = c.key
+      g.key = v_change.key
     RETURNING
-      g.key, o.state AS old, g.state AS new
-  )
-  SELECT
-    COALESCE(array_agg(c.key), '{}'),
-    COALESCE(array_agg(c.old), '{}'),
-    COALESCE(array_agg(c.new), '{}')
-  INTO
-    ids, old, new
-  FROM
-    counted c
-  WHERE
-    c.old <> c.new;
+      g.state INTO v_state;
+
+    IF v_state <> v_change.state THEN
+      ids := ids || v_change.key;
+      old := old || v_change.state;
+      new := new || v_state;
+    END IF;
+  END LOOP;
 
   IF cardinality(ids) > 0 THEN
     PERFORM oban_workflow_announce(ids, new);

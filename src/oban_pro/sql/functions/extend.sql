@@ -50,8 +50,10 @@ BEGIN
   END IF;
 
   IF v_new <> 'executing' THEN
-    PERFORM oban_workflow_release(
-      oban_workflow_carry(ARRAY[p_key], ARRAY['executing'::text], ARRAY[v_new], '{}')
+    PERFORM oban_workflow_wake(
+      oban_workflow_release(
+        oban_workflow_carry(ARRAY[p_key], ARRAY['executing'::text], ARRAY[v_new], '{}')
+      )
     );
   END IF;
 

@@ -58,7 +58,7 @@ BEGIN
   FROM
     rescued;
 
-  PERFORM oban_workflow_wake(u.queue) FROM unnest(v_queues) AS u(queue);
+  PERFORM oban_workflow_wake(v_queues);
 
   RETURN v_rescued;
 END;

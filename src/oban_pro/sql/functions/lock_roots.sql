@@ -10,24 +10,22 @@ CREATE OR REPLACE FUNCTION oban_workflow_lock_roots(p_jobs bigint[])
 RETURNS boolean
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 BEGIN
   PERFORM
   FROM
     oban_workflow_groups
   WHERE
-    key IN (
-      SELECT
+    key = ANY(ARRAY(
+      SELECT DISTINCT
         g.root
       FROM
         unnest(p_jobs) AS j(id)
-        -- OFFSET 0 keeps the planner on the primary key, however few groups it believes in
-        CROSS JOIN LATERAL (
-          SELECT group_key FROM oban_workflow_members WHERE id = j.id OFFSET 0
-        ) m
-        JOIN oban_workflow_groups g ON g.key = m.group_key
-    )
+        CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = j.id OFFSET 0) m
+        CROSS JOIN LATERAL (SELECT root FROM oban_workflow_groups WHERE key = m.group_key OFFSET 0) g
+    ))
   ORDER BY
     key
   FOR NO KEY UPDATE;

@@ -1,61 +1,71 @@
--- Release suspended jobs that nothing is pending for, and wake the queues they are in.
+-- Release suspended jobs that nothing is pending for; returns the queues that have work now.
 --
--- Called by: oban_workflow_settle, with the jobs that became ready; by then some may wait again.
+-- Called by: oban_workflow_settle and oban_workflow_ack, with the jobs that became ready; by then some may
+-- wait again. The caller wakes the queues.
 -- Locks: the rows of the jobs, then those of their groups; the caller holds the root.
 -- Twice: a released job is not suspended any more.
 CREATE OR REPLACE FUNCTION oban_workflow_release(p_ids bigint[])
-RETURNS void
+RETURNS text[]
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
 AS $$
 DECLARE
   -- not the start of the transaction: a job may have been inserted since, while this one waited for the lock
   v_now timestamp := timezone('UTC', clock_timestamp());
-  v_queue text;
+  v_ids bigint[];
+  v_queues text[];
+  v_group record;
 BEGIN
   IF cardinality(p_ids) = 0 THEN
-    RETURN;
+    RETURN '{}';
   END IF;
 
-  FOR v_queue IN
-    WITH released AS (
-      UPDATE
-        oban_jobs j
-      SET
-        state = CASE WHEN j.scheduled_at > v_now THEN 'scheduled' ELSE 'available' END::oban_job_state,
-        scheduled_at = GREATEST(j.scheduled_at, v_now)
-      FROM
-        unnest(p_ids) AS r(id)
-        -- OFFSET 0 keeps the planner from searching the array once for each job
-        CROSS JOIN LATERAL (
-          SELECT group_key, pending FROM oban_workflow_members WHERE id = r.id OFFSET 0
-        ) m
-      WHERE
-        m.pending = 0
-        AND j.id = r.id
-        AND (j.state = 'suspended') IS TRUE
-      RETURNING
-        m.group_key, j.queue, j.state
-    ),
-    counted AS (
-      UPDATE
-        oban_workflow_groups g
-      SET
-        suspended = g.suspended - r.released
-      FROM
-        (SELECT group_key, count(*)::int AS released FROM released GROUP BY group_key) r
-      WHERE
-        g.key = r.group_key
-    )
-    SELECT DISTINCT
-      queue
-    FROM
-      released
+  WITH released AS (
+    UPDATE
+      oban_jobs j
+    SET
+      state = CASE WHEN j.scheduled_at > v_now THEN 'scheduled' ELSE 'available' END::oban_job_state,
+      scheduled_at = GREATEST(j.scheduled_at, v_now)
     WHERE
-      state = 'available'
+      j.id = ANY(ARRAY(
+        SELECT
+          m.id
+        FROM
+          unnest(p_ids) AS r(id)
+          CROSS JOIN LATERAL (
+            SELECT id FROM oban_workflow_members WHERE id = r.id AND pending = 0 OFFSET 0
+          ) m
+      ))
+      AND (j.state = 'suspended') IS TRUE
+    RETURNING
+      j.id, j.queue, j.state
+  )
+  SELECT
+    array_agg(id), array_agg(DISTINCT queue) FILTER (WHERE state = 'available')
+  INTO
+    v_ids, v_queues
+  FROM
+    released;
+
+  FOR v_group IN
+    SELECT
+      m.group_key AS key, count(*)::int AS released
+    FROM
+      unnest(v_ids) AS r(id)
+      CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = r.id OFFSET 0) m
+    GROUP BY
+      m.group_key
   LOOP
-    PERFORM oban_workflow_wake(v_queue);
+    UPDATE
+      oban_workflow_groups
+    SET
+      suspended = suspended - v_group.released
+    WHERE
+      key = v_group.key;
   END LOOP;
+
+  RETURN v_queues;
 END;
 $$;

@@ -32,17 +32,9 @@ DECLARE
   v_waiting bigint[];
   v_ready bigint[];
 BEGIN
-  -- An ack has locked the roots before its jobs, and knows whether there are any.
-  CASE current_setting('oban_workflows.roots', true)
-    WHEN 'held' THEN
-      NULL;
-    WHEN 'none' THEN
-      RETURN;
-    ELSE
-      IF NOT oban_workflow_lock_roots_late(p_ids) THEN
-        RETURN;
-      END IF;
-  END CASE;
+  IF NOT oban_workflow_lock_roots_late(p_ids) THEN
+    RETURN;
+  END IF;
 
   PERFORM set_config('oban_workflows.engine', 'on', true);
 
@@ -84,7 +76,7 @@ BEGIN
   END IF;
 
   v_ready := oban_workflow_carry(p_ids, v_old, v_new, p_started);
-  PERFORM oban_workflow_release(v_ready || v_waiting);
+  PERFORM oban_workflow_wake(oban_workflow_release(v_ready || v_waiting));
 
   PERFORM set_config('oban_workflows.engine', 'off', true);
 END;
