@@ -25,20 +25,14 @@ def run(workflow: Workflow) -> dict[str, Any]:
 
 
 async def _run(workflow: Workflow, dsn: str) -> dict[str, Any]:
-    pool = await Oban.create_pool(dsn)
-
-    try:
+    async with await Oban.create_pool(dsn) as pool:
         await schema.install(pool)
 
         async with Oban(pool=pool, queues={"default": 10}) as oban:
             await oban.enqueue_many(workflow)
-
-            while (status := await workflow.status()).stopped_at is None:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+            status = await workflow.wait()
 
             if status.state != "completed":
                 raise RuntimeError(f"workflow must complete, got {dict(status.counts)}")
 
             return await workflow.all_recorded()
-    finally:
-        await pool.close()

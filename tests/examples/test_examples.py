@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from examples.crawler import crawl
 from examples.etl import pipeline
-from examples.summarise import survey
 from oban_pro import Workflow
 from tests.conftest import StartOban
 from tests.graphs import settled
@@ -69,18 +69,41 @@ class TestEtl:
         assert "  America: " in printed
 
 
-class TestSummarise:
-    async def test_measures_every_module_once(self, run: Run) -> None:
-        results = await run(survey.build(limit=25))
-        summary = results["summarise"]
-        assert summary["modules"] == len(results["measure"]) == 25
-        assert summary["lines"] == sum(one["lines"] for one in results["measure"].values()) > 1_000
-        assert summary["python"] == sys.version_info[:2]
-        assert results["measure"][summary["longest"]]["lines"] == max(
-            one["lines"] for one in results["measure"].values()
-        )
+class TestCrawler:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (tmp_path / "deep" / "deeper").mkdir(parents=True)
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "loop").symlink_to(tmp_path)
+        contents = {
+            "a.txt": "same",
+            "deep/b.txt": "same",
+            "c": "else",
+            "deep/deeper/d.txt": "more!",
+        }
 
-    def test_runs_as_a_program(self, empty_dsn: str) -> None:
-        printed = main("examples.summarise", dsn=empty_dsn)
-        assert "coroutines: " in printed
-        assert "longest: " in printed
+        for name, content in contents.items():
+            (tmp_path / name).write_text(content, encoding="utf-8")
+
+        return tmp_path
+
+    async def test_reads_every_file_once_however_deep(self, run: Run, folder: Path) -> None:
+        results = await run(crawl.build(str(folder)))
+
+        assert results["report"] == {
+            "files": 4,
+            "bytes": 17,
+            "largest": [(".txt", 13), ("no suffix", 4)],
+            "copies": [[str(folder / "a.txt"), str(folder / "deep/b.txt")]],
+        }
+
+    async def test_of_an_empty_folder_finds_nothing(self, run: Run, folder: Path) -> None:
+        results = await run(crawl.build(str(folder / "empty")))
+
+        assert results["report"] == {"files": 0, "bytes": 0, "largest": [], "copies": []}
+
+    def test_runs_as_a_program(self, empty_dsn: str, folder: Path) -> None:
+        printed = main("examples.crawler", str(folder), dsn=empty_dsn)
+
+        assert printed.startswith(f"4 files in {folder}, 17 bytes\n")
+        assert f"  equal: {folder / 'a.txt'}, {folder / 'deep/b.txt'}\n" in printed
