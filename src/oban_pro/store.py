@@ -370,18 +370,46 @@ class Store:
         """Read a workflow and those around it, the root first: id, name, kind, inserted at."""
         return await self._rows("web_place", {"id": workflow_id})
 
+    async def web_path(
+        self, workflow_id: str, opened: Sequence[int], ends: Mapping[int, str]
+    ) -> list[tuple[int, int | None, int | None]]:
+        """Read the critical path: members, their groups, and what waited for them.
+
+        Args:
+            workflow_id: Which workflow.
+            opened: Groups to look into, however large.
+            ends: When groups ended that have started.
+        """
+        params = {"id": workflow_id, "opened": list(opened), "ends": json.dumps(ends)}
+
+        return [(row[0], row[1], row[2]) for row in await self._rows("web_path", params)]
+
+    async def web_retries(self, workflow_id: str) -> list[dict[str, Any]]:
+        """Read in which groups jobs ran again, and between when."""
+        return await self._dicts("web_retries", {"id": workflow_id})
+
     async def web_members(
-        self, workflow_id: str, opened: Sequence[int], shut: Sequence[int], limit: int
+        self,
+        workflow_id: str,
+        opened: Sequence[int],
+        shut: Sequence[int],
+        path: Sequence[int],
+        limit: int,
     ) -> list[dict[str, Any]]:
         """Read what is drawn of a workflow: members of the groups that are open."""
         params = {
             "id": workflow_id,
             "opened": list(opened),
             "shut": list(shut),
+            "path": list(path),
             "limit": limit,
         }
 
         return await self._dicts("web_members", params)
+
+    async def web_jobs(self, workflow_id: str, **filters: Any) -> list[dict[str, Any]]:
+        """Read a page of the jobs of a workflow and of all nested in it."""
+        return await self._dicts("web_jobs", {"id": workflow_id, **filters})
 
     async def web_edges(self, ids: Sequence[int]) -> list[tuple[int | None, int | None]]:
         """Read the edges at some members: upstream and downstream, None for any other member."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,35 @@ class TestManyJobs:
         await page.get_by_role("button", name="Open each").click()
         await expect(drawn(page, "9,850 more")).to_contain_text("0 of 9,850")
 
+    async def test_lets_one_get_at_every_one_of_them(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = Workflow().add("first", work())
+        workflow.add_cascade("each", (list(range(10_000)), keep_item), deps="first")
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        pages = page.get_by_role("navigation", name="Pages of jobs")
+        await expect(pages).to_contain_text("1 to 100 of 10,001")
+        # those of the group that is selected
+        await drawn(page, "each").click()
+        await expect(page.locator("#table-title")).to_have_text("Jobs in each")
+        await expect(pages).to_contain_text("1 to 100 of 10,000")
+        await pages.get_by_role("button", name="later").click()
+        await expect(pages).to_contain_text("101 to 200 of 10,000")
+        await expect(row(page, "each / 100")).to_be_visible()
+        # by their name, and that selects it, though it is drawn in its group only
+        await page.get_by_role("searchbox", name="Search jobs").fill("each / 9876")
+        await expect(page.locator("#table tbody tr")).to_have_count(1)
+        await row(page, "each / 9876").press("Enter")
+        await expect(page.locator("#panel h2")).to_contain_text("each / 9876")
+        await expect(drawn(page, "each")).to_contain_class("holds")
+        await page.get_by_role("button", name="Open each").click()
+        await expect(drawn(page, "9,850 more")).to_contain_class("holds")
+        # it is still there after a reload, on the page of the table that has it
+        await page.reload()
+        await expect(row(page, "each / 9876")).to_contain_class("selected")
+        await expect(pages).to_contain_text("9,801 to 9,900 of 10,001")
+
 
 class TestTimeline:
     async def test_has_a_bar_for_what_ran_and_marks_the_critical_path(
@@ -264,14 +294,29 @@ class TestTimeline:
         await expect(page.locator("#timeline g.span.critical", has_text="load")).to_be_visible()
         await expect(page.locator("#graph .edge.critical")).not_to_have_count(0)
 
-    async def test_marks_attempts_that_failed(
+    async def test_tells_waiting_queued_retries_and_running_apart(
         self, start_oban: StartOban, page: Page, dashboard: str, wait_until: Any
     ) -> None:
-        workflow = Workflow().add("a", work("fail", max_attempts=2))
+        jobs = {"fails": work("fail", max_attempts=2), "works": work()}
+        workflow = Workflow().add("first", work()).add_many("many", jobs, deps="first")
         await (await start_oban()).enqueue_many(workflow)
         await wait_until(lambda: settled(workflow))
         await open_workflow(page, dashboard, workflow)
-        await expect(page.locator("#timeline rect.failed")).to_have_count(2)
+
+        def bars(name: str, kind: str) -> Any:
+            span = page.locator("#timeline g.span").filter(has_text=re.compile(f"^{name}"))
+            return span.locator(f"rect.{kind}")
+
+        for kind in ("waiting", "queued", "running", "retries"):
+            await expect(page.locator(".key")).to_contain_text(kind)
+            await expect(bars("many", kind)).to_have_count(1)
+
+        await page.get_by_role("button", name="Open many").click()
+        await expect(bars("fails", "retries")).to_have_count(1)
+        await expect(bars("fails", "failed")).to_have_count(2)
+        await expect(bars("works", "retries")).to_have_count(0)
+        boxes = [await bars("fails", kind).bounding_box() for kind in ("retries", "running")]
+        assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
 
 
 class TestSelection:

@@ -1,6 +1,7 @@
 """What the pages of the dashboard say, and what their view is drawn from."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -257,6 +258,53 @@ class TestView:
         assert members[None]["state"] == "completed"
 
 
+class TestJobs:
+    async def jobs(
+        self, reader: httpx.AsyncClient, workflow: Workflow, **query: Any
+    ) -> tuple[list[str], str]:
+        """Read the paths in a page of the table, and what it says about the others."""
+        text = (await reader.get(page_of(workflow, "/jobs"), params=query)).text
+        paths = re.findall(r"aria-selected=\"false\">\s*<td>([^<]*)", text)
+
+        return paths, " ".join(re.findall(r"<span>([^<]* of [^<]*)</span>", text))
+
+    async def test_reach_every_one_of_ten_thousand(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = Workflow().add("first", work())
+        workflow.add_cascade("each", (list(range(10_000)), keep_item), deps="first")
+        await oban.enqueue_many(workflow)
+        reached = [
+            path
+            for page in range(1, 102)
+            for path in (await self.jobs(reader, workflow, page=page))[0]
+        ]
+        assert reached == ["first", *(f"each / {number}" for number in range(10_000))]
+        assert (await self.jobs(reader, workflow, page=999))[1] == "10,001 to 10,001 of 10,001"
+
+    async def test_are_found_by_path_group_and_state(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        sub = Workflow().add("Load", work()).add("check", work(), deps="Load")
+        workflow = Workflow().add("load", work()).add_workflow("sub", sub)
+        await oban.enqueue_many(workflow)
+        group = by_name(await view_of(reader, workflow))["sub"]["id"]
+        assert (await self.jobs(reader, workflow))[0] == ["load", "sub / Load", "sub / check"]
+        assert (await self.jobs(reader, workflow, q="SUB / L"))[0] == ["sub / Load"]
+        assert (await self.jobs(reader, workflow, group=group, q="c"))[0] == ["sub / check"]
+        assert (await self.jobs(reader, workflow, state="suspended"))[0] == ["sub / check"]
+        assert (await self.jobs(reader, workflow, q="none of them"))[0] == []
+
+    async def test_come_on_the_page_that_a_job_is_on(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = Workflow().add_cascade("each", (list(range(250)), keep_item))
+        jobs = await oban.enqueue_many(workflow)
+        paths, place = await self.jobs(reader, workflow, job=jobs[120].id)
+        assert "each / 120" in paths
+        assert place == "101 to 200 of 250"
+
+
 class TestJob:
     async def job_page(
         self, reader: httpx.AsyncClient, workflow: Workflow, name: str
@@ -357,6 +405,8 @@ class TestEscaping:
             f"/?q={quote(SCRIPT)}&state={quote(SCRIPT)}",
             page_of(workflow),
             page_of(workflow, f"/jobs/{jobs[0].id}"),
+            page_of(workflow, "/jobs"),
+            page_of(workflow, f"/jobs?q={quote(SCRIPT)}"),
             f"/workflows/{quote(SCRIPT, safe='')}",
         ]
 
@@ -371,7 +421,9 @@ class TestEscaping:
         workflow = diamond()
         jobs = await oban.enqueue_many(workflow)
 
-        for path in ("/", page_of(workflow), page_of(workflow, f"/jobs/{jobs[0].id}")):
+        paths = [page_of(workflow, rest) for rest in ("", "/jobs", f"/jobs/{jobs[0].id}")]
+
+        for path in ("/", *paths):
             text = (await reader.get(path)).text
             assert " style=" not in text
             assert "<style" not in text

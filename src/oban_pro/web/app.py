@@ -30,6 +30,7 @@ ROUTES = [
     Route("/unlock", pages.unlock, name="unlock"),
     Route("/workflows/{id:path}/view.json", pages.show_view, name="view"),
     Route("/workflows/{id:path}/events", pages.show_events, name="events"),
+    Route("/workflows/{id:path}/jobs", pages.show_jobs, name="jobs"),
     Route("/workflows/{id:path}/jobs/{job:int}", pages.show_job, name="job"),
     Route(
         "/workflows/{id:path}/jobs/{job:int}/{action}",

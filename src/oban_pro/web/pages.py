@@ -13,7 +13,7 @@ from oban_pro.explain import explain_in
 
 from . import actions, values
 from .live import changes
-from .templating import render
+from .templating import STATES, render
 from .view import read_view
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .database import Database
 
 PAGE = 50
+JOBS = 100
 NEIGHBOURS = 60
 
 FILTERS = ("executing", "completed", "cancelled", "discarded")
@@ -35,7 +36,7 @@ async def show_list(request: Request) -> Response:
     """Show root workflows, newest first; only the table where htmx asks for it."""
     query = request.query_params
     state = query.get("state", "")
-    number = _positive(query.get("page", "1"))
+    number = _page(request)
     states = [state] if state in FILTERS else None
     search = query.get("q", "").strip() or None
 
@@ -108,6 +109,35 @@ async def show_view(request: Request) -> Response:
         raise HTTPException(404, f"there is no workflow {workflow_id!r}")
 
     return Response(orjson.dumps(view), media_type="application/json")
+
+
+async def show_jobs(request: Request) -> Response:
+    """Show a page of all jobs of a workflow, as a table for its page."""
+    workflow_id, query = request.path_params["id"], request.query_params
+    state = query.get("state", "")
+
+    async with _database(request).connect() as store:
+        jobs = await store.web_jobs(
+            workflow_id,
+            search=query.get("q", "").strip() or None,
+            state=state if state in STATES else None,
+            group=next(iter(_keys(query.get("group", ""))), None),
+            job=_number(query.get("job", "")),
+            page=_page(request),
+            limit=JOBS,
+        )
+
+    page = jobs[0]["page"] if jobs else 1
+
+    return render(
+        request,
+        "_jobs.html",
+        id=workflow_id,
+        jobs=jobs,
+        page=page,
+        first=(page - 1) * JOBS + 1,
+        total=jobs[0]["total"] if jobs else 0,
+    )
 
 
 async def show_events(request: Request) -> Response:
@@ -228,11 +258,19 @@ def _database(request: Request) -> Database:
     return database
 
 
-def _positive(text: str) -> int:
-    return max(int(text), 1) if text.isascii() and text.isdigit() and len(text) < 7 else 1
+def _number(text: str) -> int | None:
+    """Read a number that fits a bigint."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _page(request: Request) -> int:
+    number = _number(request.query_params.get("page", "")) or 1
+
+    return min(number, 1_000_000)
 
 
 def _keys(text: str) -> list[int]:
-    keys = [part.removeprefix("-") for part in text.split(",")]
+    """Read keys of groups, which are negative."""
+    keys = [_number(part.removeprefix("-")) for part in text.split(",")]
 
-    return [-int(key) for key in keys if key.isascii() and key.isdigit() and len(key) < 19]
+    return [-key for key in keys if key]

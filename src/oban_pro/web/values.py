@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pprint import pformat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oban_pro import codec, meta
 from oban_pro.codec import CodecError
 from oban_pro.explanation import human_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MOST = 20_000
 """How many characters of one value a page shows."""
@@ -56,3 +60,15 @@ def show_duration(start: datetime | None, end: datetime | None) -> str:
 def show_time(value: datetime | None) -> str:
     """Write a time in UTC, to the second."""
     return "" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
+
+
+def parse_times(texts: Iterable[Any]) -> list[datetime]:
+    """Read times in ISO form, in their order; what is none is left out."""
+    times = []
+
+    for text in texts:
+        with suppress(TypeError, ValueError):
+            time = datetime.fromisoformat(text)
+            times.append(time if time.tzinfo else time.replace(tzinfo=UTC))
+
+    return sorted(times)

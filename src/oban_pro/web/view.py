@@ -1,21 +1,21 @@
-"""What the page of a workflow draws: one structure for graph, timeline and table."""
+"""What the page of a workflow draws: one structure for graph and timeline."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from oban_pro.status import SETTLED
-
-from .critical import Span, critical_path
+from . import values
+from .phases import find_phases
+from .totals import Totals, sum_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from oban_pro.status import GroupCounts
     from oban_pro.store import Store
+
+    from .totals import Retries
 
 LIMIT = 150
 """How many members of one open group are drawn; the rest is one box."""
@@ -24,21 +24,9 @@ LAST = 2**63
 """Sorts behind every id."""
 
 type Edge = tuple[str, str]
-
-
-@dataclass(slots=True)
-class Totals:
-    """Jobs of a group and of all nested in it."""
-
-    state: str
-    counts: Counter[str] = field(default_factory=Counter)
-    started_at: datetime | None = None
-    stopped_at: datetime | None = None
-
-    @property
-    def shown_state(self) -> str:
-        """The state; of a group that executes by definition, whether anything does."""
-        return "suspended" if self.counts and set(self.counts) == {"suspended"} else self.state
+type Member = dict[str, Any]
+type Step = tuple[int, int | None, int | None]
+"""A member on the critical path, its group, and which member after it waited for it."""
 
 
 async def read_view(
@@ -55,73 +43,98 @@ async def read_view(
     Returns:
         Members, the workflow itself first, and edges; None where there is no such workflow.
     """
-    totals = sum_groups(await store.status(workflow_id))
-    rows = await store.web_members(workflow_id, opened, shut, LIMIT)
+    retries = await store.web_retries(workflow_id)
+    totals = sum_groups(await store.status(workflow_id), dict(map(_retries, retries)))
+    path = await store.web_path(workflow_id, opened, _ends(totals))
+    rows = await store.web_members(workflow_id, opened, shut, [step[0] for step in path], LIMIT)
 
     if not rows or not totals:
         return None
 
-    members = [_member(row, totals) for row in rows]
-    members += list(_rests(members))
-    edges = _edges(rows, await store.web_edges([row["id"] for row in rows[1:]]))
+    edges = await store.web_edges([row["id"] for row in rows[1:]])
+
+    return _draw(rows, totals, edges, path)
+
+
+def _retries(row: dict[str, Any]) -> tuple[int, Retries]:
+    # An attempt that was rescued from a dead node left no error.
+    failed_at = values.parse_times([row["failed_at"]])
+
+    first = failed_at[0] if failed_at else row["attempted_at"]
+
+    return row["key"], (first, row["attempted_at"])
+
+
+def _ends(totals: dict[int, Totals]) -> dict[int, str]:
+    """Tell when groups ended that have started, as PostgreSQL writes it."""
+    return {
+        key: group.settled_at.isoformat() if group.settled_at else "infinity"
+        for key, group in totals.items()
+        if group.started_at
+    }
+
+
+def _draw(
+    rows: Sequence[dict[str, Any]],
+    totals: dict[int, Totals],
+    edges: Iterable[tuple[int | None, int | None]],
+    path: Iterable[Step],
+) -> dict[str, Any]:
     now = datetime.now(UTC)
-    path = critical_path([_span(member, now) for member in members], edges)
+    parents = {row["id"]: row["parent"] for row in rows}
+    members = [_member(row, totals) for row in rows]
+    _add_phases(members, now)
+    members += list(_rests(members))
+    critical, steps = _critical(parents, path)
 
     for member in members:
-        member["critical"] = member["id"] in path
+        member["critical"] = member["id"] in critical
 
-    return {"id": workflow_id, "now": now, "members": members, "edges": edges}
-
-
-def sum_groups(groups: Sequence[GroupCounts]) -> dict[int, Totals]:
-    """Add up each group with all that is nested in it, by key.
-
-    Args:
-        groups: Every group after the one that holds it.
-    """
-    totals: dict[int, Totals] = {}
-
-    for group in groups:
-        totals[group.key] = Totals(
-            group.state,
-            Counter(group.counts),
-            group.started_at,
-            group.stopped_at,
-        )
-
-    for group in reversed(groups):
-        if group.parent in totals:
-            around, inner = totals[group.parent], totals[group.key]
-            around.counts.update(inner.counts)
-            around.started_at = _pick(min, around.started_at, inner.started_at)
-            around.stopped_at = _pick(max, around.stopped_at, inner.stopped_at)
-
-    return totals
+    return {
+        "id": rows[0]["workflow_id"],
+        "now": now,
+        "members": members,
+        "edges": _edges(parents, edges),
+        "path": sorted(steps),
+    }
 
 
-def _pick(choose: Callable[..., datetime | None], *times: datetime | None) -> datetime | None:
-    return choose((time for time in times if time), default=None)
-
-
-def _member(row: dict[str, Any], totals: dict[int, Totals]) -> dict[str, Any]:
+def _member(row: dict[str, Any], totals: dict[int, Totals]) -> Member:
     parent = row["parent"]
-    member = {**row, "id": str(row["id"]), "parent": None if parent is None else str(parent)}
+    member = {
+        **row,
+        "id": str(row["id"]),
+        "parent": None if parent is None else str(parent),
+        "failed_at": values.parse_times(row["failed_at"] or ()),
+    }
 
     if row["kind"] != "job":
         group = totals.get(row["id"]) or Totals(row["state"])
-        settled = group.state in SETTLED
         member |= {
             "state": group.shown_state,
             "counts": group.counts,
             "total": group.counts.total(),
             "attempted_at": group.started_at,
-            "settled_at": group.stopped_at if settled else None,
+            "settled_at": group.settled_at,
+            "retries": group.retries,
         }
 
     return member
 
 
-def _rests(members: Sequence[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+def _add_phases(members: Sequence[Member], now: datetime) -> None:
+    """Add what members did when; those that depend on nothing are released as their group is."""
+    released: dict[str | None, datetime | None] = {}
+
+    for member in members:
+        around = released.get(member["parent"], member["inserted_at"])
+        held, own = member.pop("held"), member.pop("released_at")
+        released[member["id"]] = None if held else own or around
+        found = find_phases(member, released[member["id"]], now)
+        member["phases"] = [tuple(phase) for phase in found]
+
+
+def _rests(members: Sequence[Member]) -> Iterable[Member]:
     """Make one box for what is in an open group and too much to draw."""
     inside = Counter(member["parent"] for member in members)
 
@@ -129,22 +142,23 @@ def _rests(members: Sequence[dict[str, Any]]) -> Iterable[dict[str, Any]]:
         if not group["open"] or inside[group["id"]] < LIMIT:
             continue
 
-        rest = Counter(group["counts"])
+        rest: Counter[str] = Counter(group["counts"])
 
         for member in members:
             if member["parent"] == group["id"]:
                 rest -= member.get("counts") or Counter([member["state"]])
 
-        yield {
-            "id": f"rest{group['id']}",
-            "parent": group["id"],
-            "name": f"{rest.total():,} more",
-            "kind": "rest",
-            "open": False,
-            "state": _dominant(rest),
-            "counts": rest,
-            "total": rest.total(),
-        }
+        if rest:
+            yield {
+                "id": f"rest{group['id']}",
+                "parent": group["id"],
+                "name": f"{rest.total():,} more",
+                "kind": "rest",
+                "open": False,
+                "state": _dominant(rest),
+                "counts": rest,
+                "total": rest.total(),
+            }
 
 
 def _dominant(counts: Counter[str]) -> str:
@@ -152,28 +166,36 @@ def _dominant(counts: Counter[str]) -> str:
         if counts[state]:
             return state
 
-    return max(counts, key=lambda state: counts[state], default="completed")
+    return max(counts, key=lambda state: counts[state])
 
 
 def _edges(
-    rows: Sequence[dict[str, Any]], stored: Iterable[tuple[int | None, int | None]]
+    parents: dict[int, int | None], stored: Iterable[tuple[int | None, int | None]]
 ) -> list[Edge]:
     """Name the ends of edges; one that is not drawn is in the rest of the same group.
 
     They are in the order of their ends, as the layout keeps equals in the order it is given.
     """
-    parents = {row["id"]: row["parent"] for row in rows}
 
     def name(end: int | None, other: int | None) -> str:
-        return f"rest{parents[other]}" if end is None else str(end)
+        return f"rest{parents[other or 0]}" if end is None else str(end)
 
     in_order = sorted(stored, key=lambda edge: [abs(end or LAST) for end in edge])
 
     return [(name(up, down), name(down, up)) for up, down in in_order]
 
 
-def _span(member: dict[str, Any], now: datetime) -> Span:
-    started, settled = member.get("attempted_at"), member.get("settled_at")
-    end = settled if settled and started else now if started else None
+def _critical(parents: dict[int, int | None], path: Iterable[Step]) -> tuple[set[str], set[Edge]]:
+    """Name what is on the critical path, and the edges that it takes."""
 
-    return Span(member["id"], member["parent"], end)
+    def name(member: int, group: int | None) -> str:
+        return str(member) if member in parents else f"rest{group}"
+
+    on_path = {name(member, group) for member, group, _ in path}
+    steps = {
+        (name(member, group), name(downstream, group))
+        for member, group, downstream in path
+        if downstream is not None
+    }
+
+    return on_path, steps

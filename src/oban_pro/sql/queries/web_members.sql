@@ -1,5 +1,6 @@
 -- What a page draws of a workflow: the members of every group that is open, so many of each at most: groups first,
--- then jobs that failed or run. A small group with few beside it is open unless shut, any other shut unless opened.
+-- then jobs that failed or run, then the critical path. A small group with few beside it is open unless shut, any
+-- other shut unless opened. Of groups, and of jobs that ran more than once, it tells when they were released.
 WITH RECURSIVE shown AS (
   SELECT
     g.key AS id, NULL::bigint AS parent, g.name, 0 AS depth, true AS open, g.subs
@@ -35,7 +36,10 @@ WITH RECURSIVE shown AS (
       WHERE
         m.group_key = shown.id
       ORDER BY
-        m.id > 0, j.state NOT IN ('discarded', 'retryable', 'executing'), abs(m.id)
+        m.id > 0,
+        j.state NOT IN ('discarded', 'retryable', 'executing'),
+        NOT COALESCE(m.id = ANY(%(path)s::bigint[]), false),
+        abs(m.id)
       LIMIT
         %(limit)s
     ) member
@@ -58,13 +62,24 @@ SELECT
   j.scheduled_at,
   j.attempted_at,
   COALESCE(j.completed_at, j.cancelled_at, j.discarded_at) AS settled_at,
-  CASE
-    WHEN j.attempt > 0 THEN jsonb_path_query_array(to_jsonb(j.errors), '$[*].at')
-  END AS failed_at
+  upstream.released_at,
+  COALESCE(upstream.held, false) AS held,
+  jsonb_path_query_array(to_jsonb(j.errors), '$[*] ? (@.attempt > 0).at') AS failed_at
 FROM
   shown
   LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = shown.id
   LEFT JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = shown.id
   LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = shown.id
+  LEFT JOIN LATERAL (
+    SELECT
+      max(COALESCE(u.completed_at, u.cancelled_at, u.discarded_at, w.stopped_at)) AS released_at,
+      bool_or(COALESCE(u.state::text, w.state) NOT IN ('completed', 'cancelled', 'discarded')) AS held
+    FROM
+      /* TEMPLATE: schema */oban_workflow_edges e
+      LEFT JOIN /* TEMPLATE: schema */oban_jobs u ON u.id = e.upstream
+      LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups w ON w.key = e.upstream
+    WHERE
+      e.downstream = shown.id
+  ) upstream ON shown.id < 0 OR j.attempt > 1
 ORDER BY
   shown.depth, abs(shown.id)

@@ -48,3 +48,19 @@ export function pressable(element, action) {
   });
   return element;
 }
+
+const asked = new Map();
+
+export function show(target, ...children) {
+  asked.delete(target);
+  target.replaceChildren(...children);
+}
+
+// Fill an element with a part of a page. What was asked for last wins, whatever comes last.
+export async function load(url, target) {
+  const mine = Symbol(url);
+  asked.set(target, mine);
+  const response = await fetch(url, { headers: { "HX-Request": "true" } });
+  const text = await response.text();
+  if (response.ok && asked.get(target) === mine) htmx.swap(target, text, { swapStyle: "innerHTML" });
+}

@@ -127,13 +127,11 @@ function drawToggle(member, width, { toggle }) {
 }
 
 // What changes while a workflow runs, without placing anything again.
-export function paintGraph(root, model, selected) {
+export function paintGraph(root, model, marks) {
   for (const group of root.querySelectorAll("g[data-id]")) {
     const member = model.members.get(group.dataset.id);
     if (!member) continue;
-    const classes = ["vertex", `state-${member.state}`, group.dataset.shape];
-    if (member.critical) classes.push("critical");
-    if (member.id === selected) classes.push("selected");
+    const classes = ["vertex", `state-${member.state}`, group.dataset.shape, ...marks(member)];
     group.setAttribute("class", classes.filter(Boolean).join(" "));
     const words = describe(member);
     group.setAttribute("aria-label", `${member.name}, ${words}`);
@@ -144,8 +142,7 @@ export function paintGraph(root, model, selected) {
     if (share) share.replaceChildren(...shares(member));
   }
   for (const edge of root.querySelectorAll(".edge")) {
-    const ends = [edge.dataset.from, edge.dataset.to].map((id) => model.members.get(id));
-    edge.classList.toggle("critical", ends.every((member) => member?.critical));
+    edge.classList.toggle("critical", model.steps.has(`${edge.dataset.from},${edge.dataset.to}`));
   }
 }
 

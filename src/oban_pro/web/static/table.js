@@ -1,39 +1,75 @@
-// The table of the jobs and groups that are shown.
+// The table of all jobs. Pages, search and filter are the server's; here are what is asked for, and the selection.
 
-import { count, duration, html, pressable } from "./dom.js";
+import { load } from "./dom.js";
 
-const HEADINGS = [
-  ["Job", ""], ["State", ""], ["Ran", ""], ["Queued", "wide"], ["Attempts", "wide"], ["Queue", "wide"], ["Worker", "wide"],
-];
+const PAUSE = 250;
 
-export function drawTable(model, selected, select) {
-  const head = html("tr", {}, ...HEADINGS.map(([text, name]) => html("th", { class: name || null }, text)));
-  const rows = model.order.map((member) => drawRow(model, member, selected, select));
-  return html("table", {}, html("thead", {}, head), html("tbody", {}, ...rows));
+const table = document.getElementById("table");
+const form = document.getElementById("jobs-filter");
+const scope = document.getElementById("scope");
+
+const rowOf = (id) => table.querySelector(`tr[data-id="${CSS.escape(id ?? "")}"]`);
+
+let changed = () => {};
+
+async function ask(more = {}) {
+  const query = new URLSearchParams({ ...Object.fromEntries(new FormData(form)), ...more });
+  await load(`${form.action}?${query}`, table);
+  changed();
 }
 
-function drawRow(model, member, selected, select) {
-  const job = member.kind === "job";
-  const badge = html("span", { class: `badge state-${member.state}` }, member.state ?? "");
-  const cells = [
-    [model.path(member), ""],
-    [badge, ""],
-    [took(member.attempted_at, member.settled_at, model.now), "number"],
-    [job && member.attempted_at ? took(member.scheduled_at, member.attempted_at) : "", "wide number"],
-    [job ? `${member.attempt} of ${member.max_attempts}` : `${count(member.total)} jobs`, "wide number"],
-    [member.queue ?? "", "wide"],
-    [member.worker ?? member.kind.replace("_", "-"), "wide"],
-  ];
-  const row = html("tr", {
-    "data-id": member.id, tabindex: 0, class: member.id === selected ? "selected" : null,
-    "aria-selected": String(member.id === selected),
-  }, ...cells.map(([content, name]) => html("td", { class: name || null }, content)));
-  return pressable(row, () => select(member.id));
+export function refreshTable() {
+  return ask({ page: table.firstElementChild?.dataset.page ?? 1 });
 }
 
-function took(from, to, now = null) {
-  if (!from) return "";
-  const end = to ? Date.parse(to) : now;
-  const length = end - Date.parse(from);
-  return length >= 0 ? duration(length) : "";
+// Show what is in one group, or everything; where a job is asked for, the page that it is on.
+export function showGroup(group, name, job = "") {
+  if (!job && form.group.value === group) return;
+  form.reset();
+  form.group.value = group;
+  scope.textContent = name ? ` in ${name}` : "";
+  ask({ job });
+}
+
+export function selectRow(id) {
+  const row = rowOf(id);
+  for (const other of table.querySelectorAll("tr.selected")) mark(other, false);
+  if (row) mark(row, true);
+  return row !== null;
+}
+
+function mark(row, selected) {
+  row.classList.toggle("selected", selected);
+  row.setAttribute("aria-selected", String(selected));
+}
+
+// The groups that a job of the table is in, the innermost first.
+export function groupsOf(id) {
+  return rowOf(id)?.dataset.groups.split(" ") ?? [];
+}
+
+export function followTable(whenChanged, select) {
+  changed = whenChanged;
+  let typing = null;
+  const press = ({ target }) => {
+    const row = target.closest("tr[data-id]");
+    if (row) select(row.dataset.id);
+    return row;
+  };
+  table.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-to]");
+    if (button) ask({ page: button.dataset.to });
+    else press(event);
+  });
+  table.addEventListener("keydown", (event) => {
+    if ((event.key === "Enter" || event.key === " ") && press(event)) event.preventDefault();
+  });
+  form.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(ask, PAUSE);
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    ask();
+  });
 }

@@ -4,16 +4,20 @@ import { clip, duration, pressable, svg } from "./dom.js";
 
 const ROW = 22;
 const AXIS = 24;
+const WORDS = {
+  waiting: "waiting", queued: "queued", running: "running",
+  retries: "earlier attempts and the waits between them, together",
+};
 
 const time = (text) => (text ? Date.parse(text) : null);
 
-export function drawTimeline(model, width, selected, select) {
+export function drawTimeline(model, width, marks, select) {
   const label = width < 520 ? 112 : 210;
   const rows = model.order.filter((member) => member.kind !== "rest");
   const { from, to } = reach(model, rows);
   const x = (at) => label + ((at - from) / (to - from)) * (width - label - 14);
   const drawn = rows.map((member, index) =>
-    drawRow(model, member, AXIS + index * ROW, { x, label, width, selected, select }));
+    drawRow(model, member, AXIS + index * ROW, { x, label, width, marks, select }));
   return svg("svg", {
     width, height: AXIS + rows.length * ROW + 6, role: "group", "aria-label": "Timeline",
   }, ...ticks({ from, to, x, height: AXIS + rows.length * ROW, shares: width < 520 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1] }), ...drawn);
@@ -27,10 +31,6 @@ function reach(model, rows) {
   return { from, to: Math.max(...ends, from + 50) };
 }
 
-function running(member) {
-  return member.attempted_at && !member.settled_at && !["retryable", "suspended"].includes(member.state);
-}
-
 function ticks({ from, to, x, height, shares }) {
   return shares.map((share) => {
     const at = from + (to - from) * share;
@@ -41,10 +41,8 @@ function ticks({ from, to, x, height, shares }) {
   });
 }
 
-function drawRow(model, member, y, { x, label, width, selected, select }) {
-  const classes = ["span", `state-${member.state}`];
-  if (member.critical) classes.push("critical");
-  if (member.id === selected) classes.push("selected");
+function drawRow(model, member, y, { x, label, width, marks, select }) {
+  const classes = ["span", `state-${member.state}`, ...marks(member)];
   const indent = Math.min(model.depth(member), 6) * 12;
   const row = svg("g", {
     class: classes.join(" "), "data-id": member.id, tabindex: 0, role: "button",
@@ -52,42 +50,20 @@ function drawRow(model, member, y, { x, label, width, selected, select }) {
   },
     svg("rect", { class: "row", x: 0, y, width, height: ROW }),
     svg("text", { x: 10 + indent, y: y + 15 }, clip(member.name, Math.floor((label - 16 - indent) / 7))));
-  row.append(...bars(model, member).map(([kind, start, end]) =>
-    bar(kind, x(start), x(end), y, `${member.name}: ${kind} ${duration(end - start)}`)));
-  for (const at of (member.failed_at ?? []).map(time)) {
+  for (const [kind, from, to] of member.phases) row.append(bar(member, kind, time(from), time(to), y, x));
+  for (const at of member.failed_at.map(time)) {
     row.append(svg("rect", { class: "failed", x: x(at) - 1.5, y: y + 3, width: 3, height: ROW - 6 },
-      svg("title", {}, "failed attempt")));
+      svg("title", {}, `${member.name}: an attempt failed`)));
   }
   return pressable(row, () => select(member.id));
 }
 
-function bars(model, member) {
-  const inserted = time(member.inserted_at);
-  const started = time(member.attempted_at);
-  const settled = time(member.settled_at);
-  const found = [];
-  if (member.kind !== "job") {
-    found.push(["waiting", inserted, started ?? settled ?? model.now]);
-    if (started) found.push(["running", started, settled ?? model.now]);
-    return found.filter(([, start, end]) => end > start);
-  }
-  const due = time(member.scheduled_at) ?? inserted;
-  if (started && due <= started) {
-    found.push(["waiting", inserted, due], ["queued", due, started]);
-  } else if (!started) {
-    const queued = member.state === "available";
-    const until = settled ?? model.now;
-    found.push(["waiting", inserted, queued ? Math.min(due, until) : until]);
-    if (queued) found.push(["queued", due, until]);
-  }
-  if (started && (settled || running(member))) found.push(["running", started, settled ?? model.now]);
-  return found.filter(([, start, end]) => end > start || (end === start && settled));
-}
-
-function bar(kind, from, to, y, title) {
-  const thin = kind === "running" ? 0 : 4;
+// Jobs of a group run side by side, so what it retries is drawn below what it runs.
+function bar(member, kind, from, to, y, x) {
+  const running = kind === "running";
+  const below = kind === "retries" && member.kind !== "job";
+  const [top, height] = running ? [4, ROW - 8] : below ? [ROW - 8, 6] : [8, ROW - 16];
   return svg("rect", {
-    class: kind, x: from, y: y + 4 + thin, width: Math.max(to - from, kind === "running" ? 2 : 0),
-    height: ROW - 8 - 2 * thin, rx: 2,
-  }, svg("title", {}, title));
+    class: kind, x: x(from), y: y + top, width: Math.max(x(to) - x(from), running ? 2 : 0), height, rx: 2,
+  }, svg("title", {}, `${member.name}: ${WORDS[kind]} ${duration(to - from)}`));
 }

@@ -1,8 +1,8 @@
-// The page of a workflow: one model, drawn three times, with one selection.
+// The page of a workflow: graph and timeline of one model, a table of all jobs, with one selection.
 
-import { count, duration, html } from "./dom.js";
+import { count, duration, html, load, show } from "./dom.js";
 import { drawGraph, paintGraph } from "./graph.js";
-import { drawTable } from "./table.js";
+import { followTable, groupsOf, refreshTable, selectRow, showGroup } from "./table.js";
 import { drawTimeline } from "./timeline.js";
 
 const POLL = 3000;
@@ -10,7 +10,7 @@ const SETTLED = ["completed", "cancelled", "discarded"];
 
 const page = document.getElementById("workflow");
 const part = Object.fromEntries(
-  ["graph", "timeline", "table", "panel", "state", "summary", "live"].map((id) => [id, document.getElementById(id)]),
+  ["graph", "timeline", "panel", "state", "summary", "live"].map((id) => [id, document.getElementById(id)]),
 );
 const opened = new Set();
 const shut = new Set();
@@ -36,7 +36,8 @@ function build(view) {
   const visit = (id) => (inside.get(id) ?? []).forEach((member) => { order.push(member); visit(member.id); });
   for (const siblings of inside.values()) siblings.sort(byStart);
   visit(root.id);
-  return { root, members, inside, edgesIn, order, depth, path, now: Date.parse(view.now) };
+  const steps = new Set(view.path.map(String));
+  return { root, members, inside, edgesIn, steps, order, depth, path, now: Date.parse(view.now) };
 }
 
 function push(map, key, value) {
@@ -61,9 +62,13 @@ function draw() {
 }
 
 function paint() {
-  paintGraph(part.graph, model, selected);
-  keepFocus(part.timeline, () => drawTimeline(model, part.timeline.clientWidth, selected, select));
-  keepFocus(part.table, () => drawTable(model, selected, select));
+  const holder = model.members.has(selected) ? null : holderOf(selected);
+  const marks = (member) => [
+    member.critical && "critical", member.id === selected && "selected", member.id === holder && "holds",
+  ].filter(Boolean);
+  paintGraph(part.graph, model, marks);
+  keepFocus(part.timeline, () => drawTimeline(model, part.timeline.clientWidth, marks, select));
+  selectRow(selected);
   const { root } = model;
   const settled = SETTLED.reduce((sum, state) => sum + (root.counts[state] ?? 0), 0);
   const end = root.settled_at ? Date.parse(root.settled_at) : model.now;
@@ -83,6 +88,12 @@ function keepFocus(container, make) {
   if (focused) container.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }
 
+// The folded group, or the rest of an open one, that a job is in which is not drawn.
+function holderOf(id) {
+  const group = groupsOf(id).map((key) => model.members.get(key)).find(Boolean);
+  return group?.open ? `rest${group.id}` : group?.id;
+}
+
 function toggle(id) {
   const [from, to] = model.members.get(id).open ? [opened, shut] : [shut, opened];
   from.delete(id);
@@ -94,7 +105,15 @@ function select(id) {
   selected = id;
   history.replaceState(null, "", id ? `#${id}` : location.pathname);
   paint();
+  part.panel.scrollTop = 0;
   showPanel();
+  showRow();
+}
+
+function showRow() {
+  const member = model.members.get(selected);
+  if (member && member.kind !== "job") showGroup(member.id.replace("rest", ""), model.path(member));
+  else if (!selectRow(selected)) showGroup("", "", selected);
 }
 
 function showPanel() {
@@ -102,9 +121,9 @@ function showPanel() {
   part.panel.hidden = !selected;
   if (!selected) return;
   if (!member ? /^\d+$/.test(selected) : member.kind === "job") {
-    htmx.ajax("GET", `${page.dataset.url}/jobs/${selected}`, { target: "#panel", swap: "innerHTML" });
+    load(`${page.dataset.url}/jobs/${selected}`, part.panel).then(closeButton);
   } else if (member) {
-    part.panel.replaceChildren(...groupPanel(member));
+    show(part.panel, ...groupPanel(member));
   } else {
     part.panel.hidden = true;
   }
@@ -159,8 +178,9 @@ async function fetchView() {
   const before = model?.members.get(selected)?.state;
   model = build(await response.json());
   draw();
+  refreshTable();
   const after = model.members.get(selected)?.state;
-  if (selected && (before !== after || part.panel.hidden)) showPanel();
+  if (selected && (before !== after || after === undefined || part.panel.hidden)) showPanel();
 }
 
 // A browser opens few connections to one server, so pages in the background give theirs back.
@@ -206,7 +226,6 @@ document.getElementById("zoom-out").addEventListener("click", () => zoomBy(0.8))
 document.getElementById("zoom-fit").addEventListener("click", () => { zoom = applyZoom().fit; applyZoom(); });
 new ResizeObserver(() => { if (model) { applyZoom(); paint(); } }).observe(part.graph.closest(".views"));
 addEventListener("keydown", (event) => { if (event.key === "Escape" && selected) select(null); });
-part.panel.addEventListener("htmx:afterSwap", () => { closeButton(); part.panel.scrollTop = 0; });
 part.panel.addEventListener("click", (event) => {
   const link = event.target.closest("[data-select]");
   if (!link || !model.members.has(link.dataset.select) || event.ctrlKey || event.metaKey) return;
@@ -220,5 +239,8 @@ document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
   if (detail.requestConfig.verb === "post") refresh();
 });
 
+followTable(paint, select);
+
 await refresh();
+if (selected) showRow();
 follow();

@@ -1,0 +1,66 @@
+-- A page of the jobs of a workflow and of all nested in it, by id: those of one group, with a text in their path,
+-- in one state. Where a job is asked for it is the page which that is on.
+WITH RECURSIVE tree AS (
+  SELECT
+    g.key, '{}'::text[] AS path, ARRAY[g.key] AS groups
+  FROM
+    /* TEMPLATE: schema */oban_workflow_groups g
+  WHERE
+    g.id = %(id)s
+  UNION ALL
+  SELECT
+    g.key, tree.path || m.name, g.key || tree.groups
+  FROM
+    tree
+    JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.parent = tree.key
+    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = g.key
+),
+found AS (
+  SELECT
+    m.id,
+    tree.groups,
+    array_to_string(tree.path || m.name, ' / ') AS path,
+    COALESCE(j.state::text, m.gone) AS state
+  FROM
+    tree
+    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = tree.key
+    LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
+  WHERE
+    m.id > 0
+    AND (%(group)s::bigint IS NULL OR %(group)s::bigint = ANY(tree.groups))
+),
+placed AS MATERIALIZED (
+  SELECT
+    found.*,
+    ((row_number() OVER (ORDER BY found.id) - 1) / %(limit)s::int)::int + 1 AS page,
+    (count(*) OVER ())::int AS total
+  FROM
+    found
+  WHERE
+    (%(search)s::text IS NULL OR strpos(lower(found.path), lower(%(search)s::text)) > 0)
+    AND (%(state)s::text IS NULL OR found.state = %(state)s::text)
+)
+SELECT
+  placed.id,
+  placed.page,
+  placed.total,
+  placed.path,
+  placed.groups,
+  placed.state,
+  j.queue,
+  COALESCE(j.meta ->> 'handler', j.worker) AS worker,
+  j.attempt,
+  j.max_attempts,
+  j.scheduled_at,
+  j.attempted_at,
+  COALESCE(j.completed_at, j.cancelled_at, j.discarded_at) AS settled_at
+FROM
+  placed
+  LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = placed.id
+WHERE
+  placed.page = COALESCE(
+    (SELECT page FROM placed WHERE id = %(job)s::bigint),
+    LEAST(%(page)s::int, (SELECT max(page) FROM placed))
+  )
+ORDER BY
+  placed.id
