@@ -63,11 +63,11 @@ docs: $(NEEDED_UV)
 	$(RUN) pytest tests/docs $(ARGS)
 	$(RUN) sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html
 
-## dist: build the distributions, and run the tests on the wheel alone
+## dist: build the distributions, run the tests on the wheel alone, and what the pages tell to type
 dist: $(NEEDED_UV)
 	rm -rf dist
 	$(UV) build --quiet
-	DIST=dist $(RUN) pytest tests/packaging/test_wheel.py $(ARGS)
+	DIST=dist $(RUN) pytest tests/packaging --ignore tests/packaging/test_lowest.py $(ARGS)
 
 ## lowest: run the tests on the oldest versions that the ranges allow
 lowest: $(NEEDED_UV)

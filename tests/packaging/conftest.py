@@ -5,8 +5,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -15,8 +15,6 @@ from tests.cli import environment
 ROOT = Path(__file__).parents[2]
 SMOKE = Path(__file__).with_name("smoke.py")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-
-type Uv = Callable[..., str]
 
 
 def run(*command: str | Path, cwd: Path, dsn: str | None = None, timeout: int = 240) -> str:
@@ -33,13 +31,21 @@ def run(*command: str | Path, cwd: Path, dsn: str | None = None, timeout: int = 
     return done.stdout
 
 
+class Uv(NamedTuple):
+    """The uv that runs the tests, one on the path, or our own copy; called as a command."""
+
+    program: str
+    folder: Path
+
+    def __call__(self, *arguments: str | Path) -> str:
+        return run(self.program, "--no-config", *arguments, cwd=self.folder)
+
+
 @pytest.fixture(scope="session")
 def uv(tmp_path_factory: pytest.TempPathFactory) -> Uv:
-    """Provide uv: the one that runs the tests, one on the path, or our own copy."""
     program = os.environ.get("UV") or shutil.which("uv") or str(ROOT / ".uv" / "bin" / "uv")
-    folder = tmp_path_factory.mktemp("uv")
 
-    return lambda *arguments: run(program, "--no-config", *arguments, cwd=folder)
+    return Uv(program, tmp_path_factory.mktemp("uv"))
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +55,7 @@ def distributions(uv: Uv, tmp_path_factory: pytest.TempPathFactory) -> Path:
         return ROOT / built
 
     folder = tmp_path_factory.mktemp("dist")
-    uv("build", "--quiet", "--out-dir", folder, ROOT)
+    uv("build", "--quiet", "--python", sys.executable, "--out-dir", folder, ROOT)
 
     return folder
 
@@ -66,16 +72,21 @@ def sdist(distributions: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Provide a copy of all that is versioned but the package itself."""
-    folder = tmp_path_factory.mktemp("checkout")
-
+def copy_repository(folder: Path) -> Path:
+    """Copy all that is versioned, as it is now."""
     for name in run("git", "ls-files", cwd=ROOT).splitlines():
-        if (ROOT / name).exists() and not name.startswith("src/"):
+        if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
 
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Provide a copy of all that is versioned but the package itself."""
+    folder = copy_repository(tmp_path_factory.mktemp("checkout"))
+    shutil.rmtree(folder / "src")
     mermaid = Path("tests", "mermaid", "node_modules")
     (folder / mermaid).symlink_to(ROOT / mermaid)
 

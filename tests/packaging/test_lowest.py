@@ -1,4 +1,4 @@
-"""The oldest versions of dependencies that the ranges allow are good enough."""
+"""The oldest Python, and the oldest versions of dependencies, that the ranges allow are good enough."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.packaging.conftest import PROJECT, ROOT, SMOKE, Uv, run, run_suite
+
+OLDEST_PYTHON = PROJECT["project"]["requires-python"].removeprefix(">=")
 
 # Floors are written in full, as versions are.
 EXTRAS = PROJECT["project"]["optional-dependencies"]
@@ -24,8 +26,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_000)]
 
 class TestLowest:
     def test_versions_pass_the_tests(
-        self, uv: Uv, wheel: Path, python: Path, checkout: Path, empty_dsn: str, tmp_path: Path
+        self, uv: Uv, wheel: Path, checkout: Path, empty_dsn: str, tmp_path: Path
     ) -> None:
+        uv("venv", "--quiet", "--python", OLDEST_PYTHON, tmp_path / "venv")
+        python = tmp_path / "venv" / "bin" / "python"
         lock = tmp_path / "lowest.txt"
         lowest = ("--resolution", "lowest-direct", "--all-extras", "--output-file", lock)
         uv("pip", "compile", "--quiet", "--python", python, *lowest, ROOT / "pyproject.toml")

@@ -67,7 +67,16 @@ class TestSdist:
         self, uv: Uv, sdist: Path, wheel: Path, tmp_path: Path
     ) -> None:
         for name, source in (("sdist", sdist), ("repository", ROOT)):
-            uv("build", "--quiet", "--wheel", "--out-dir", tmp_path / name, source)
+            uv(
+                "build",
+                "--quiet",
+                "--python",
+                sys.executable,
+                "--wheel",
+                "--out-dir",
+                tmp_path / name,
+                source,
+            )
             (built,) = (tmp_path / name).glob("*.whl")
 
             assert contents(built) == contents(wheel)
