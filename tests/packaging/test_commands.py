@@ -181,7 +181,7 @@ class TestCommands:
             (tmp_path / name).write_text(text, encoding="utf-8")
 
         with ExitStack() as stack:
-            installs = "oban-workflows install" in (ROOT / page).read_text("utf-8")
+            installs = "oban-workflows install --dsn" in (ROOT / page).read_text("utf-8")
             empty = postgres.dsn(stack.enter_context(postgres.database()))
             reader = Reader(folder, path, empty if installs else nightly_dsn, pins=pins)
 

@@ -1,4 +1,4 @@
-"""The oldest Python, and the oldest versions of dependencies, that the ranges allow are good enough."""
+"""The oldest Python and the oldest versions of dependencies in the ranges are good enough."""
 
 import re
 from pathlib import Path
