@@ -360,11 +360,13 @@ class Store:
 
     # For the dashboard
 
-    async def web_roots(self, workflow_ids: Sequence[str]) -> dict[str, tuple[int, list[str]]]:
-        """Read of root workflows how many jobs execute, and the queues; by id."""
-        rows = await self._rows("web_roots", {"ids": list(workflow_ids)})
+    async def web_roots(
+        self, workflow_ids: Sequence[str], looked_at: int
+    ) -> dict[str, dict[str, Any]]:
+        """Read of root workflows jobs by state, and the queues of so many of their jobs; by id."""
+        params = {"ids": list(workflow_ids), "looked_at": looked_at}
 
-        return {workflow_id: (executing, queues) for workflow_id, executing, queues in rows}
+        return {row["id"]: row for row in await self._dicts("web_roots", params)}
 
     async def web_place(self, workflow_id: str) -> list[Row]:
         """Read a workflow and those around it, the root first: id, name, kind, inserted at."""

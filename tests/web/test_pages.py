@@ -2,12 +2,14 @@
 
 import json
 import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
-from oban import Oban
+from oban import Job, Oban
 from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -43,6 +45,17 @@ def drawn_edges(view: dict[str, Any]) -> set[tuple[str, str]]:
     return {(names[upstream], names[downstream]) for upstream, downstream in view["edges"]}
 
 
+async def set_states(pool: AsyncConnectionPool, jobs: Sequence[Job], states: list[str]) -> None:
+    """Set states by hand, of jobs that began an hour ago."""
+    async with pool.connection() as conn:
+        await conn.execute(
+            "UPDATE oban_jobs j SET state = s.state::oban_job_state,"
+            " attempted_at = timezone('UTC', now()) - interval '1 hour'"
+            " FROM unnest(%s::bigint[], %s::text[]) s(id, state) WHERE j.id = s.id",
+            [[job.id for job in jobs], states],
+        )
+
+
 class TestList:
     async def test_says_so_where_there_is_nothing(self, reader: httpx.AsyncClient) -> None:
         assert "No workflows yet" in (await reader.get("/")).text
@@ -56,6 +69,54 @@ class TestList:
         assert "inner" not in text
         assert text.count("0 / 8") == 2
         assert "default" in text
+
+    async def test_counts_every_state_exactly(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = Workflow(name="mixed")
+        soon = datetime.now(UTC) + timedelta(hours=1)
+
+        for number in range(5):
+            workflow.add(f"later {number}", work(scheduled_at=soon))
+
+        inner = Workflow().add("x", work()).add("y", work(), deps="x").add("z", work(), deps="y")
+        workflow.add_workflow("inner", inner)
+        jobs = [work(), work(), work(), work()]
+        workflow.add_many("many", jobs)
+        added = await oban.enqueue_many(workflow)
+        await set_states(pool, added[-4:], ["executing", "retryable", "completed", "discarded"])
+        text = (await reader.get("/")).text
+        (label,) = re.findall('class="bar"[^>]* aria-label="([^"]*)"', text)
+        assert label == (
+            "1 completed, 1 executing, 1 retryable, 1 available, 5 scheduled, 2 suspended,"
+            " 1 discarded"
+        )
+        assert "2 / 12" in text
+
+    async def test_shows_all_queues(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        jobs = {str(number): work(queue=f"q{number // 400}") for number in range(1999)}
+        sub = Workflow().add("x", work(queue="inner"))
+        await oban.enqueue_many(Workflow().add_many("many", jobs).add_workflow("sub", sub))
+        assert "inner, q0, q1, q2, q3, q4</td>" in (await reader.get("/")).text
+
+    async def test_says_so_where_it_has_looked_at_the_queues_of_some_jobs_only(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        workflow = Workflow().add_many("many", [work() for _ in range(2001)])
+        await oban.enqueue_many(workflow.add("last", work(queue="small"), deps="many"))
+        text = (await reader.get("/")).text
+        assert "default, small" in text
+        assert "Queues of 2,000 of the 2,002 jobs" in text
+
+    async def test_tells_how_long_a_workflow_runs_from_its_first_job_on(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        jobs = await oban.enqueue_many(diamond())
+        assert '<td data-label="Duration" class="number"></td>' in (await reader.get("/")).text
+        await set_states(pool, jobs[:1], ["executing"])
+        assert 'class="number">1h' in (await reader.get("/")).text
 
     async def test_finds_by_name_and_by_id(self, oban: Oban, reader: httpx.AsyncClient) -> None:
         await oban.enqueue_many(diamond(name="Nightly report", id="first-id"))

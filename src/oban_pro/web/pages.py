@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from oban_pro.explain import explain_in
+from oban_pro.status import SETTLED
 
 from . import actions, values
 from .live import changes
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 PAGE = 50
 JOBS = 100
+LOOKED_AT = 2000
+"""How many jobs of one workflow the list asks for their queue."""
+
 NEIGHBOURS = 60
 
 FILTERS = ("executing", "completed", "cancelled", "discarded")
@@ -42,12 +46,12 @@ async def show_list(request: Request) -> Response:
 
     async with _database(request).connect() as store:
         rows = await store.roots(states, search, PAGE + 1, (number - 1) * PAGE)
-        extras = await store.web_roots([row[0] for row in rows[:PAGE]])
+        counted = await store.web_roots([row[0] for row in rows[:PAGE]], LOOKED_AT)
 
     return render(
         request,
         "_list.html" if "HX-Request" in request.headers else "list.html",
-        workflows=[_root(row, extras) for row in rows[:PAGE]],
+        workflows=[_root(row, counted[row[0]]) for row in rows[:PAGE] if row[0] in counted],
         page=number,
         more=len(rows) > PAGE,
         search=search or "",
@@ -56,30 +60,21 @@ async def show_list(request: Request) -> Response:
     )
 
 
-def _root(row: Sequence[Any], extras: dict[str, tuple[int, list[str]]]) -> dict[str, Any]:
-    workflow_id, name, state, inserted_at, total, suspended, *rest = row
-    completed, cancelled, discarded, started_at, stopped_at = rest
-    executing, queues = extras.get(workflow_id, (0, []))
-    counts = {
-        "completed": completed,
-        "executing": executing,
-        "suspended": suspended,
-        "cancelled": cancelled,
-        "discarded": discarded,
-    }
-    counts["available"] = max(total - sum(counts.values()), 0)
-    now = datetime.now(UTC).replace(tzinfo=None)
+def _root(row: Sequence[Any], counted: dict[str, Any]) -> dict[str, Any]:
+    workflow_id, name, state, inserted_at, *_, stopped_at = row
+    stopped_at = stopped_at.replace(tzinfo=UTC) if stopped_at else datetime.now(UTC)
 
     return {
         "id": workflow_id,
         "name": name,
         "state": state,
-        "counts": counts,
-        "total": total,
-        "settled": completed + cancelled + discarded,
-        "queues": queues,
+        "counts": {state: counted[state] for state in STATES},
+        "total": counted["total"],
+        "settled": sum(counted[state] for state in SETTLED),
+        "queues": counted["queues"],
+        "looked_at": LOOKED_AT,
         "inserted_at": inserted_at,
-        "duration": values.show_duration(started_at, stopped_at or now),
+        "duration": values.show_duration(counted["started_at"], stopped_at),
     }
 
 

@@ -1,5 +1,6 @@
 -- A page of the jobs of a workflow and of all nested in it, by id: those of one group, with a text in their path,
--- in one state. Where a job is asked for it is the page which that is on.
+-- in one state. Where a job is asked for it is the page which that is on. OFFSET 0 keeps to lookups by key, whatever
+-- is known of the tables.
 WITH RECURSIVE tree AS (
   SELECT
     g.key, '{}'::text[] AS path, ARRAY[g.key] AS groups
@@ -20,14 +21,26 @@ found AS (
     m.id,
     tree.groups,
     array_to_string(tree.path || m.name, ' / ') AS path,
+    m.gone,
     COALESCE(j.state::text, m.gone) AS state
   FROM
     tree
-    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = tree.key
-    LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
+    CROSS JOIN LATERAL (
+      SELECT
+        *
+      FROM
+        /* TEMPLATE: schema */oban_workflow_members
+      WHERE
+        group_key = tree.key
+        AND id > 0
+      OFFSET
+        0
+    ) m
+    LEFT JOIN LATERAL (
+      SELECT state FROM /* TEMPLATE: schema */oban_jobs WHERE id = m.id OFFSET 0
+    ) j ON %(state)s::text IS NOT NULL
   WHERE
-    m.id > 0
-    AND (%(group)s::bigint IS NULL OR %(group)s::bigint = ANY(tree.groups))
+    (%(group)s::bigint IS NULL OR %(group)s::bigint = ANY(tree.groups))
 ),
 placed AS MATERIALIZED (
   SELECT
@@ -46,7 +59,7 @@ SELECT
   placed.total,
   placed.path,
   placed.groups,
-  placed.state,
+  COALESCE(j.state::text, placed.gone) AS state,
   j.queue,
   COALESCE(j.meta ->> 'handler', j.worker) AS worker,
   j.attempt,
@@ -56,7 +69,9 @@ SELECT
   COALESCE(j.completed_at, j.cancelled_at, j.discarded_at) AS settled_at
 FROM
   placed
-  LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = placed.id
+  LEFT JOIN LATERAL (
+    SELECT * FROM /* TEMPLATE: schema */oban_jobs WHERE id = placed.id OFFSET 0
+  ) j ON true
 WHERE
   placed.page = COALESCE(
     (SELECT page FROM placed WHERE id = %(job)s::bigint),

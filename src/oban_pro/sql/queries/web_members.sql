@@ -1,6 +1,7 @@
 -- What a page draws of a workflow: the members of every group that is open, so many of each at most: groups first,
 -- then jobs that failed or run, then the critical path. A small group with few beside it is open unless shut, any
 -- other shut unless opened. Of groups, and of jobs that ran more than once, it tells when they were released.
+-- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
 WITH RECURSIVE shown AS (
   SELECT
     g.key AS id, NULL::bigint AS parent, g.name, 0 AS depth, true AS open, g.subs
@@ -31,8 +32,12 @@ WITH RECURSIVE shown AS (
         ) AS open
       FROM
         /* TEMPLATE: schema */oban_workflow_members m
-        LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = m.id
-        LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
+        LEFT JOIN LATERAL (
+          SELECT * FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = m.id OFFSET 0
+        ) g ON true
+        LEFT JOIN LATERAL (
+          SELECT state FROM /* TEMPLATE: schema */oban_jobs WHERE id = m.id OFFSET 0
+        ) j ON true
       WHERE
         m.group_key = shown.id
       ORDER BY
@@ -67,17 +72,27 @@ SELECT
   jsonb_path_query_array(to_jsonb(j.errors), '$[*] ? (@.attempt > 0).at') AS failed_at
 FROM
   shown
-  LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = shown.id
-  LEFT JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = shown.id
-  LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = shown.id
+  LEFT JOIN LATERAL (
+    SELECT * FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = shown.id OFFSET 0
+  ) g ON true
+  LEFT JOIN LATERAL (
+    SELECT gone FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = shown.id OFFSET 0
+  ) m ON true
+  LEFT JOIN LATERAL (
+    SELECT * FROM /* TEMPLATE: schema */oban_jobs WHERE id = shown.id OFFSET 0
+  ) j ON true
   LEFT JOIN LATERAL (
     SELECT
       max(COALESCE(u.completed_at, u.cancelled_at, u.discarded_at, w.stopped_at)) AS released_at,
       bool_or(COALESCE(u.state::text, w.state) NOT IN ('completed', 'cancelled', 'discarded')) AS held
     FROM
       /* TEMPLATE: schema */oban_workflow_edges e
-      LEFT JOIN /* TEMPLATE: schema */oban_jobs u ON u.id = e.upstream
-      LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups w ON w.key = e.upstream
+      LEFT JOIN LATERAL (
+        SELECT * FROM /* TEMPLATE: schema */oban_jobs WHERE id = e.upstream OFFSET 0
+      ) u ON true
+      LEFT JOIN LATERAL (
+        SELECT * FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = e.upstream OFFSET 0
+      ) w ON true
     WHERE
       e.downstream = shown.id
   ) upstream ON shown.id < 0 OR j.attempt > 1

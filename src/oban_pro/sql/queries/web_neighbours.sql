@@ -1,5 +1,6 @@
 -- What a job directly depends on, and what depends on it. Where it waits for the gate of its group that is what
--- the group depends on, and what waits for the group waits for the job as well.
+-- the group depends on, and what waits for the group waits for the job as well. OFFSET 0 keeps to lookups by key,
+-- whatever is known of the tables.
 WITH RECURSIVE gates AS (
   SELECT
     m.id, m.group_key, m.gated
@@ -12,7 +13,9 @@ WITH RECURSIVE gates AS (
     m.id, m.group_key, m.gated
   FROM
     gates
-    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = gates.group_key
+    CROSS JOIN LATERAL (
+      SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = gates.group_key OFFSET 0
+    ) m
   WHERE
     gates.gated
 ),
@@ -28,20 +31,26 @@ around AS (
     m.id, m.group_key
   FROM
     around
-    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = around.group_key
+    CROSS JOIN LATERAL (
+      SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = around.group_key OFFSET 0
+    ) m
 ),
 neighbours AS (
   SELECT
     true AS upstream, e.upstream AS id
   FROM
     gates
-    JOIN /* TEMPLATE: schema */oban_workflow_edges e ON e.downstream = gates.id
+    CROSS JOIN LATERAL (
+      SELECT upstream FROM /* TEMPLATE: schema */oban_workflow_edges WHERE downstream = gates.id OFFSET 0
+    ) e
   UNION
   SELECT
     false, e.downstream
   FROM
     around
-    JOIN /* TEMPLATE: schema */oban_workflow_edges e ON e.upstream = around.id
+    CROSS JOIN LATERAL (
+      SELECT downstream FROM /* TEMPLATE: schema */oban_workflow_edges WHERE upstream = around.id OFFSET 0
+    ) e
 )
 SELECT
   n.upstream,
@@ -53,9 +62,15 @@ SELECT
   count(*) OVER (PARTITION BY n.upstream)::int AS total
 FROM
   neighbours n
-  JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = n.id
-  LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = n.id
-  LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = n.id
+  CROSS JOIN LATERAL (
+    SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = n.id OFFSET 0
+  ) m
+  LEFT JOIN LATERAL (
+    SELECT * FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = n.id OFFSET 0
+  ) g ON true
+  LEFT JOIN LATERAL (
+    SELECT * FROM /* TEMPLATE: schema */oban_jobs WHERE id = n.id OFFSET 0
+  ) j ON true
 ORDER BY
   row_number() OVER (PARTITION BY n.upstream ORDER BY abs(n.id)), n.upstream
 LIMIT

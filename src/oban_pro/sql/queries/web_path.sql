@@ -35,7 +35,9 @@ WITH RECURSIVE path AS (
             g.key = path.id
             AND (path.group_key IS NULL OR g.total + g.subs <= 30 OR g.key = ANY(%(opened)s::bigint[]))
         ) next
-        LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = next.id
+        LEFT JOIN LATERAL (
+          SELECT * FROM /* TEMPLATE: schema */oban_jobs WHERE id = next.id OFFSET 0
+        ) j ON true
         CROSS JOIN LATERAL (
           SELECT
             CASE

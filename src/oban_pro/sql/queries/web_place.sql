@@ -17,6 +17,8 @@ SELECT
   place.id, COALESCE(m.name, place.name) AS name, place.kind, place.inserted_at
 FROM
   place
-  LEFT JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = place.key
+  LEFT JOIN LATERAL (
+    SELECT name FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = place.key OFFSET 0
+  ) m ON true
 ORDER BY
   place.height DESC

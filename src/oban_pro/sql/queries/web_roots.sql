@@ -1,6 +1,6 @@
--- What the list shows of root workflows beyond their counters: the jobs that execute, and the queues. Those are
--- looked up for a sample of the jobs, which differ little within a fan-out: 20 groups, 20 jobs of each.
-WITH roots AS (
+-- What the list shows of some root workflows, with all that is nested in them, of one moment: jobs by state, and the
+-- queues of their jobs: of so many of them at most, small groups first, as a large one is likely all alike.
+WITH roots AS MATERIALIZED (
   SELECT
     g.key, g.id
   FROM
@@ -8,50 +8,99 @@ WITH roots AS (
   WHERE
     g.id = ANY(%(ids)s::text[])
 ),
-executing AS (
+groups AS MATERIALIZED (
   SELECT
-    g.root, count(*)::int AS count
+    g.*
+  FROM
+    roots
+    JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.root = roots.key
+),
+active AS (
+  SELECT
+    j.id, j.state, j.attempted_at
   FROM
     /* TEMPLATE: schema */oban_jobs j
-    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = j.id
-    JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = m.group_key
   WHERE
     j.state = 'executing'
+  UNION ALL
+  SELECT
+    j.id, j.state, j.attempted_at
+  FROM
+    groups g
+    JOIN /* TEMPLATE: schema */oban_jobs j ON j.meta ->> 'workflow_id' = g.id
+  WHERE
+    g.state = 'executing'
+    AND j.state IN ('scheduled', 'retryable')
+    AND j.meta ? 'workflow_id'
+),
+open AS (
+  SELECT
+    g.root,
+    count(*) FILTER (WHERE a.state = 'scheduled')::int AS scheduled,
+    count(*) FILTER (WHERE a.state = 'executing')::int AS executing,
+    count(*) FILTER (WHERE a.state = 'retryable')::int AS retryable,
+    min(a.attempted_at) AS started_at
+  FROM
+    active a
+    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = a.id
+    JOIN groups g ON g.key = m.group_key
+  GROUP BY
+    g.root
+),
+kept AS (
+  SELECT
+    g.root,
+    sum(g.total)::int AS total,
+    sum(g.suspended)::int AS suspended,
+    sum(g.completed)::int AS completed,
+    sum(g.cancelled)::int AS cancelled,
+    sum(g.discarded)::int AS discarded,
+    min(g.started_at) AS started_at
+  FROM
+    groups g
   GROUP BY
     g.root
 )
 SELECT
   roots.id,
-  COALESCE(executing.count, 0) AS executing,
+  kept.total,
+  kept.suspended,
+  kept.total - kept.suspended - kept.completed - kept.cancelled - kept.discarded - COALESCE(
+    open.scheduled + open.executing + open.retryable, 0
+  ) AS available,
+  COALESCE(open.scheduled, 0) AS scheduled,
+  COALESCE(open.executing, 0) AS executing,
+  COALESCE(open.retryable, 0) AS retryable,
+  kept.completed,
+  kept.cancelled,
+  kept.discarded,
+  LEAST(kept.started_at, open.started_at) AS started_at,
   ARRAY(
     SELECT DISTINCT
       j.queue
     FROM
       (
         SELECT
-          g.key
-        FROM
-          /* TEMPLATE: schema */oban_workflow_groups g
-        WHERE
-          g.root = roots.key
-        LIMIT
-          20
-      ) groups
-      CROSS JOIN LATERAL (
-        SELECT
           m.id
         FROM
-          /* TEMPLATE: schema */oban_workflow_members m
-        WHERE
-          m.group_key = groups.key
-          AND m.id > 0
+          (SELECT g.key FROM groups g WHERE g.root = roots.key ORDER BY g.total, g.key DESC) g
+          CROSS JOIN LATERAL (
+            SELECT
+              m.id
+            FROM
+              /* TEMPLATE: schema */oban_workflow_members m
+            WHERE
+              m.group_key = g.key
+              AND m.id > 0
+          ) m
         LIMIT
-          20
-      ) sample
-      JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = sample.id
+          %(looked_at)s
+      ) looked_at
+      JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = looked_at.id
     ORDER BY
       j.queue
   ) AS queues
 FROM
   roots
-  LEFT JOIN executing ON executing.root = roots.key
+  JOIN kept ON kept.root = roots.key
+  LEFT JOIN open ON open.root = roots.key

@@ -1,0 +1,56 @@
+"""How the statements of the pages find what they read."""
+
+import json
+import re
+from typing import Any
+
+from oban import Oban
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from oban_pro import sql
+from tests.graphs import diamond
+
+STATEMENTS: dict[str, dict[str, Any]] = {
+    "web_roots": {"ids": ["the-one"], "looked_at": 2000},
+    "web_place": {"id": "the-one"},
+    "web_path": {"id": "the-one", "opened": [], "ends": "{}"},
+    "web_retries": {"id": "the-one"},
+    "web_members": {"id": "the-one", "opened": [], "shut": [], "path": [], "limit": 150},
+    "web_edges": {"ids": [1, 2, 3, 4]},
+    "web_jobs": {
+        "id": "the-one",
+        "search": None,
+        "state": "available",
+        "group": None,
+        "job": None,
+        "page": 1,
+        "limit": 100,
+    },
+    "web_job": {"id": "the-one", "job": 1},
+    "web_neighbours": {"job": 1, "limit": 60},
+}
+
+
+class TestStatements:
+    async def test_read_by_indexes_alone_among_many_jobs_and_workflows(
+        self, oban: Oban, pool: AsyncConnectionPool
+    ) -> None:
+        """A plan that reads a whole table gets slower with every workflow in it."""
+        others = [job for _ in range(2000) for job in diamond()]
+        await oban.enqueue_many([*diamond(id="the-one"), *others])
+
+        async with pool.connection() as conn:
+            await conn.execute("ANALYZE")
+            scanned = {name: await find_scanned(conn, name) for name in STATEMENTS}
+
+        assert {name: tables for name, tables in scanned.items() if tables} == {}
+
+
+async def find_scanned(conn: AsyncConnection[Any], name: str) -> set[str]:
+    """Name the tables that a statement reads from one end to the other."""
+    query = f"EXPLAIN (FORMAT JSON) {sql.query(name, 'public')}".encode()
+    cursor = await conn.execute(query, STATEMENTS[name])
+    plan = json.dumps(await cursor.fetchone())
+
+    return set(re.findall(r'"Seq Scan", .*?"Relation Name": "(\w+)"', plan))
