@@ -1,7 +1,7 @@
 # Everything runs through `uv run`, which makes .venv. Nothing has to be set up before.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow soak matrix check fix bench docs dist lowest ci
+.PHONY: help demo test slow soak matrix check fix bench bench-peers docs dist lowest ci
 
 # pyenv's shims hide the versions that uv could use; elsewhere this adds nothing.
 PYENV_ROOT ?= $(HOME)/.pyenv
@@ -57,6 +57,10 @@ fix: $(NEEDED_UV)
 ## bench: measure against plain oban, on this machine
 bench: $(NEEDED_UV)
 	$(RUN) python -m benchmarks.fanout $(ARGS)
+
+## bench-peers: measure against Celery, Dramatiq, DBOS, Chancy and pgqueuer (needs redis-server)
+bench-peers: $(NEEDED_UV)
+	$(RUN) --group bench-peers python -m benchmarks.peers $(ARGS)
 
 ## docs: run the code of the README and of docs/, and build the pages
 docs: $(NEEDED_UV)

@@ -1,0 +1,86 @@
+"""Compare workflows with what other systems need for the same work, results passed on.
+
+Everything is a ratio of times, measured in one go on one machine: jobs that add numbers, one
+worker process, 50 jobs at once, from submitting until the last job has settled with the right sum.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from oban_pro.embedded import server_dsn
+
+from . import OURS, PEERS, Peer, services
+from .measuring import Bench, Found, measure
+from .table import table, write
+from .work import Work
+
+
+def works(scale: int = 1) -> list[Work]:
+    """List what is done.
+
+    Args:
+        scale: Divides all sizes.
+    """
+    return [
+        Work("fan_out", 100 // scale),
+        Work("fan_out", 1_000 // scale),
+        Work("fan_out", 10_000 // scale),
+        Work("chain", 200 // scale),
+        Work("diamonds", 500 // scale),
+        Work("independent", 10_000 // scale),
+    ]
+
+
+@click.command(help=__doc__)
+@click.option("--quick", is_flag=True, help="Sizes of a tenth, one round: sees that it works.")
+@click.option("--rounds", type=click.IntRange(1), help="How often each is measured.")
+@click.option("--limit", default=60.0, show_default=True, help="Seconds given to each.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice([peer.module for peer in PEERS if peer is not OURS]),
+    help="Compare with this one alone; may be given more than once.",
+)
+@click.option("--output", type=click.Path(path_type=Path), help="Write JSON to this file.")
+def main(
+    quick: bool, rounds: int | None, limit: float, only: tuple[str, ...], output: Path | None
+) -> None:
+    peers = [peer for peer in PEERS if not only or peer is OURS or peer.module in only]
+    _check_services(peers)
+    console = Console()
+    console.width = max(console.width, 130)
+
+    with server_dsn() as dsn, console.status("") as status:
+        bench = Bench(dsn, limit)
+
+        def measure_one(peer: Peer, work: Work) -> Found:
+            status.update(f"{peer.name}: {work.label}")
+
+            return bench.measure(peer, work)
+
+        measured = measure(
+            peers, works(10 if quick else 1), rounds or (1 if quick else 3), measure_one
+        )
+
+        if output:
+            write(output, dsn, limit, measured)
+
+    console.print(table(measured))
+
+
+def _check_services(peers: list[Peer]) -> None:
+    needing = [peer.module for peer in peers if peer.needs == "redis"]
+
+    if needing and not services.redis_is_installed():
+        raise click.ClickException(
+            f"redis-server must be on the PATH for {' and '.join(needing)}, got none: install it"
+            " (apt install redis-server, brew install redis), or name others with --only"
+        )
+
+
+if __name__ == "__main__":
+    main()

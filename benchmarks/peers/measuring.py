@@ -1,0 +1,132 @@
+"""Measures systems one after the other, each in a process of its own with a service of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from statistics import median
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING
+
+from benchmarks.databases import Databases
+
+from . import services
+from .work import URL, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from . import Peer
+
+type Found = float | str
+"""Seconds, or the reason why there are none."""
+
+STARTING = 30.0
+"""Seconds for starting and stopping a system, beyond those that it is given for its work."""
+
+
+def measure(
+    peers: Iterable[Peer],
+    works: Iterable[Work],
+    rounds: int,
+    measure_one: Callable[[Peer, Work], Found],
+) -> dict[tuple[Peer, Work], list[Found]]:
+    """Measure in interleaved rounds; what could not be done once is not tried again."""
+    found: dict[tuple[Peer, Work], list[Found]] = {
+        (peer, work): [] for work in works for peer in peers
+    }
+
+    for _ in range(rounds):
+        for (peer, work), outcomes in found.items():
+            if not any(isinstance(outcome, str) for outcome in outcomes):
+                outcomes.append(measure_one(peer, work))
+
+    return found
+
+
+def ratio(ours: list[Found], theirs: list[Found]) -> Found:
+    """Return how many times as long they took, the median of rounds; or why they did not."""
+    reasons = [outcome for outcome in (*theirs, *ours) if isinstance(outcome, str)]
+
+    if reasons:
+        return reasons[0]
+
+    return median(
+        their / our
+        for our, their in zip(ours, theirs, strict=True)
+        if not isinstance(our, str) and not isinstance(their, str)
+    )
+
+
+class Bench:
+    """Starts what a system needs, measures it, and leaves nothing behind.
+
+    Args:
+        dsn: A server on which databases may be created.
+        limit: Seconds that a system is given for its work.
+    """
+
+    def __init__(self, dsn: str, limit: float) -> None:
+        self._databases = Databases(dsn)
+        self._limit = limit
+
+    def measure(self, peer: Peer, work: Work) -> Found:
+        """Measure once."""
+        with self._service(peer) as url:
+            return self._in_own_session(peer, work, url)
+
+    @contextmanager
+    def _service(self, peer: Peer) -> Iterator[str]:
+        if peer.needs == "redis":
+            with services.redis() as url:
+                yield url
+        else:
+            with self._databases.database(f"bench_{os.getpid()}_{peer.module}") as dsn:
+                yield services.database_url(dsn)
+
+    def _in_own_session(self, peer: Peer, work: Work, url: str) -> Found:
+        # files, as a pipe stays open as long as any process that a system leaves behind
+        with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
+            measured = (peer.module, work.shape, str(work.count), str(self._limit))
+            process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.peers.run", *measured],
+                env={**os.environ, URL: url},
+                stdout=output,
+                stderr=errors,
+                start_new_session=True,
+            )
+
+            try:
+                process.wait(self._limit + STARTING)
+            except subprocess.TimeoutExpired:
+                return f"stuck for {self._limit + STARTING:g} s"
+            finally:
+                _kill_session(process)
+
+            if process.returncode == -signal.SIGALRM:
+                return f"over {self._limit:g} s"
+
+            if process.returncode:
+                print(f"{peer.name}, {work.label}:\n{_read(errors)[-2000:]}", file=sys.stderr)
+                return "failed"
+
+            found: Found = json.loads(_read(output).splitlines()[-1])
+
+            return found
+
+
+def _kill_session(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+    process.wait()
+
+
+def _read(file: IO[str]) -> str:
+    file.seek(0)
+
+    return file.read()

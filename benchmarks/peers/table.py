@@ -1,0 +1,75 @@
+"""What was measured, as a table to read and as JSON to keep."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from statistics import median
+from typing import TYPE_CHECKING
+
+from rich.table import Column, Table
+
+from benchmarks import report
+
+from . import OURS, Peer
+from .measuring import Found, ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from .work import Work
+
+type Measured = Mapping[tuple[Peer, Work], list[Found]]
+
+
+def table(measured: Measured) -> Table:
+    """Draw the ratios: a row for each system, a column for each work."""
+    peers = list(dict.fromkeys(peer for peer, _ in measured))
+    works = list(dict.fromkeys(work for _, work in measured))
+    drawn = Table(
+        "time per job / ours",
+        *(Column(work.label, justify="right") for work in works),
+        title="times as long as oban-workflows, medians of rounds",
+    )
+
+    for peer in peers:
+        drawn.add_row(peer.name, *(_cell(_ratio(measured, peer, work)) for work in works))
+
+    return drawn
+
+
+def _ratio(measured: Measured, peer: Peer, work: Work) -> Found:
+    return ratio(measured[OURS, work], measured[peer, work])
+
+
+def _cell(found: Found) -> str:
+    return found if isinstance(found, str) else f"{found:.1f}"
+
+
+def write(path: Path, dsn: str, limit: float, measured: Measured) -> None:
+    """Write the ratios, the seconds behind them, and where they were measured."""
+    packages = dict.fromkeys(name for peer, _ in measured for name in peer.packages)
+    content = {
+        "machine": report.machine(dsn, list(packages)),
+        "commit": report.commit(),
+        "limit": limit,
+        "measured": [
+            {
+                "peer": peer.name,
+                **asdict(work),
+                "jobs": work.jobs,
+                "ratio": _ratio(measured, peer, work),
+                "seconds": _median(outcomes),
+                "rounds": len(outcomes),
+            }
+            for (peer, work), outcomes in measured.items()
+        ],
+    }
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _median(outcomes: list[Found]) -> float | None:
+    seconds = [outcome for outcome in outcomes if not isinstance(outcome, str)]
+
+    return median(seconds) if seconds else None
