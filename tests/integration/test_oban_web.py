@@ -1,6 +1,6 @@
 """What Oban Web, the dashboard of Oban for Elixir, asks the database about workflows."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ class TestRelation:
         (listed,) = await rows(conn, LIST, {"states": ["executing"]})
         assert listed["id"] == workflow.id
         assert listed["name"] == "outer"
-        assert listed["meta"] == {"queues": [], "workers": []}
+        assert listed["meta"] == {"queues": ["default"], "workers": ["tests.graphs.Work"]}
         assert listed["started_at"] is None
         assert listed["completed_at"] is None
         assert {name: listed[name] for name in COUNTERS if listed[name]} == {
@@ -119,6 +119,86 @@ class TestRelation:
         own = {job["name"] for job in await rows(conn, JOBS, [workflow.id])}
         assert own == {"fine", "broken", "after"}
         assert {job["name"] for job in await rows(conn, SUP, [workflow.id])} == {"x", "y"}
+
+    async def test_counts_open_jobs_in_every_state(
+        self, oban: Oban, conn: AsyncConnection[Any]
+    ) -> None:
+        workflow = Workflow()
+        expected = {state: number for number, state in enumerate(COUNTERS[1:5], start=1)}
+        states = [state for state, number in expected.items() for _ in range(number)]
+
+        for number in range(len(states)):
+            workflow.add(f"{number}", work())
+
+        jobs = await oban.enqueue_many(workflow)
+        await conn.execute(
+            "UPDATE oban_jobs j SET state = s.state::oban_job_state"
+            " FROM unnest(%s::bigint[], %s::text[]) s(id, state) WHERE j.id = s.id",
+            [[job.id for job in jobs], states],
+        )
+        (listed,) = await rows(conn, LIST, {"states": ["executing"]})
+        assert {name: listed[name] for name in COUNTERS if listed[name]} == expected
+
+    async def test_has_what_the_graph_of_a_workflow_is_drawn_from(
+        self, oban: Oban, conn: AsyncConnection[Any]
+    ) -> None:
+        workflow = mixed()
+        await oban.enqueue_many(workflow)
+        query = JOBS.replace(
+            "AS name", "AS name, meta -> 'deps' AS deps, meta -> 'workflow' AS drawn"
+        )
+        jobs = await rows(conn, query, [workflow.id])
+        assert {job["name"]: (job["deps"], job["drawn"]) for job in jobs} == {
+            "fine": ([], True),
+            "broken": ([], True),
+            "after": (["broken"], True),
+        }
+
+    @pytest.mark.parametrize(
+        ("condition", "found"),
+        [
+            ("name ILIKE '%night%'", ["Nightly import"]),
+            ("id = ANY('{first,third}')", ["Nightly import", "report"]),
+            ("meta -> 'queues' ?| '{mail,none}'", ["report"]),
+            ("meta -> 'workers' ? 'tests.graphs.Work'", ["Nightly import", "other", "report"]),
+            ("state = 'cancelled'", ["other"]),
+            ("available > 1", ["Nightly import"]),
+        ],
+    )
+    async def test_is_searched_as_its_list_is(
+        self, condition: str, found: list[str], oban: Oban, conn: AsyncConnection[Any]
+    ) -> None:
+        first = Workflow(id="first", name="Nightly import").add("a", work()).add("b", work())
+        second = Workflow(id="second", name="other").add("a", work())
+        third = Workflow(id="third", name="report").add("a", work(queue="mail"))
+        await oban.enqueue_many([*first, *second, *third])
+        await second.cancel_jobs()
+        query = f"SELECT name FROM oban_workflows WHERE parent_id IS NULL AND {condition}"
+        names = {row["name"] for row in await rows(conn, query)}
+        assert sorted(names) == found
+
+    @pytest.mark.parametrize("column", ["inserted_at", "started_at", "completed_at", "name"])
+    async def test_looks_up_only_what_is_on_a_page(
+        self, column: str, oban: Oban, conn: AsyncConnection[Any]
+    ) -> None:
+        await oban.enqueue_many([job for _ in range(200) for job in mixed()])
+        query = LIST.replace("inserted_at DESC", f"{column} DESC")
+        explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {query}"
+        (plan,) = await rows(conn, explain, {"states": ["executing"]})
+        subplans = [node for node in nodes(plan["QUERY PLAN"][0]["Plan"]) if is_subplan(node)]
+        assert len(subplans) > 3
+        assert max(node["Actual Loops"] for node in subplans) <= 20
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def is_subplan(node: dict[str, Any]) -> bool:
+    return bool(node.get("Parent Relationship") == "SubPlan")
 
 
 class TestIndexes:
