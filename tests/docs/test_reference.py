@@ -5,10 +5,9 @@ import re
 from pathlib import Path
 
 import psycopg
-import pytest
 
 import oban_pro
-from oban_pro import embedded, errors, meta, schema, testing, web
+from oban_pro import errors, meta, telemetry
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -23,20 +22,6 @@ def cells(page: str) -> set[str]:
 
 
 class TestApi:
-    @pytest.mark.parametrize("module", [oban_pro, embedded, testing, web])
-    def test_shows_all_public_names(self, module) -> None:
-        assert set(module.__all__) - words("api.md") == set()
-
-    def test_shows_what_installs_the_schema(self) -> None:
-        internal = {"ensure", "ensure_query", "is_installed", "forget"}
-        functions = {
-            name
-            for name, thing in vars(schema).items()
-            if inspect.isfunction(thing) and not name.startswith("_")
-        }
-
-        assert functions - internal - words("api.md") == set()
-
     def test_public_names_have_docstrings_with_an_example(self) -> None:
         methods = [
             thing
@@ -53,6 +38,11 @@ class TestErrors:
         classes = {name for name, thing in vars(errors).items() if inspect.isclass(thing)}
 
         assert classes - words("errors.md") == set()
+
+
+class TestEvents:
+    def test_shows_all_of_them(self) -> None:
+        assert set(telemetry.EVENTS) - cells("events.md") == set()
 
 
 class TestMetaKeys:
