@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from oban import Job, Oban, Worker, worker
 from playwright.async_api import Page, expect
+from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
 from oban_pro.cli.demo.flow import build_workflow
@@ -21,6 +22,51 @@ from tests.sites import add_distribution, recorded_hash
 SCRIPT = "<script>alert(1)</script>"
 LONG = 60_000
 """Milliseconds to wait at most for what takes worker processes."""
+
+LOADED = "performance.getEntriesByType('navigation')[0].loadEventEnd"
+
+# What markup that got into a page would try.
+INTRUDE = """() => {
+  for (const attempt of [{ textContent: "ran = true" }, { src: "data:,ran = true" }]) {
+    document.body.append(Object.assign(document.createElement("script"), attempt));
+  }
+  document.body.insertAdjacentHTML("beforeend", "<img src=x onerror='ran = true'>");
+}"""
+
+# Where the focus is: the part of the page, and the name that is there.
+FOCUSED = """() => {
+  const part = document.activeElement.closest("#graph, #timeline, #table")?.id;
+  const name = document.activeElement.querySelector("text, td")?.textContent;
+  return `${part} ${name}`;
+}"""
+
+# How light the page is, and how far the colours of its text are from those behind it.
+CONTRASTS = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const light = (colour) => {
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [red, green, blue] = [...canvas.getImageData(0, 0, 1, 1).data].map((part) =>
+      part / 255 <= 0.04045 ? part / 3294.6 : ((part / 255 + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const style = (selector) => getComputedStyle(document.querySelector(selector));
+  const between = (one, other) => {
+    const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const body = style("body");
+  const card = style(".views > section").backgroundColor;
+  return [
+    light(body.backgroundColor),
+    between(body.color, body.backgroundColor),
+    between(style("footer").color, body.backgroundColor),
+    ...["h2", ".key", "#table th", "#table td", "#jobs-filter input"].map(
+      (selector) => between(style(selector).color, card)),
+    ...[".vertex text", ".vertex .detail", ".span text", ".tick text"].map(
+      (selector) => between(style(selector).fill, card)),
+  ];
+}"""
 
 # Texts of the graph, in the order in which the page shows them.
 NOTE_LABELS = """() => {
@@ -225,7 +271,7 @@ class TestGraph:
         await expect(drawn(page, "grafter")).to_contain_class("state-available")
 
 
-class TestManyJobs:
+class TestMany:
     async def test_opens_ten_thousand_in_less_than_two_seconds(
         self, oban: Oban, page: Page, dashboard: str
     ) -> None:
@@ -247,6 +293,25 @@ class TestManyJobs:
         assert min(taken) < 2000
         await page.get_by_role("button", name="Open each").click()
         await expect(drawn(page, "9,850 more")).to_contain_text("0 of 9,850")
+
+    async def test_lists_a_hundred_thousand_workflows_in_less_than_two_seconds(
+        self, pool: AsyncConnectionPool, page: Page, dashboard: str
+    ) -> None:
+        async with pool.connection() as conn:
+            await conn.execute(
+                "INSERT INTO oban_workflow_groups (id, name, root, empty_state, inserted_at)"
+                " SELECT 'id-' || n, 'number ' || n, 0, 'completed',"
+                " timezone('UTC', now()) - n * interval '1 second'"
+                " FROM generate_series(1, 100000) n"
+            )
+            await conn.execute("UPDATE oban_workflow_groups SET root = key")
+
+        first = {"/": "number 1", "/?page=2000": "number 99951", "/?q=9999": "number 9999"}
+
+        for path, name in (first | {"/?state=completed&page=2": "number 51"}).items():
+            await page.goto(dashboard + path)
+            await expect(page.locator("a.name").first).to_have_text(name)
+            assert await page.evaluate(LOADED) < 2000
 
     async def test_lets_one_get_at_every_one_of_them(
         self, oban: Oban, page: Page, dashboard: str
@@ -349,6 +414,25 @@ class TestSelection:
         await page.reload()
         await expect(page.locator("#panel h2")).to_contain_text("left")
 
+    async def test_goes_wherever_tab_does(self, oban: Oban, page: Page, dashboard: str) -> None:
+        workflow = diamond()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await expect(row(page, "end")).to_be_visible()
+        reached = set()
+
+        for _ in range(40):
+            await page.keyboard.press("Tab")
+            reached.add(await page.evaluate(FOCUSED))
+
+        for part in ("graph", "timeline", "table"):
+            assert {f"{part} {name}" for name in ("start", "left", "right", "end")} <= reached
+
+        await row(page, "left").press("Enter")
+        await expect(drawn(page, "left")).to_contain_class("selected")
+        await page.locator("#timeline g.span", has_text="right").press(" ")
+        await expect(row(page, "right")).to_contain_class("selected")
+
     async def test_works_by_keyboard_alone(self, oban: Oban, page: Page, dashboard: str) -> None:
         workflow = diamond()
         await oban.enqueue_many(workflow)
@@ -420,17 +504,28 @@ class TestSafety:
         await expect(page.locator("#panel pre").first).to_contain_text(SCRIPT)
         await expect(page.locator("main img")).to_have_count(0)
 
+    async def test_runs_no_script_but_its_own(self, browser: Any, dashboard: str) -> None:
+        page = await browser.new_page()
+        await page.goto(dashboard)
+
+        await page.evaluate(INTRUDE)
+        await expect(page.locator("body > img")).to_have_js_property("complete", True)
+        assert await page.evaluate("typeof ran") == "undefined"
+
 
 class TestLooks:
-    async def test_are_light_and_dark(self, page: Page, dashboard: str) -> None:
-        await page.goto(dashboard)
-        colours = []
-
-        for scheme in ("light", "dark"):
-            await page.emulate_media(color_scheme=scheme)
-            colours.append(await page.evaluate("getComputedStyle(document.body).backgroundColor"))
-
-        assert colours[0] != colours[1]
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    async def test_can_be_read_in_light_and_dark(
+        self, scheme: Any, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = report()
+        await oban.enqueue_many(workflow)
+        await page.emulate_media(color_scheme=scheme)
+        await open_workflow(page, dashboard, workflow)
+        background, *contrasts = await page.evaluate(CONTRASTS)
+        assert (background > 0.5) == (scheme == "light")
+        # what WCAG asks for small text
+        assert min(contrasts) > 4.5
 
     async def test_fit_a_phone(self, oban: Oban, page: Page, dashboard: str) -> None:
         workflow = report(id="an-id-that-is-" + 40 * "long")
@@ -440,3 +535,12 @@ class TestLooks:
         for path in ("/", f"/workflows/{workflow.id}"):
             await page.goto(dashboard + path)
             assert await page.evaluate("document.documentElement.scrollWidth") == 360
+
+        await row(page, "load").click()
+        await expect(page.locator("#panel .summary")).to_be_in_viewport()
+        box = await page.locator("#panel").bounding_box()
+        assert box is not None
+        assert (box["x"], box["width"]) == (0, 360)
+        assert box["height"] < 0.7 * 740
+        await page.get_by_role("button", name="Close").click()
+        await expect(page.locator("#panel")).to_be_hidden()

@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.cli import run_cli, start_cli
 
@@ -20,6 +21,9 @@ class TestWeb:
             # another name that leads here is a page elsewhere that wants to read ours
             strange = httpx.get(address, headers={"Host": "evil.example"})
             assert strange.status_code == 400
+            # an address of this machine too, but not the one that it listens on
+            with pytest.raises(httpx.ConnectError):
+                httpx.get(address.replace("127.0.0.1", "127.0.0.2"))
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(timeout=20)
