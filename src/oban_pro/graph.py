@@ -119,23 +119,25 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def order(deps: Mapping[str, Collection[str]]) -> list[str]:
+def order(names: Iterable[str], deps: Mapping[str, Collection[str]]) -> list[str]:
     """Return all names so that each comes after what it depends on.
 
     Args:
-        deps: For each name the names it depends on, all of them keys too.
-
-    Returns:
-        The names, in the order given wherever dependencies allow it.
+        names: In the order to keep wherever dependencies allow it.
+        deps: For each name that depends on any, the names it depends on.
 
     Raises:
         CycleError: Spelling out one cycle.
     """
-    if _is_ordered(deps):
-        return list(deps)
+    ordered = [*names]
+
+    if not deps or _is_ordered(ordered, deps):
+        return ordered
 
     try:
-        return list(TopologicalSorter(deps).static_order())
+        return list(
+            TopologicalSorter({name: deps.get(name, ()) for name in ordered}).static_order()
+        )
     except GraphCycleError as error:
         # graphlib lists a cycle upstream first
         path = " -> ".join(repr(name) for name in reversed(error.args[1]))
@@ -143,11 +145,11 @@ def order(deps: Mapping[str, Collection[str]]) -> list[str]:
         raise CycleError(f"dependencies must not form a cycle, got {path}") from None
 
 
-def _is_ordered(deps: Mapping[str, Collection[str]]) -> bool:
+def _is_ordered(names: Iterable[str], deps: Mapping[str, Collection[str]]) -> bool:
     seen: set[str] = set()
 
-    for name, upstream in deps.items():
-        if not seen.issuperset(upstream):
+    for name in names:
+        if name in deps and not seen.issuperset(deps[name]):
             return False
 
         seen.add(name)

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
-from itertools import batched
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from psycopg.errors import UniqueViolation
 
 from . import telemetry
-from .errors import DuplicateIdError, InvalidJobError
+from .errors import DuplicateIdError
 from .grafting import open_graft
 from .plan import EXTERNAL, GRAFTED, Plan, plan_of
+from .rows import Entry, Rows, array, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from oban import Job
 
     from .store import Store
 
 JOBS_PER_STATEMENT = 5_000
-MAX_SMALLINT = 32_767
 
 
 class Batch(NamedTuple):
@@ -48,19 +45,16 @@ async def insert(store: Store, batch: Batch) -> list[Job]:
         DuplicateIdError: If the id given to a nested workflow is taken.
         InvalidJobError: If the args or meta of a job cannot be stored.
     """
-    jobs = _distinct(batch.jobs)
-    encoded = _encode(jobs)
+    rows = encode(_distinct(batch.jobs))
     groups = sum(len(plan.groups) for plan in batch.plans)
-    ids, keys, now = await store.reserve(len(jobs), groups)
+    ids, keys, now = await store.reserve(len(rows.entries), groups)
     placed, existing = await _place(store, batch.plans, keys)
-    rows = [
-        _Row(job_id, job, args, job_meta)
-        for job_id, job, (args, job_meta) in zip(ids, jobs, encoded, strict=True)
-        if id(plan_of(job)) not in existing
-    ]
+
+    if existing:
+        rows = rows.without(set(existing))
 
     await _insert_groups(store, placed)
-    _number(rows, now)
+    rows.number(ids[: len(rows.entries)], now)
     await _insert_jobs(store, rows)
     await _insert_members(store, placed)
     await _extend(store, placed)
@@ -98,100 +92,18 @@ class _Placed(NamedTuple):
     gated: bool = False
 
 
-class _Row(NamedTuple):
-    id: int
-    job: Job
-    args: str
-    meta: str
-
-
-def _distinct(jobs: Sequence[Job]) -> list[Job]:
+def _distinct(jobs: Sequence[Job]) -> Iterator[Entry]:
     """Put each workflow in its own order, once; a plain job listed twice is meant twice."""
     seen: set[int] = set()
-    distinct: list[Job] = []
 
     for job in jobs:
         if (plan := plan_of(job)) is None:
-            distinct.append(job)
+            yield Entry(job)
         elif id(plan) not in seen:
             seen.add(id(plan))
-            distinct.extend(plan)
 
-    return distinct
-
-
-def _encode(jobs: Iterable[Job]) -> list[tuple[str, str]]:
-    """Encode before anything is written, so that what cannot be stored changes nothing."""
-    encoded = []
-
-    for job in jobs:
-        _check_columns(job)
-        encoded.append((_dump(job, "args", job.args), _dump(job, "meta", job.meta)))
-
-    return encoded
-
-
-def _check_columns(job: Job) -> None:
-    """Raise where PostgreSQL would, but naming the job."""
-    for what, text in (
-        ("queue", job.queue),
-        ("worker", job.worker),
-        *(("tag", t) for t in job.tags),
-    ):
-        if "\0" in text:
-            raise InvalidJobError(f"{what} of {_call(job)} must not hold NUL, got {text!r}")
-
-    if job.max_attempts > MAX_SMALLINT:
-        raise InvalidJobError(
-            f"max_attempts of {_call(job)} must be at most {MAX_SMALLINT}, got {job.max_attempts}"
-        )
-
-
-def _dump(job: Job, what: str, value: object) -> str:
-    try:
-        dumped = _to_json(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidJobError(f"{what} of {_call(job)} must be JSON, got {error}") from error
-
-    if rb"\u0000" in dumped and _holds_nul(value):
-        raise InvalidJobError(f"{what} of {_call(job)} must not hold NUL characters")
-
-    # The bytes of orjson hold 4 KB each, however short; a string is as long as its text.
-    return dumped.decode()
-
-
-def _to_json(value: object) -> bytes:
-    try:
-        dumped = orjson.dumps(
-            value, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
-        )
-    except orjson.JSONEncodeError:
-        dumped = b"null"
-
-    # What orjson refuses can be JSON all the same, as integers beyond 64 bits and keys that are
-    # numbers; what it writes as null may be NaN.
-    if b"null" in dumped:
-        return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-
-    return dumped
-
-
-def _holds_nul(value: object) -> bool:
-    match value:
-        case str():
-            return "\0" in value
-        case dict():
-            return any(_holds_nul(item) for pair in value.items() for item in pair)
-        case list() | tuple():
-            return any(_holds_nul(item) for item in value)
-        case _:
-            return False
-
-
-def _call(job: Job) -> str:
-    name = job.meta.get("name")
-
-    return f"job {name!r}" if plan_of(job) else f"job of {job.worker}"
+            for planned in plan.jobs:
+                yield Entry(planned.job, planned, plan)
 
 
 async def _place(
@@ -274,76 +186,9 @@ def _group_row(placed: _Placed, index: int) -> dict[str, Any]:
     }
 
 
-def _number(rows: Iterable[_Row], now: datetime) -> None:
-    for row in rows:
-        job = row.job
-        job.id = row.id
-        job.state = _state(job, now)
-        job.inserted_at = job.inserted_at or now
-        job.scheduled_at = job.scheduled_at or now
-
-
-def _state(job: Job, now: datetime) -> Any:
-    plan = plan_of(job)
-
-    # A job keeps what an earlier attempt to enqueue it left behind, so its place decides.
-    if plan is not None:
-        if plan.is_waiting(job):
-            return "suspended"
-
-        at = job.scheduled_at
-
-        return "available" if at is None or at.astimezone(UTC) <= now else "scheduled"
-
-    if job.state == "available" and job.scheduled_at is not None:
-        return "scheduled"
-
-    return job.state
-
-
-async def _insert_jobs(store: Store, rows: Sequence[_Row]) -> None:
-    for some in batched(rows, JOBS_PER_STATEMENT):
-        shapes: dict[tuple[Any, ...], int] = {}
-        numbers = [shapes.setdefault(_shape(row.job), len(shapes)) for row in some]
-
-        await store.insert_jobs(
-            {
-                "ids": _ints(row.id for row in some),
-                "shapes": _ints(numbers),
-                "args": _array(row.args for row in some),
-                "metas": _array(row.meta for row in some),
-                "shape_rows": orjson.dumps(
-                    [_shape_row(n, shape) for shape, n in shapes.items()]
-                ).decode(),
-            }
-        )
-
-
-def _array(dumped: Iterable[str]) -> str:
-    return f"[{','.join(dumped)}]"
-
-
-def _ints(values: Iterable[int]) -> str:
-    """Spell an array as PostgreSQL does: psycopg dumps each number by itself, ten times as long."""
-    return f"{{{','.join(map(str, values))}}}"
-
-
-_SHAPE = ("inserted_at", "max_attempts", "priority", "queue", "scheduled_at", "state", "worker")
-
-
-def _shape(job: Job) -> tuple[Any, ...]:
-    return (*(getattr(job, field) for field in _SHAPE), tuple(job.tags))
-
-
-def _shape_row(n: int, shape: Sequence[Any]) -> dict[str, Any]:
-    *fields, tags = shape
-    row = dict(zip(_SHAPE, fields, strict=True))
-
-    for field, value in row.items():
-        if isinstance(value, datetime):
-            row[field] = value.astimezone(UTC).replace(tzinfo=None)
-
-    return {**row, "n": n, "tags": tags}
+async def _insert_jobs(store: Store, rows: Rows) -> None:
+    for start in range(0, len(rows.entries), JOBS_PER_STATEMENT):
+        await store.insert_jobs(rows.params(start, start + JOBS_PER_STATEMENT))
 
 
 async def _insert_members(store: Store, placed: Iterable[_Placed]) -> None:
@@ -353,11 +198,11 @@ async def _insert_members(store: Store, placed: Iterable[_Placed]) -> None:
         ids, group_keys, names, pendings, flags = zip(*members, strict=True)
         await store.insert_members(
             {
-                "ids": _ints(ids),
-                "group_keys": _ints(group_keys),
+                "ids": array(ids),
+                "group_keys": array(group_keys),
                 "names": orjson.dumps(names).decode(),
-                "pendings": _ints(pendings),
-                "flags": _ints(flags),
+                "pendings": array(pendings),
+                "flags": array(flags),
             }
         )
 
@@ -365,7 +210,7 @@ async def _insert_members(store: Store, placed: Iterable[_Placed]) -> None:
 
     if edges:
         upstreams, downstreams = zip(*edges, strict=True)
-        await store.insert_edges(_ints(upstreams), _ints(downstreams))
+        await store.insert_edges(array(upstreams), array(downstreams))
 
 
 def _members(placed: _Placed) -> Iterable[tuple[int, int, str, int, int]]:

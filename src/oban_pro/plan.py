@@ -59,6 +59,9 @@ class Flags(NamedTuple):
 
     def override(self, ignore_cancelled: bool | None, ignore_discarded: bool | None) -> Flags:
         """Return these flags, except where another value is given."""
+        if ignore_cancelled is None and ignore_discarded is None:
+            return self
+
         return Flags(
             self.ignore_cancelled if ignore_cancelled is None else ignore_cancelled,
             self.ignore_discarded if ignore_discarded is None else ignore_discarded,
@@ -187,7 +190,6 @@ class Plan:
     is_inserted: bool = False
     # what running the jobs in place keeps here
     memory: object = None
-    _waiting: set[int] = field(default_factory=set)
 
     @property
     def id(self) -> str:
@@ -196,17 +198,6 @@ class Plan:
 
     def __iter__(self) -> Iterator[Job]:
         return (planned.job for planned in self.jobs)
-
-    def add(self, planned: PlannedJob) -> None:
-        """Append a job."""
-        self.jobs.append(planned)
-
-        if planned.pending:
-            self._waiting.add(id(planned.job))
-
-    def is_waiting(self, job: Job) -> bool:
-        """Tell whether one of the jobs starts suspended."""
-        return id(job) in self._waiting
 
     def name_of(self, pointer: int) -> str:
         """Return the name of a member."""

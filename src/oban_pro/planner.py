@@ -71,8 +71,20 @@ class _Frame:
     placement: dict[str, Any]
     outer: _Frame | None = None
     pointers: dict[str, int] = field(default_factory=dict)
+    # how meta spells dependencies other than on jobs of this workflow, which go by their names
     deps: dict[str, meta.Dep] = field(default_factory=dict)
-    outer_deps: dict[str, meta.Dep] = field(default_factory=dict)
+    # what all members wait for that have neither deps nor flags of their own
+    wait: _Wait | None = None
+
+    def spell(self, name: str) -> meta.Dep:
+        """Spell a dependency on a member, in the meta of another member."""
+        return self.deps.get(name, name)
+
+    def spell_outside(self, name: str) -> meta.Dep:
+        """Spell a dependency on a member, in the meta of what is nested beside it."""
+        dep = self.deps.get(name, name)
+
+        return meta.dep_on_job(self.group.id, name) if dep is name else dep
 
 
 def _open_root(plan: Plan, spec: GroupSpec, root_id: str) -> _Frame:
@@ -107,8 +119,9 @@ def _attach(plan: Plan, frame: _Frame, attachment: Attachment) -> None:
     for external in attachment.members.values():
         name = external.name
         frame.pointers[name] = _point_at(plan, external)
-        frame.outer_deps[name] = _spell(external)
-        frame.deps[name] = name if external.kind == "job" else _spell(external)
+
+        if external.kind != "job":
+            frame.deps[name] = _spell(external)
 
     group = frame.group
     group.flags = attachment.flags
@@ -139,15 +152,17 @@ def _open(
 ) -> _Frame:
     members = group.spec.members
 
-    for name, member in members.items():
-        check_known(name, member.deps, {**members, **known} if known else members)
+    depending = {name: member.deps for name, member in members.items() if member.deps}
 
-    names = order(
-        {
-            name: [dep for dep in member.deps if dep in members] if known else member.deps
-            for name, member in members.items()
+    for name, deps in depending.items():
+        check_known(name, deps, {**members, **known} if known else members)
+
+    if known:
+        depending = {
+            name: tuple(dep for dep in deps if dep in members) for name, deps in depending.items()
         }
-    )
+
+    names = order(members, depending)
     plan.groups.append(group)
 
     return _Frame(group, len(plan.groups) - 1, path, iter(names), placement)
@@ -173,7 +188,7 @@ def _add_group(plan: Plan, frame: _Frame, name: str, spec: GroupSpec) -> _Frame:
     group.gate, group.gate_deps = waits.upstream, waits.spelled
     frame.group.subs += 1
     frame.pointers[name] = ~inner.index
-    frame.deps[name] = frame.outer_deps[name] = meta.dep_on_group(nested_id)
+    frame.deps[name] = meta.dep_on_group(nested_id)
 
     return inner
 
@@ -183,25 +198,25 @@ def _add_job(plan: Plan, frame: _Frame, name: str, spec: JobSpec) -> None:
     flags = group.spec.flags.override(spec.ignore_cancelled, spec.ignore_discarded)
     waits = _wait(plan, frame, index, spec.deps, flags)
     job = _bind(plan, spec.job)
-    deps = [frame.deps[dep] for dep in spec.deps] if spec.deps else waits.spelled
+    deps = [frame.spell(dep) for dep in spec.deps] if spec.deps else waits.spelled
 
     if group.spec.kind == "graft" and frame.outer is not None:
         _place_grafter(job, frame, frame.outer)
     else:
         meta.place(job, frame.placement, name, deps)
 
-    plan.add(PlannedJob(job, frame.index, name, flags, waits.pending, waits.gated, waits.cause))
+    plan.jobs.append(
+        PlannedJob(job, frame.index, name, flags, waits.pending, waits.gated, waits.cause)
+    )
     group.total += 1
     group.suspended += waits.pending > 0
     frame.pointers[name] = index
-    frame.deps[name] = name
-    frame.outer_deps[name] = meta.dep_on_job(group.id, name)
 
 
 def _place_grafter(job: Job, frame: _Frame, outer: _Frame) -> None:
     """Show a grafter where people look for it: in the workflow around, under the graft's name."""
     spec, name = frame.group.spec, frame.group.sub_name or ""
-    deps = [outer.deps[dep] for dep in spec.deps] if spec.deps else frame.group.gate_deps
+    deps = [outer.spell(dep) for dep in spec.deps] if spec.deps else frame.group.gate_deps
     meta.place(job, outer.placement, name, deps)
     job.meta[meta.GRAFT] = True
 
@@ -219,12 +234,16 @@ class _Wait(NamedTuple):
 def _wait(plan: Plan, frame: _Frame, pointer: int, deps: Sequence[str], flags: Flags) -> _Wait:
     group = frame.group
 
-    if not deps and group.gate and flags == group.flags:
-        return _Wait(int(group.pending > 0), True, group.gate, group.gate_deps, group.cause)
+    if not deps and (not group.gate or flags == group.flags):
+        frame.wait = frame.wait or _Wait(
+            int(group.pending > 0), bool(group.gate), group.gate, group.gate_deps, group.cause
+        )
+
+        return frame.wait
 
     if deps:
         upstream = [frame.pointers[dep] for dep in deps]
-        spelled = [frame.outer_deps[dep] for dep in deps]
+        spelled = [frame.spell_outside(dep) for dep in deps]
     else:
         # Flags of its own: the count that the members of a gate share would judge it wrongly.
         upstream, spelled = group.gate, group.gate_deps

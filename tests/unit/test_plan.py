@@ -127,4 +127,5 @@ class TestPlanOf:
             jobs = list(workflow)
         plan = plan_of(jobs[0])
         assert plan is not None
-        assert [plan.is_waiting(job) for job in jobs] == [False, True, True, True]
+        assert [planned.pending > 0 for planned in plan.jobs] == [False, True, True, True]
+        assert [planned.job for planned in plan.jobs] == jobs

@@ -98,9 +98,17 @@ BEGIN
     END LOOP;
   END IF;
 
-  -- the last ones of the queue are in good hands
-  PERFORM oban_workflow_wake(
-    CASE WHEN v_taken < p_demand THEN array_remove(v_queues, p_queue) ELSE v_queues END
-  );
+  -- What is left of the queue is for other producers, if there are any: this one comes back by itself. Woken now it
+  -- would find nothing to do, and yet put off its next ack.
+  IF p_queue = ANY(v_queues) AND (
+    v_taken < p_demand
+    OR p_demand > 0 AND NOT EXISTS (
+      SELECT FROM oban_producers WHERE queue = p_queue AND NOT uuid = ANY(p_attempted_by[2:]::uuid[])
+    )
+  ) THEN
+    v_queues := array_remove(v_queues, p_queue);
+  END IF;
+
+  PERFORM oban_workflow_wake(v_queues);
 END;
 $$;

@@ -13,11 +13,8 @@ CREATE OR REPLACE FUNCTION oban_workflow_ack_others(
 )
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
--- whichever join the planner takes for this moment's tables, it goes by the primary key
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 DECLARE
   v_now timestamp := timezone('UTC', now());
@@ -45,7 +42,8 @@ BEGIN
         meta jsonb
       )
     WHERE
-      j.id = a.id
+      -- see oban_workflow_count
+      j.id = ANY(ARRAY[a.id])
       AND j.attempted_at = a.attempted_at
       AND (j.state = 'executing') IS TRUE
     RETURNING

@@ -17,15 +17,8 @@ SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 AS $$
-DECLARE
-  v_change record;
-  v_state text;
 BEGIN
-  ids := '{}';
-  old := '{}';
-  new := '{}';
-
-  FOR v_change IN
+  WITH changes AS (
     SELECT
       c.*, g.state
     FROM (
@@ -53,30 +46,38 @@ BEGIN
         m.group_key
     ) c
       CROSS JOIN LATERAL (SELECT state FROM oban_workflow_groups WHERE key = c.key OFFSET 0) g
-  LOOP
+  ),
+  counted AS (
     UPDATE
       oban_workflow_groups g
     SET
-      suspended = g.suspended + v_change.suspended,
-      completed = g.completed + v_change.completed,
-      cancelled = g.cancelled + v_change.cancelled,
-      discarded = g.discarded + v_change.discarded,
-      subs_completed = g.subs_completed + v_change.subs_completed,
-      subs_cancelled = g.subs_cancelled + v_change.subs_cancelled,
-      subs_discarded = g.subs_discarded + v_change.subs_discarded,
-      started_at = LEAST(g.started_at, v_change.started_at),
+      suspended = g.suspended + c.suspended,
+      completed = g.completed + c.completed,
+      cancelled = g.cancelled + c.cancelled,
+      discarded = g.discarded + c.discarded,
+      subs_completed = g.subs_completed + c.subs_completed,
+      subs_cancelled = g.subs_cancelled + c.subs_cancelled,
+      subs_discarded = g.subs_discarded + c.subs_discarded,
+      started_at = LEAST(g.started_at, c.started_at),
       stopped_at = timezone('UTC', now())
+    FROM
+      changes c
     WHERE
-      g.key = v_change.key
+      -- ANY instead of a mere "=" leaves no way but to look each up: a plan to keep
+      g.key = ANY(ARRAY[c.key])
     RETURNING
-      g.state INTO v_state;
-
-    IF v_state <> v_change.state THEN
-      ids := ids || v_change.key;
-      old := old || v_change.state;
-      new := new || v_state;
-    END IF;
-  END LOOP;
+      g.key, c.state AS old, g.state AS new
+  )
+  SELECT
+    COALESCE(array_agg(c.key), '{}'),
+    COALESCE(array_agg(c.old), '{}'),
+    COALESCE(array_agg(c.new), '{}')
+  INTO
+    ids, old, new
+  FROM
+    counted c
+  WHERE
+    c.old <> c.new;
 
   IF cardinality(ids) > 0 THEN
     PERFORM oban_workflow_announce(ids, new);

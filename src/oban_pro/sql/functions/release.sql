@@ -16,7 +16,6 @@ DECLARE
   v_now timestamp := timezone('UTC', clock_timestamp());
   v_ids bigint[];
   v_queues text[];
-  v_group record;
 BEGIN
   IF cardinality(p_ids) = 0 THEN
     RETURN '{}';
@@ -49,22 +48,22 @@ BEGIN
   FROM
     released;
 
-  FOR v_group IN
+  UPDATE
+    oban_workflow_groups g
+  SET
+    suspended = g.suspended - r.released
+  FROM (
     SELECT
       m.group_key AS key, count(*)::int AS released
     FROM
-      unnest(v_ids) AS r(id)
-      CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = r.id OFFSET 0) m
+      unnest(v_ids) AS j(id)
+      CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = j.id OFFSET 0) m
     GROUP BY
       m.group_key
-  LOOP
-    UPDATE
-      oban_workflow_groups
-    SET
-      suspended = suspended - v_group.released
-    WHERE
-      key = v_group.key;
-  END LOOP;
+  ) r
+  WHERE
+    -- see oban_workflow_count
+    g.key = ANY(ARRAY[r.key]);
 
   RETURN v_queues;
 END;

@@ -1,5 +1,6 @@
 -- Insert jobs under ids drawn before, and wake the queues that have work now. What differs from job to job
--- comes as arrays of equal length; what many share (queue, worker, ...) as one row per shape.
+-- comes as arrays of equal length; what many share (queue, worker, ...) as one row per shape. With a name, the
+-- meta is that of the shape and the name.
 WITH inserted AS (
   INSERT INTO /* TEMPLATE: schema */oban_jobs (
     id, args, inserted_at, max_attempts, meta, priority, queue, scheduled_at, state, tags, worker
@@ -9,7 +10,7 @@ WITH inserted AS (
     r.args,
     COALESCE(s.inserted_at, timezone('UTC', now())),
     s.max_attempts,
-    r.meta,
+    CASE WHEN r.name IS NULL THEN r.meta ELSE s.meta || jsonb_build_object('name', r.name) END,
     s.priority,
     s.queue,
     COALESCE(s.scheduled_at, timezone('UTC', now())),
@@ -19,12 +20,14 @@ WITH inserted AS (
   FROM
     ROWS FROM (
       unnest(%(ids)s::bigint[]),
-      unnest(%(shapes)s::integer[]),
+      unnest(%(numbers)s::integer[]),
       jsonb_array_elements(%(args)s::jsonb),
-      jsonb_array_elements(%(metas)s::jsonb)
-    ) AS r(id, shape, args, meta)
-    JOIN json_to_recordset(%(shape_rows)s::json) AS s(
+      jsonb_array_elements(%(metas)s::jsonb),
+      jsonb_array_elements_text(%(names)s::jsonb)
+    ) AS r(id, n, args, meta, name)
+    JOIN json_to_recordset(%(shapes)s::json) AS s(
       n integer,
+      meta jsonb,
       inserted_at timestamp,
       max_attempts smallint,
       priority smallint,
@@ -33,7 +36,7 @@ WITH inserted AS (
       state text,
       tags text[],
       worker text
-    ) ON s.n = r.shape
+    ) ON s.n = r.n
   RETURNING
     queue, state
 ),

@@ -1,0 +1,271 @@
+"""Jobs as the rows that they become: encoded, and found storable, before anything is written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from operator import attrgetter, is_
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from .errors import InvalidJobError
+from .meta import NAME
+from .plan import plan_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from oban import Job
+
+    from .plan import Plan, PlannedJob
+
+MAX_SMALLINT = 32_767
+# Groups of fewer members gain nothing from sharing their meta.
+MANY = 10
+
+_FIELDS = ("inserted_at", "max_attempts", "priority", "queue", "scheduled_at", "state", "worker")
+_read = attrgetter(*_FIELDS)
+
+
+class Entry(NamedTuple):
+    """A job to insert, and its place where it is in a workflow."""
+
+    job: Job
+    planned: PlannedJob | None = None
+    plan: Plan | None = None
+
+
+@dataclass(slots=True)
+class Shape:
+    """What many jobs have in common. Its state and times are settled when it is inserted."""
+
+    waits: bool | None
+    meta: str | None
+    tags: list[str]
+    inserted_at: datetime | None
+    max_attempts: int
+    priority: int
+    queue: str
+    scheduled_at: datetime | None
+    state: Any
+    worker: str
+
+    def settle(self, now: datetime) -> None:
+        """Decide in which state its jobs are inserted, and fill in the times."""
+        is_due = self.scheduled_at is None or self.scheduled_at.astimezone(UTC) <= now
+
+        # A job keeps what an earlier attempt to enqueue it left behind, so its place decides.
+        if self.waits is not None:
+            self.state = "suspended" if self.waits else "available" if is_due else "scheduled"
+        elif self.state == "available" and self.scheduled_at is not None:
+            self.state = "scheduled"
+
+        self.inserted_at = self.inserted_at or now
+        self.scheduled_at = self.scheduled_at or now
+
+    def row(self, n: int) -> dict[str, Any]:
+        """Return it as a row of JSON."""
+        return {
+            "n": n,
+            "meta": None if self.meta is None else orjson.Fragment(self.meta),
+            "tags": self.tags,
+            "inserted_at": _naive(self.inserted_at),
+            "max_attempts": self.max_attempts,
+            "priority": self.priority,
+            "queue": self.queue,
+            "scheduled_at": _naive(self.scheduled_at),
+            "state": self.state,
+            "worker": self.worker,
+        }
+
+
+@dataclass(slots=True)
+class Rows:
+    """Jobs in columns of equal length, and the shapes that the numbers in one of them mean."""
+
+    entries: list[Entry] = field(default_factory=list)
+    args: list[str] = field(default_factory=list)
+    # None where it is that of the shape, with the name
+    metas: list[str | None] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    # one for each, once they are numbered; a job may be in several rows
+    ids: list[int] = field(default_factory=list)
+    shapes: list[Shape] = field(default_factory=list)
+
+    def number(self, ids: Sequence[int], now: datetime) -> None:
+        """Tell the jobs what they are inserted as."""
+        self.ids = [*ids]
+
+        for shape in self.shapes:
+            shape.settle(now)
+
+        for job_id, (job, _, _), number in zip(ids, self.entries, self.numbers, strict=True):
+            shape = self.shapes[number]
+            job.id = job_id
+            job.state = shape.state
+            job.inserted_at = shape.inserted_at
+            job.scheduled_at = shape.scheduled_at
+
+    def without(self, plans: set[int]) -> Rows:
+        """Return the rows that are in none of some plans, given by their identity."""
+        kept = [n for n, entry in enumerate(self.entries) if id(entry.plan) not in plans]
+
+        return Rows(
+            [self.entries[n] for n in kept],
+            [self.args[n] for n in kept],
+            [self.metas[n] for n in kept],
+            [self.numbers[n] for n in kept],
+            shapes=self.shapes,
+        )
+
+    def params(self, start: int, stop: int) -> dict[str, Any]:
+        """Return a range of the rows as parameters of the statement that inserts them."""
+        used = dict.fromkeys(self.numbers[start:stop])
+        metas = self.metas[start:stop]
+        names = [
+            None if meta is not None or entry.planned is None else entry.planned.name
+            for meta, entry in zip(metas, self.entries[start:stop], strict=True)
+        ]
+
+        return {
+            "ids": array(self.ids[start:stop]),
+            "numbers": array(self.numbers[start:stop]),
+            "args": f"[{','.join(self.args[start:stop])}]",
+            "metas": f"[{','.join('{}' if meta is None else meta for meta in metas)}]",
+            "names": orjson.dumps(names).decode() if None in metas else None,
+            "shapes": orjson.dumps([self.shapes[n].row(n) for n in used]).decode(),
+        }
+
+
+def encode(entries: Iterable[Entry]) -> Rows:
+    """Encode jobs.
+
+    Raises:
+        InvalidJobError: If the args, the meta or another field of a job cannot be stored.
+    """
+    rows = Rows()
+    numbers: dict[tuple[Any, ...], int] = {}
+    shared = _Shared()
+
+    for entry in entries:
+        job, planned, _ = entry
+        meta = shared.find(entry)
+        waits = None if planned is None else planned.pending > 0
+        key = (waits, meta, *_read(job), *job.tags)
+
+        if (number := numbers.get(key)) is None:
+            _check_columns(job)
+            number = numbers[key] = len(rows.shapes)
+            rows.shapes.append(Shape(waits, meta, job.tags, *_read(job)))
+
+        rows.entries.append(entry)
+        rows.args.append(_dump(job, "args", job.args))
+        rows.metas.append(_dump(job, "meta", job.meta) if meta is None else None)
+        rows.numbers.append(number)
+
+    return rows
+
+
+def array(values: Iterable[object]) -> str:
+    """Spell an array as PostgreSQL does: psycopg dumps each number by itself, ten times as long."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
+class _Shared:
+    """The meta that the members of a group share, but for their names."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[int, int], tuple[str, list[Any], list[Any]]] = {}
+
+    def find(self, entry: Entry) -> str | None:
+        """Return the meta of a job without its name, as its group has it; None if it differs."""
+        job, planned, plan = entry
+
+        if planned is None or plan is None or plan.groups[planned.group].total < MANY:
+            return None
+
+        key = (id(plan), planned.group)
+
+        if key not in self._groups:
+            rest = {name: value for name, value in job.meta.items() if name != NAME}
+            self._groups[key] = _dump(job, "meta", rest), [*rest], [*rest.values()]
+
+        dumped, names, values = self._groups[key]
+        own, name = job.meta, planned.name
+        # By identity: 1 and True are equal, and are not the same.
+        is_same = (
+            len(own) == len(names) + 1
+            and own.get(NAME) is name
+            and all(map(is_, map(own.get, names), values))
+        )
+
+        return dumped if is_same and name.isascii() and "\0" not in name else None
+
+
+def _check_columns(job: Job) -> None:
+    """Raise where PostgreSQL would, but naming the job."""
+    for what, text in (
+        ("queue", job.queue),
+        ("worker", job.worker),
+        *(("tag", t) for t in job.tags),
+    ):
+        if "\0" in text:
+            raise InvalidJobError(f"{what} of {_call(job)} must not hold NUL, got {text!r}")
+
+    if job.max_attempts > MAX_SMALLINT:
+        raise InvalidJobError(
+            f"max_attempts of {_call(job)} must be at most {MAX_SMALLINT}, got {job.max_attempts}"
+        )
+
+
+def _dump(job: Job, what: str, value: object) -> str:
+    try:
+        dumped = _to_json(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidJobError(f"{what} of {_call(job)} must be JSON, got {error}") from error
+
+    if rb"\u0000" in dumped and _holds_nul(value):
+        raise InvalidJobError(f"{what} of {_call(job)} must not hold NUL characters")
+
+    # The bytes of orjson hold 4 KB each, however short; a string is as long as its text.
+    return dumped.decode()
+
+
+def _to_json(value: object) -> bytes:
+    try:
+        dumped = orjson.dumps(
+            value, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+        )
+    except orjson.JSONEncodeError:
+        dumped = b"null"
+
+    # What orjson refuses can be JSON all the same, as integers beyond 64 bits and keys that are
+    # numbers; what it writes as null may be NaN.
+    if b"null" in dumped:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+
+    return dumped
+
+
+def _holds_nul(value: object) -> bool:
+    match value:
+        case str():
+            return "\0" in value
+        case dict():
+            return any(_holds_nul(item) for pair in value.items() for item in pair)
+        case list() | tuple():
+            return any(_holds_nul(item) for item in value)
+        case _:
+            return False
+
+
+def _call(job: Job) -> str:
+    name = job.meta.get(NAME)
+
+    return f"job {name!r}" if plan_of(job) else f"job of {job.worker}"
+
+
+def _naive(at: datetime | None) -> datetime | None:
+    return None if at is None else at.astimezone(UTC).replace(tzinfo=None)
