@@ -36,8 +36,9 @@ def works(scale: int = 1) -> list[Work]:
 
 
 @click.command(help=__doc__)
-@click.option("--quick", is_flag=True, help="Sizes of a tenth, one round: sees that it works.")
-@click.option("--rounds", type=click.IntRange(1), help="How often each is measured.")
+@click.option("--quick", is_flag=True, help="As `--scale 10 --rounds 1`: sees that it works.")
+@click.option("--scale", type=click.IntRange(1, 100), default=1, help="Divides all sizes.")
+@click.option("--rounds", type=click.IntRange(1), default=3, help="How often each is measured.")
 @click.option("--limit", default=60.0, show_default=True, help="Seconds given to each.")
 @click.option(
     "--only",
@@ -47,8 +48,16 @@ def works(scale: int = 1) -> list[Work]:
 )
 @click.option("--output", type=click.Path(path_type=Path), help="Write JSON to this file.")
 def main(
-    quick: bool, rounds: int | None, limit: float, only: tuple[str, ...], output: Path | None
+    *,
+    quick: bool,
+    scale: int,
+    rounds: int,
+    limit: float,
+    only: tuple[str, ...],
+    output: Path | None,
 ) -> None:
+    if quick:
+        scale, rounds = 10, 1
     peers = [peer for peer in PEERS if not only or peer is OURS or peer.module in only]
     _check_services(peers)
     console = Console()
@@ -62,9 +71,7 @@ def main(
 
             return bench.measure(peer, work)
 
-        measured = measure(
-            peers, works(10 if quick else 1), rounds or (1 if quick else 3), measure_one
-        )
+        measured = measure(peers, works(scale), rounds, measure_one)
 
         if output:
             write(output, dsn, limit, measured)

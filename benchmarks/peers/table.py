@@ -24,23 +24,34 @@ type Measured = Mapping[tuple[Peer, Work], list[Found]]
 
 
 def table(measured: Measured) -> Table:
-    """Draw the ratios: a row for each system, a column for each work."""
+    """Draw the ratios, a row for each system, a column for each work; above, what they refer to."""
     peers = list(dict.fromkeys(peer for peer, _ in measured))
     works = list(dict.fromkeys(work for _, work in measured))
     drawn = Table(
-        "time per job / ours",
+        "time per job",
         *(Column(work.label, justify="right") for work in works),
-        title="times as long as oban-workflows, medians of rounds",
+        title="how many times as long as oban-workflows, medians of rounds",
+    )
+
+    drawn.add_row(
+        f"{OURS.name}, ms", *(_milliseconds(work, measured[OURS, work]) for work in works)
     )
 
     for peer in peers:
-        drawn.add_row(peer.name, *(_cell(_ratio(measured, peer, work)) for work in works))
+        if peer != OURS:
+            drawn.add_row(peer.name, *(_cell(_ratio(measured, peer, work)) for work in works))
 
     return drawn
 
 
 def _ratio(measured: Measured, peer: Peer, work: Work) -> Found:
     return ratio(measured[OURS, work], measured[peer, work])
+
+
+def _milliseconds(work: Work, outcomes: list[Found]) -> str:
+    seconds = _median(outcomes)
+
+    return str(outcomes[0]) if seconds is None else f"{1000 * seconds / work.jobs:.2f}"
 
 
 def _cell(found: Found) -> str:
