@@ -97,10 +97,13 @@ class Books:
         return "executing" if self.pending(self.members[key]) else "completed"
 
     def pending(self, member: Member) -> int:
-        own = sum(not member.is_satisfied_by(self.state(up)) for up in self.upstream[member.id])
+        """Count what a member waits for, by itself and with its group."""
         gate = member.gated and self.pending(self.members[member.group]) > 0
 
-        return own + gate
+        return self.own_pending(member) + gate
+
+    def own_pending(self, member: Member) -> int:
+        return sum(not member.is_satisfied_by(self.state(up)) for up in self.upstream[member.id])
 
     def is_broken(self, member: Member) -> bool:
         if any(member.is_broken_by(self.state(up)) for up in self.upstream[member.id]):
@@ -132,7 +135,10 @@ class Books:
     def differences(self) -> Iterator[str]:
         """Tell every counter that is not what the states make it."""
         for member in self.members.values():
-            if (pending := self.pending(member)) != member.pending:
+            # Jobs share the count of their group.
+            count = self.own_pending if member.id > 0 else self.pending
+
+            if (pending := count(member)) != member.pending:
                 yield f"pending of {self.path(member.id)} must be {pending}, got {member.pending}"
 
         for key, group in self.groups.items():

@@ -234,7 +234,9 @@ def _members(placed: _Placed) -> Iterable[tuple[int, int, str, int, int]]:
     for index, one in enumerate(plan.jobs):
         assert one.job.id is not None
         is_gated = one.gated or (one.group in gated and index not in depending)
-        yield one.job.id, keys[one.group], one.name, one.pending, _flags(is_gated, *one.flags)
+        # what its group waits for is counted there
+        pending = 0 if one.gated else one.pending
+        yield one.job.id, keys[one.group], one.name, pending, _flags(is_gated, *one.flags)
 
 
 def _flags(gated: bool, ignore_cancelled: bool, ignore_discarded: bool) -> int:

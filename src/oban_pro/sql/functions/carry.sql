@@ -114,7 +114,7 @@ BEGIN
       END LOOP;
     END IF;
 
-    -- What a group depends on is its gate: members that wait for it alone share one count.
+    -- What a group depends on is its gate: jobs that wait for it alone share its count.
     WHILE v_opened IS NOT NULL LOOP
       WITH emptied AS (
         UPDATE
@@ -136,26 +136,27 @@ BEGIN
       FROM
         emptied e;
 
+      v_ready := v_ready || ARRAY(
+        SELECT m.id FROM oban_workflow_members m WHERE m.group_key = ANY(v_opened) AND m.gated AND m.id > 0
+      );
+
       WITH counted AS (
         UPDATE
           oban_workflow_members m
         SET
           pending = m.pending - 1
         WHERE
-          m.group_key = ANY(v_opened)
+          m.id = ANY(ARRAY(SELECT key FROM oban_workflow_groups WHERE parent = ANY(v_opened)))
           AND m.gated
         RETURNING
           m.id
       )
       SELECT
-        array_agg(c.id) FILTER (WHERE c.id > 0),
-        array_agg(c.id) FILTER (WHERE c.id < 0)
+        array_agg(c.id)
       INTO
-        v_some, v_opened
+        v_opened
       FROM
         counted c;
-
-      v_ready := v_ready || v_some;
     END LOOP;
 
     -- A broken gate breaks those that wait for it, at any depth.

@@ -37,7 +37,7 @@ AS $$
   SELECT
     m.id,
     m.pending,
-    COALESCE(unsatisfied.count, 0) + (m.gated AND gate.pending > 0)::int,
+    COALESCE(unsatisfied.count, 0) + (m.id < 0 AND m.gated AND gate.pending > 0)::int,
     m.gone,
     CASE WHEN m.id > 0 AND j.id IS NULL THEN COALESCE(m.gone, 'deleted') END
   FROM

@@ -21,10 +21,14 @@ BEGIN
     FROM
       unnest(p_ids) AS u(id)
       CROSS JOIN LATERAL (
-        SELECT id FROM oban_workflow_members WHERE id = u.id AND pending > 0 OFFSET 0
+        SELECT id, group_key, pending, gated FROM oban_workflow_members WHERE id = u.id OFFSET 0
       ) m
     WHERE
       j.id = m.id
+      AND (
+        m.pending > 0
+        OR m.gated AND (SELECT pending > 0 FROM oban_workflow_members WHERE id = m.group_key)
+      )
     RETURNING
       j.id
   )

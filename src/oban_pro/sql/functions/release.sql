@@ -34,8 +34,11 @@ BEGIN
         FROM
           unnest(p_ids) AS r(id)
           CROSS JOIN LATERAL (
-            SELECT id FROM oban_workflow_members WHERE id = r.id AND pending = 0 OFFSET 0
+            SELECT id, group_key, gated FROM oban_workflow_members WHERE id = r.id AND pending = 0 OFFSET 0
           ) m
+        WHERE
+          NOT m.gated
+          OR (SELECT pending = 0 FROM oban_workflow_members WHERE id = m.group_key)
       ))
       AND (j.state = 'suspended') IS TRUE
     RETURNING

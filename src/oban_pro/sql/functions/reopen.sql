@@ -91,6 +91,7 @@ BEGIN
         closed
       WHERE
         m.id = closed.id
+        AND m.id < 0
         AND m.gated
     ),
     mended AS (

@@ -10,22 +10,26 @@ SET search_path FROM CURRENT
 AS $$
   WITH waiting AS (
     SELECT
-      m.*
+      m.*, m.pending = 0 AND (NOT m.gated OR gate.pending = 0) AS is_ready
     FROM
       oban_workflow_groups g
       JOIN oban_workflow_members m ON m.group_key = g.key
       JOIN oban_jobs j ON j.id = m.id
+      LEFT JOIN oban_workflow_members gate ON gate.id = g.key
     WHERE
       (p_root IS NULL OR g.root = p_root)
       AND j.state = 'suspended'
-      AND (m.pending = 0 OR (j.attempt = 0 AND to_jsonb(j.errors) = '[]'))
+      AND (
+        (m.pending = 0 AND (NOT m.gated OR gate.pending = 0))
+        OR (j.attempt = 0 AND to_jsonb(j.errors) = '[]')
+      )
   )
   SELECT
     w.id, NULL
   FROM
     waiting w
   WHERE
-    w.pending = 0
+    w.is_ready
   UNION ALL
   SELECT
     w.id, min(oban_workflow_describe(u.id) || ' was ' || COALESCE(j.state::text, g.state, u.gone))
@@ -36,7 +40,7 @@ AS $$
     LEFT JOIN oban_workflow_groups g ON g.key = u.id
     LEFT JOIN oban_jobs j ON j.id = u.id
   WHERE
-    w.pending > 0
+    NOT w.is_ready
     AND oban_workflow_breaks(COALESCE(j.state::text, g.state, u.gone), w.ignore_cancelled, w.ignore_discarded)
   GROUP BY
     w.id

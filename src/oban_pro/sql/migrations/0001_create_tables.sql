@@ -82,9 +82,10 @@ CREATE TABLE oban_workflow_members (
   id bigint NOT NULL,
   group_key bigint NOT NULL,
   name text NOT NULL,
-  -- unsatisfied dependencies, each edge one, and the gate of the group one where "gated"
+  -- unsatisfied dependencies, each edge one; of a group that is gated, the gate of the one around it another
   pending integer NOT NULL DEFAULT 0,
-  -- waits for what its group depends on, judged by the flags of the group
+  -- waits for what its group depends on, judged by the flags of the group: a job, until nothing is pending for the
+  -- group, whose many jobs share that one count
   gated boolean NOT NULL DEFAULT false,
   ignore_cancelled boolean NOT NULL DEFAULT false,
   ignore_discarded boolean NOT NULL DEFAULT false,
