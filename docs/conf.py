@@ -10,11 +10,17 @@ author = "The oban-workflows contributors"
 release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "adr/0000-template.md"]
 nitpicky = False
 
 html_theme = "alabaster"
-html_theme_options = {"description": "Durable workflows for Python on PostgreSQL"}
+html_static_path = ["_static"]
+html_theme_options = {
+    "description": "Durable workflows for Python on PostgreSQL",
+    # Wide enough for code.
+    "page_width": "1160px",
+    "body_max_width": "none",
+}
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
