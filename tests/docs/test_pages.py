@@ -29,7 +29,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
         text=True,
         check=False,
-        timeout=55,
+        timeout=170,
     )
     assert done.returncode == 0, done.stderr
 
@@ -64,6 +64,7 @@ def own_names(module: ModuleType) -> list[str]:
     ]
 
 
+@pytest.mark.timeout(180)
 class TestPages:
     @pytest.mark.parametrize("module", [oban_pro, embedded, errors, schema, testing, web])
     def test_show_every_public_name(self, pages: Path, module: ModuleType) -> None:

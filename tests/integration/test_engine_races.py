@@ -52,7 +52,9 @@ async def engine(oban: Oban, conn: AsyncConnection) -> Engine:
 
 
 async def deadlocks(conn: AsyncConnection) -> int:
-    await conn.execute("SELECT pg_stat_force_next_flush()")
+    if conn.info.server_version >= 150_000:
+        await conn.execute("SELECT pg_stat_force_next_flush()")
+
     cursor = await conn.execute(
         "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     )
