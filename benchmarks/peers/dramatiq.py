@@ -16,6 +16,7 @@ from dramatiq.middleware import CurrentMessage, GroupCallbacks
 from dramatiq.rate_limits.backends import RedisBackend as Barriers
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
+from redis import Redis
 
 from .work import CONCURRENCY, Shapes, url
 from .workers import worker
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 broker = RedisBroker(url=url())
+# redis gives up after five seconds by default, also where it was told to wait for longer
+results = Redis.from_url(url(), socket_timeout=None)
 # the one added last stores first: results are there when the callback runs
 broker.add_middleware(GroupCallbacks(Barriers(url=url())))
 broker.add_middleware(CurrentMessage())
-broker.add_middleware(Results(backend=RedisBackend(url=url())))
+broker.add_middleware(Results(backend=RedisBackend(client=results)))
 dramatiq.set_broker(broker)
 
 OPTIONS = ("--processes", "1", "--threads", str(CONCURRENCY), "--skip-logging")
