@@ -156,5 +156,8 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    # Jobs name their worker by the module it is in, which has no name of its own when it is run.
+    from docs import screenshots
+
     IMAGES.mkdir(exist_ok=True)
-    asyncio.run(main())
+    asyncio.run(screenshots.main())

@@ -414,6 +414,18 @@ class TestSelection:
         await page.reload()
         await expect(page.locator("#panel h2")).to_contain_text("left")
 
+    async def test_lists_the_jobs_in_a_state(self, oban: Oban, page: Page, dashboard: str) -> None:
+        workflow = report()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await drawn(page, "notify").click()
+        await expect(page.locator("#table tbody tr")).to_have_count(2)
+        await page.get_by_role("button", name="1 available").click()
+        await expect(page.locator("#table tbody tr")).to_have_count(1)
+        await expect(row(page, "extract")).to_be_visible()
+        await page.get_by_label("State of jobs").select_option("any state")
+        await expect(page.locator("#table tbody tr")).to_have_count(24)
+
     async def test_goes_wherever_tab_does(self, oban: Oban, page: Page, dashboard: str) -> None:
         workflow = diamond()
         await oban.enqueue_many(workflow)
@@ -464,9 +476,11 @@ class TestActing:
         workflow = diamond(name="steered")
         await oban.enqueue_many(workflow)
         await open_workflow(unlocked, dashboard, workflow)
+        await expect(unlocked.get_by_role("button", name="Retry all")).to_be_disabled()
         await unlocked.get_by_role("button", name="Cancel").click()
         await expect(unlocked.locator("#said")).to_have_text("Cancelled 4 jobs.")
         await expect(unlocked).to_have_title("cancelled · steered")
+        await expect(unlocked.get_by_role("button", name="Cancel", exact=True)).to_be_disabled()
         await unlocked.get_by_role("button", name="Retry all").click()
         await expect(drawn(unlocked, "start")).to_contain_class("state-available")
         await expect(unlocked).to_have_title("executing · steered")
@@ -522,6 +536,7 @@ class TestLooks:
         await oban.enqueue_many(workflow)
         await page.emulate_media(color_scheme=scheme)
         await open_workflow(page, dashboard, workflow)
+        await expect(row(page, "load")).to_be_visible()
         background, *contrasts = await page.evaluate(CONTRASTS)
         assert (background > 0.5) == (scheme == "light")
         # what WCAG asks for small text

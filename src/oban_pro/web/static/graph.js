@@ -3,7 +3,7 @@
 import dagre from "./vendor/dagre-3.1.3/dagre.esm.js";
 import { clip, count, pressable, svg } from "./dom.js";
 
-const STATES = [
+export const STATES = [
   "completed", "executing", "retryable", "available", "scheduled", "suspended", "cancelled", "discarded",
 ];
 const JOB = { width: 172, height: 42 };

@@ -25,17 +25,38 @@ export function refreshTable() {
 // Show what is in one group, or everything; where a job is asked for, the page that it is on.
 export function showGroup(group, name, job = "") {
   if (!job && form.group.value === group) return;
+  narrow(group, name);
+  ask({ job });
+}
+
+export function filterByState(state) {
+  narrow("", "", state);
+  ask();
+  form.scrollIntoView({ block: "center" });
+}
+
+function narrow(group, name, state = "") {
   form.reset();
   form.group.value = group;
+  form.state.value = state;
   scope.textContent = name ? ` in ${name}` : "";
-  ask({ job });
 }
 
 export function selectRow(id) {
   const row = rowOf(id);
+  const news = row && !row.classList.contains("selected");
   for (const other of table.querySelectorAll("tr.selected")) mark(other, false);
   if (row) mark(row, true);
+  if (news) reveal(row);
   return row !== null;
+}
+
+// Within the table alone: the page stays where its reader is.
+function reveal(row) {
+  const [inner, outer] = [row.getBoundingClientRect(), table.getBoundingClientRect()];
+  if (inner.top < outer.top + inner.height || inner.bottom > outer.bottom) {
+    table.scrollTop += inner.top - outer.top - outer.height / 2;
+  }
 }
 
 function mark(row, selected) {

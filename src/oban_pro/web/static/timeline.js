@@ -20,7 +20,7 @@ export function drawTimeline(model, width, marks, select) {
     drawRow(model, member, AXIS + index * ROW, { x, label, width, marks, select }));
   return svg("svg", {
     width, height: AXIS + rows.length * ROW + 6, role: "group", "aria-label": "Timeline",
-  }, ...ticks({ from, to, x, height: AXIS + rows.length * ROW, shares: width < 520 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1] }), ...drawn);
+  }, svg("g", { class: "tick" }, svg("text", { x: 10, y: 13 }, clock(from, label))), ...ticks({ from, to, x, height: AXIS + rows.length * ROW, shares: width < 520 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1] }), ...drawn);
 }
 
 function reach(model, rows) {
@@ -29,6 +29,12 @@ function reach(model, rows) {
   if (!model.root.settled_at || !ends.length) ends.push(model.now);
   const from = Math.min(...starts, ...ends);
   return { from, to: Math.max(...ends, from + 50) };
+}
+
+// When the timeline begins, as durations are counted from there.
+function clock(from, label) {
+  const text = new Date(from).toISOString().slice(0, 19).replace("T", " ");
+  return label < 150 ? text.slice(11) : `from ${text}`;
 }
 
 function ticks({ from, to, x, height, shares }) {
@@ -49,7 +55,8 @@ function drawRow(model, member, y, { x, label, width, marks, select }) {
     "aria-label": `${member.name}, ${member.state}${member.critical ? ", on the critical path" : ""}`,
   },
     svg("rect", { class: "row", x: 0, y, width, height: ROW }),
-    svg("text", { x: 10 + indent, y: y + 15 }, clip(member.name, Math.floor((label - 16 - indent) / 7))));
+    svg("circle", { class: "dot", cx: 14 + indent, cy: y + ROW / 2, r: 3.5 }),
+    svg("text", { x: 24 + indent, y: y + 15 }, clip(member.name, Math.floor((label - 30 - indent) / 7))));
   for (const [kind, from, to] of member.phases) row.append(bar(member, kind, time(from), time(to), y, x));
   for (const at of member.failed_at.map(time)) {
     row.append(svg("rect", { class: "failed", x: x(at) - 1.5, y: y + 3, width: 3, height: ROW - 6 },

@@ -1,16 +1,19 @@
 // The page of a workflow: graph and timeline of one model, a table of all jobs, with one selection.
 
-import { count, duration, html, load, show } from "./dom.js";
-import { drawGraph, paintGraph } from "./graph.js";
-import { followTable, groupsOf, refreshTable, selectRow, showGroup } from "./table.js";
+import { count, duration, html, load, pressable, show } from "./dom.js";
+import { drawGraph, paintGraph, STATES } from "./graph.js";
+import { filterByState, followTable, groupsOf, refreshTable, selectRow, showGroup } from "./table.js";
 import { drawTimeline } from "./timeline.js";
 
 const POLL = 3000;
+// The smallest scale to show a whole graph at, and that of one that has to be scrolled.
+const LEGIBLE = 0.55;
+const READABLE = 0.85;
 const SETTLED = ["completed", "cancelled", "discarded"];
 
 const page = document.getElementById("workflow");
 const part = Object.fromEntries(
-  ["graph", "timeline", "panel", "state", "summary", "live"].map((id) => [id, document.getElementById(id)]),
+  ["graph", "timeline", "panel", "legend", "state", "summary", "live", "retry", "cancel"].map((id) => [id, document.getElementById(id)]),
 );
 const opened = new Set();
 const shut = new Set();
@@ -69,7 +72,20 @@ function paint() {
   paintGraph(part.graph, model, marks);
   keepFocus(part.timeline, () => drawTimeline(model, part.timeline.clientWidth, marks, select));
   selectRow(selected);
-  const { root } = model;
+  keepFocus(part.legend, () => html("span", {}, ...STATES.filter((state) => model.root.counts[state]).map(stateButton)));
+  paintHead(model.root);
+}
+
+function stateButton(state) {
+  const words = [html("i", { class: `dot state-${state}` }), `${count(model.root.counts[state])} ${state}`];
+  return pressable(html("button", { "data-id": state, title: "Show these jobs in the table" }, ...words), () => filterByState(state));
+}
+
+function paintHead(root) {
+  const open = Object.keys(root.counts).filter((state) => !SETTLED.includes(state));
+  const broken = ["cancelled", "discarded", "retryable"].some((state) => root.counts[state]);
+  if (part.cancel) part.cancel.disabled = !open.length;
+  if (part.retry) part.retry.disabled = !broken;
   const settled = SETTLED.reduce((sum, state) => sum + (root.counts[state] ?? 0), 0);
   const end = root.settled_at ? Date.parse(root.settled_at) : model.now;
   const took = root.attempted_at ? ` · ${duration(end - Date.parse(root.attempted_at))}` : "";
@@ -150,24 +166,22 @@ function closeButton() {
   part.panel.prepend(button);
 }
 
-// A few at a time: one request runs, and at most one waits.
+// One request at a time, and between two as long a pause as the first one took.
 let running = null;
 let again = false;
 
-async function refresh() {
-  if (running) {
-    again = true;
-    return running;
-  }
-  running = fetchView();
-  try {
-    await running;
-  } finally {
-    running = null;
-  }
-  if (again) {
+function refresh() {
+  again = true;
+  running ??= keepUp().finally(() => { running = null; });
+  return running;
+}
+
+async function keepUp() {
+  while (again) {
     again = false;
-    return refresh();
+    const start = performance.now();
+    await fetchView();
+    if (again) await new Promise((done) => { setTimeout(done, performance.now() - start); });
   }
 }
 
@@ -210,7 +224,7 @@ function applyZoom() {
   const drawing = part.graph.firstElementChild;
   const [, , width, height] = drawing.getAttribute("viewBox").split(" ").map(Number);
   const fit = Math.min(1, (part.graph.clientWidth - 24) / width);
-  const scale = zoom ?? Math.max(fit, 0.55);
+  const scale = zoom ?? (fit > LEGIBLE ? fit : READABLE);
   drawing.setAttribute("width", width * scale);
   drawing.setAttribute("height", height * scale);
   return { fit, scale };
