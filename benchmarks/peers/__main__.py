@@ -61,7 +61,7 @@ def main(
     peers = [peer for peer in PEERS if not only or peer is OURS or peer.module in only]
     _check_services(peers)
     console = Console()
-    console.width = max(console.width, 130)
+    console.width = max(console.width, 150)
 
     with server_dsn() as dsn, console.status("") as status:
         bench = Bench(dsn, limit)
