@@ -56,7 +56,7 @@ fix: $(NEEDED_UV)
 
 ## bench: measure against plain oban, on this machine
 bench: $(NEEDED_UV)
-	$(RUN) python -m benchmarks.fanout $(ARGS)
+	$(RUN) python -m benchmarks $(ARGS)
 
 ## bench-peers: measure against Celery, Dramatiq, DBOS, Chancy and pgqueuer (needs redis-server)
 bench-peers: $(NEEDED_UV)

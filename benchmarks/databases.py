@@ -22,7 +22,7 @@ from .run import Result, Run, System
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TIMEOUT = 300
+TIMEOUT = 900
 
 
 class Table(NamedTuple):
@@ -46,7 +46,12 @@ TABLES = {
     "grown": Table(10, "ANALYZE", warm=40),
 }
 
-HISTORY_SHAPE = {"floor": "independent", "oban": "independent", "workflows": "fan_out"}
+HISTORY_SHAPE: dict[System, str] = {
+    "floor": "independent",
+    "oban": "independent",
+    "triggers": "independent",
+    "workflows": "fan_out",
+}
 
 
 class Databases:
@@ -102,7 +107,7 @@ class Databases:
 
 
 def _prepare(dsn: str, system: System, table: Table) -> None:
-    schema = oban_pro.schema if system == "workflows" else oban.schema
+    schema = oban_pro.schema if system in ("triggers", "workflows") else oban.schema
 
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute(schema.install_sql())

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from .run import Run
+
 PACKAGES = ("oban", "oban-workflows", "psycopg", "psycopg-pool", "uvloop")
 
 
@@ -37,6 +39,30 @@ def table(ratios: Sequence[Ratio], rounds: Sequence[Round]) -> Table:
         drawn.add_row(ratio.label, *cells, "" if ratio.goal is None else f"≤ {ratio.goal}")
 
     return drawn
+
+
+def costs(rounds: Sequence[Round]) -> Table:
+    """Draw what each run took for each of its jobs beside time."""
+    names = list(
+        dict.fromkeys(name for one in rounds[0].results.values() for name in one.costs or ())
+    )
+    drawn = Table(
+        Column("for each job", no_wrap=True),
+        Column("table"),
+        *(Column("MB in all" if name == "MB" else name, justify="right") for name in names),
+        title="what the server counts, and the memory of the process that runs the jobs",
+    )
+
+    for (run, state), result in rounds[0].results.items():
+        if result.costs:
+            cells = [f"{_median_cost(rounds, run, state, name):,.1f}" for name in names]
+            drawn.add_row(f"{run.system}: {run.shape} of {run.size:,}", state, *cells)
+
+    return drawn
+
+
+def _median_cost(rounds: Sequence[Round], run: Run, state: str, name: str) -> float:
+    return median((one.results[run, state].costs or {})[name] for one in rounds)
 
 
 def _cell(value: float | None, goal: float | None) -> str:
@@ -66,6 +92,11 @@ def write(path: Path, dsn: str, ratios: Sequence[Ratio], rounds: Sequence[Round]
                 "table": state,
                 "inserted": median(one.results[run, state].inserted for one in rounds),
                 "settled": median(one.results[run, state].settled for one in rounds),
+                "nodes": run.nodes,
+                "per_job": {
+                    name: _median_cost(rounds, run, state, name)
+                    for name in rounds[0].results[run, state].costs or ()
+                },
             }
             for run, state in rounds[0].results
         ],

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, LiteralString, NamedTuple
 
 import psycopg
 
-type System = Literal["floor", "oban", "workflows"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+type System = Literal["floor", "oban", "triggers", "workflows"]
+
+REHEARSALS = 3
+
+# Each commit, row that was written and buffer, by the server's own count.
+COUNTS = """
+SELECT
+  xact_commit, tup_inserted + tup_updated + tup_deleted, blks_hit + blks_read,
+  pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')
+FROM pg_stat_database WHERE datname = current_database()
+"""
+UNSETTLED = "SELECT EXISTS (SELECT FROM oban_jobs WHERE state <> 'completed')"
+DEAD = "SELECT COALESCE(sum(n_dead_tup), 0) FROM pg_stat_user_tables"
 
 
 @dataclass(frozen=True)
@@ -19,11 +36,14 @@ class Run:
     """What is measured: which system does what, how often, where.
 
     Args:
-        system: `floor` is bare psycopg, `oban` is oban without this package.
-        shape: Name of a function in `shapes`.
+        system: `floor` is bare psycopg, `oban` is oban without this package, `triggers` the same on
+            tables of this package.
+        shape: Name of a function in `shapes`, or in `reading`.
         size: Number of jobs.
         limit: Jobs that run at once.
         warm: Single jobs that the same node runs first, one by one: plans get cached.
+        rehearse: Whether the same node has done the same before.
+        nodes: Processes that run jobs beside the one that enqueues them; 0 for that one alone.
         dsn: Database with the system's schema.
     """
 
@@ -32,32 +52,75 @@ class Run:
     size: int
     limit: int = 50
     warm: int = 0
+    rehearse: bool = False
+    nodes: int = 0
     dsn: str = ""
 
 
 class Result(NamedTuple):
-    """Seconds from the start until all is inserted, and until all is settled."""
+    """Seconds from the start until all is inserted, and until all is settled.
+
+    Args:
+        inserted: Seconds.
+        settled: Seconds.
+        costs: What else it took for each job: commits, rows written, buffers and WAL; rows that are
+            dead in the end, and MB of memory in the process that ran them.
+    """
 
     inserted: float
     settled: float
+    costs: dict[str, float] | None = None
 
 
 def measure(run: Run) -> Result:
     """Measure once, and see that every job has completed."""
+    if run.system in ("oban", "triggers"):
+        # oban looks for this package on import, and does not find it
+        sys.modules["oban_pro"] = None  # type: ignore[assignment]
+
+    before = _count(run.dsn, COUNTS)
+    result = _find(run)(run)
+    # what backends have counted is there once they are gone
+    after = _count(run.dsn, COUNTS)
+
+    if run.shape in READING:
+        return result
+
+    _check(run)
+    names = ("commits", "rows", "buffers", "WAL bytes")
+    costs = {
+        name: (new - old) / run.size for name, old, new in zip(names, before, after, strict=True)
+    }
+    costs["dead rows"] = _count(run.dsn, DEAD)[0] / run.size
+    costs["MB"] = peak_memory()
+
+    return result._replace(costs=costs | (result.costs or {}))
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process has ever used, in MB; 0 where nobody tells."""
+    # ru_maxrss would count what the parent used before it forked
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
+
+    return int(found[1]) / 1024 if found else 0
+
+
+READING = ("results", "status")
+
+
+def _find(run: Run) -> Callable[[Run], Result]:
+    if run.shape in READING:
+        from . import reading
+
+        return lambda run: asyncio.run(getattr(reading, run.shape)(run))
+
     if run.system == "floor":
         from . import floor
 
-        result = floor.measure(run)
-    else:
-        if run.system == "oban":
-            # oban looks for this package on import, and does not find it
-            sys.modules["oban_pro"] = None  # type: ignore[assignment]
+        return floor.measure
 
-        result = asyncio.run(_measure(run))
-
-    _check(run)
-
-    return result
+    return lambda run: asyncio.run(_measure_nodes(run) if run.nodes else _measure(run))
 
 
 async def _measure(run: Run) -> Result:
@@ -76,6 +139,10 @@ async def _measure(run: Run) -> Result:
             await oban.enqueue_many(SHAPES["independent"](1))
             await settled.wait(1)
 
+        for _ in range(REHEARSALS if run.rehearse else 0):
+            await oban.enqueue_many(SHAPES[run.shape](run.size))
+            await settled.wait(run.size)
+
         started = time.perf_counter()
         await oban.enqueue_many(SHAPES[run.shape](run.size))
         inserted = time.perf_counter()
@@ -85,6 +152,28 @@ async def _measure(run: Run) -> Result:
     await pool.close()
 
     return Result(inserted - started, stopped - started)
+
+
+async def _measure_nodes(run: Run) -> Result:
+    from oban import Oban
+
+    from . import node
+    from .shapes import SHAPES
+
+    pool = await Oban.create_pool(run.dsn)
+
+    with node.start(run.nodes, run.dsn, run.limit) as memory:
+        async with Oban(pool=pool) as oban:
+            started = time.perf_counter()
+            await oban.enqueue_many(SHAPES[run.shape](run.size))
+            inserted = time.perf_counter()
+
+            await asyncio.to_thread(_wait_for_all, run.dsn)
+            stopped = time.perf_counter()
+
+    await pool.close()
+
+    return Result(inserted - started, stopped - started, {"MB": max(memory)})
 
 
 class Settled:
@@ -108,6 +197,16 @@ class Settled:
             await self._changed.wait()
 
         self._count -= count
+
+
+def _count(dsn: str, statement: LiteralString) -> tuple[float, ...]:
+    with psycopg.connect(dsn) as conn:
+        return tuple(float(count) for count in conn.execute(statement).fetchone() or ())
+
+
+def _wait_for_all(dsn: str) -> None:
+    while _count(dsn, UNSETTLED)[0]:
+        time.sleep(0.01)
 
 
 def _check(run: Run) -> None:

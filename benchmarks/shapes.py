@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from oban_pro import Workflow
 
 JOBS_PER_DIAMOND = 4
+DEPTH = 5
 
 
 def independent(size: int) -> Iterable[Job]:
@@ -63,6 +64,16 @@ def diamonds(size: int) -> Iterable[Job]:
     return [job for _ in range(size // JOBS_PER_DIAMOND) for job in _diamond()]
 
 
+def nested(size: int) -> Iterable[Job]:
+    """Run a hundred sub-workflows, in chains of five nested in each other, with all the jobs."""
+    workflow = _workflow()
+
+    for n in range(100 // DEPTH):
+        workflow.add_workflow(f"sub-{n}", _nest(size // 100, DEPTH))
+
+    return workflow
+
+
 def fan_outs_of_ten(size: int) -> Iterable[Job]:
     """Run workflows that spread one job to ten at once."""
     return [job for _ in range(size // 12) for job in fan_out(12)]
@@ -91,6 +102,7 @@ SHAPES: dict[str, Callable[[int], Iterable[Job]]] = {
         fan_out,
         fan_outs_of_ten,
         fan_out_singly,
+        nested,
         chain,
         diamonds,
         cascades,
@@ -98,6 +110,12 @@ SHAPES: dict[str, Callable[[int], Iterable[Job]]] = {
         cascades_of_ten,
     )
 }
+
+
+def _nest(jobs: int, depth: int) -> Workflow:
+    workflow = _workflow().add_many("all", independent(jobs))
+
+    return workflow.add_workflow("sub", _nest(jobs, depth - 1)) if depth > 1 else workflow
 
 
 def _diamond() -> Workflow:

@@ -1,0 +1,53 @@
+"""Compare workflows with plain oban and with the least that PostgreSQL has to do.
+
+Everything is a ratio of times per job, measured in one go on one machine: workers that do nothing,
+one process, 50 jobs at once, inserting included, each run in a process and a database of its own.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from oban_pro.embedded import server_dsn
+
+from . import ratios, report
+from .comparisons import compare
+from .databases import Databases
+from .run import Result, Run
+
+
+@click.command(help=__doc__)
+@click.option("--quick", is_flag=True, help="Sizes of a tenth, one round: sees that it works.")
+@click.option("--million", is_flag=True, help="Run a million jobs as well, which takes minutes.")
+@click.option("--rounds", type=click.IntRange(1), help="How often each run is measured.")
+@click.option("--only", default="", help="Compare only what has this in its label.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write JSON to this file.")
+def main(*, quick: bool, million: bool, rounds: int | None, only: str, output: Path | None) -> None:
+    compared = [
+        ratio for ratio in compare(10 if quick else 1, million=million) if only in ratio.label
+    ]
+    console = Console()
+    console.width = max(console.width, 120)
+
+    with server_dsn() as dsn, closing(Databases(dsn)) as databases, console.status("") as status:
+
+        def measure(run: Run, table: str) -> Result:
+            status.update(f"{run.system}: {run.shape} of {run.size:,}, {table} table")
+
+            return databases.measure(run, table)
+
+        found = ratios.measure(compared, rounds or (1 if quick else 3), measure)
+
+        if output:
+            report.write(output, dsn, compared, found)
+
+    console.print(report.table(compared, found))
+    console.print(report.costs(found))
+
+
+if __name__ == "__main__":
+    main()

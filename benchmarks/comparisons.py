@@ -1,0 +1,185 @@
+"""What is compared with what, and how far apart the two may be."""
+
+from __future__ import annotations
+
+from .ratios import EVERY_TABLE, Ratio
+from .run import Run
+from .shapes import JOBS_PER_DIAMOND
+
+ONE_TABLE = ("empty",)
+
+
+def compare(scale: int = 1, *, million: bool = False) -> list[Ratio]:
+    """List all comparisons.
+
+    Args:
+        scale: Divides all sizes.
+        million: Whether to run a million jobs as well, which takes minutes.
+    """
+    return [
+        *_against_oban(scale),
+        *_against_the_floor(scale),
+        *_by_size(scale, million=million),
+        *_by_shape(scale),
+        *_reading(scale),
+    ]
+
+
+def fan_out(items: int, **opts: int | bool) -> Run:
+    """Spread one job to many, joined in one."""
+    return Run("workflows", "fan_out", items + 2, **opts)  # type: ignore[arg-type]
+
+
+def _against_oban(scale: int) -> list[Ratio]:
+    big, hops = 10_000 // scale, 200 // scale
+    plain = Run("oban", "independent", big + 2)
+    small = [
+        Ratio(
+            f"1 → {items:,} → 1 / oban, {items + 2:,} jobs, once both have done it before",
+            fan_out(items, rehearse=True),
+            Run("oban", "independent", items + 2, rehearse=True),
+            0.4,
+        )
+        for items in (100 // scale, 1_000 // scale)
+    ]
+
+    return [
+        Ratio(
+            f"1 → {big:,} → 1 / oban, {big + 2:,} jobs",
+            fan_out(big),
+            plain,
+            0.2,
+            tables=EVERY_TABLE,
+        ),
+        Ratio(
+            f"the same, added one by one / oban, {big + 2:,} jobs",
+            Run("workflows", "fan_out_singly", big + 2),
+            plain,
+        ),
+        *small,
+        Ratio(
+            f"chain of {hops} / oban, each enqueues the next",
+            Run("workflows", "chain", hops),
+            Run("oban", "hops", hops),
+        ),
+        Ratio(
+            f"{big + 2:,} plain jobs / oban without this package",
+            Run("workflows", "independent", big + 2),
+            plain,
+            1 / 6,
+            tables=EVERY_TABLE,
+        ),
+        Ratio(
+            f"oban, {big + 2:,} jobs, on tables with our triggers / without",
+            Run("triggers", "independent", big + 2),
+            plain,
+            1.03,
+        ),
+    ]
+
+
+def _against_the_floor(scale: int) -> list[Ratio]:
+    big, hops = 10_000 // scale, 200 // scale
+    floor = Run("floor", "independent", big + 2)
+
+    return [
+        Ratio(f"1 → {big:,} → 1 / floor", fan_out(big), floor, 2.5, tables=EVERY_TABLE),
+        Ratio("the same, inserting only / floor", fan_out(big), floor, 1 / 0.35, phase="inserted"),
+        Ratio(
+            f"chain of {hops} / floor",
+            Run("workflows", "chain", hops),
+            Run("floor", "hops", hops),
+            2.5,
+        ),
+    ]
+
+
+def _by_size(scale: int, *, million: bool) -> list[Ratio]:
+    base = fan_out(10_000 // scale)
+    sizes = [100_000 // scale, *([1_000_000 // scale] if million else [])]
+
+    return [
+        *(
+            Ratio(
+                f"1 → {size:,} → 1 / 1 → {base.size - 2:,} → 1",
+                fan_out(size),
+                base,
+                1.15,
+                tables=("empty", "analyzed") if size <= 100_000 else ONE_TABLE,
+            )
+            for size in sizes
+        ),
+        Ratio(
+            f"inserting 1 → {sizes[0]:,} → 1 / 1 → {base.size - 2:,} → 1",
+            fan_out(sizes[0]),
+            base,
+            1.15,
+            phase="inserted",
+        ),
+    ]
+
+
+def _by_shape(scale: int) -> list[Ratio]:
+    big, few = 10_000 // scale, 200 // scale * 12
+    flat = fan_out(big)
+    diamonds = 1_000 // scale * JOBS_PER_DIAMOND
+    alone = fan_out(big, nodes=1)
+
+    return [
+        Ratio(
+            f"{diamonds // JOBS_PER_DIAMOND:,} diamonds / 1 → {big:,} → 1",
+            Run("workflows", "diamonds", diamonds),
+            flat,
+            1 / 0.9,
+        ),
+        Ratio(
+            f"{diamonds // JOBS_PER_DIAMOND:,} diamonds on 3 nodes / on one",
+            Run("workflows", "diamonds", diamonds, nodes=3),
+            Run("workflows", "diamonds", diamonds, nodes=1),
+            tables=ONE_TABLE,
+        ),
+        Ratio(
+            f"1 → {big:,} → 1 on 3 nodes / on one",
+            fan_out(big, nodes=3),
+            alone,
+            1.0,
+            tables=ONE_TABLE,
+        ),
+        Ratio(
+            f"100 sub-workflows of {big // 100}, 5 deep / 1 → {big:,} → 1",
+            Run("workflows", "nested", big),
+            flat,
+            1.2,
+        ),
+        Ratio(
+            f"1 → {big:,} → 1 as cascades / as workers",
+            Run("workflows", "cascades", big + 2),
+            flat,
+        ),
+        Ratio(
+            "1 → 10 → 1, 200 times, as cascades / as workers",
+            Run("workflows", "cascades_of_ten", few),
+            Run("workflows", "fan_outs_of_ten", few),
+        ),
+    ]
+
+
+def _reading(scale: int) -> list[Ratio]:
+    values, jobs = 10_000 // scale, 100_000 // scale
+
+    return [
+        Ratio(
+            f"a cascade reads {values:,} results / SELECT of them",
+            Run("workflows", "results", values),
+            Run("floor", "results", values),
+            2.0,
+            tables=ONE_TABLE,
+        ),
+        Ratio(
+            f"status() amid {jobs:,} jobs / SELECT by primary key",
+            Run("workflows", "status", jobs),
+            Run("floor", "status", jobs),
+            3.0,
+            tables=ONE_TABLE,
+        ),
+    ]

@@ -1,0 +1,100 @@
+"""How long it takes to read: the results that a cascade is given, and the status of a workflow.
+
+Each comes with its floor, a bare SELECT.
+"""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from oban import Oban, telemetry
+
+from . import functions
+from .run import Result, Settled
+from .shapes import SHAPES
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .run import Run
+
+TIMES = 50
+# How many jobs have run when somebody asks for the status.
+SOME = 2_000
+
+VALUES = """
+INSERT INTO oban_jobs (worker, state, meta)
+SELECT 'w', 'completed', jsonb_build_object('recorded', true, 'return', 'g2IAAAAA')
+FROM generate_series(1, %s)
+"""
+
+
+async def results(run: Run) -> Result:
+    """Read what many cascades recorded: from the start of a job until its function is called."""
+    if run.system == "floor":
+        return await _select(run, VALUES, "SELECT meta->>'return' FROM oban_jobs")
+
+    started: list[float] = []
+    telemetry.attach("reading", ["oban.job.start"], lambda *_: started.append(time.perf_counter()))
+    pool = await Oban.create_pool(run.dsn)
+    settled = Settled()
+
+    async with Oban(pool=pool, queues={"default": run.limit}) as oban:
+        for _ in range(2):
+            await oban.enqueue_many(SHAPES["cascades"](run.size + 2))
+            await settled.wait(run.size + 2)
+
+    await pool.close()
+
+    return Result(0, functions.called[-1] - started[-1])
+
+
+async def status(run: Run) -> Result:
+    """Ask for the status while a workflow runs, from a connection that is used for nothing else."""
+    if run.system == "floor":
+        return await _select(run, VALUES, "SELECT * FROM oban_jobs WHERE id = 1")
+
+    pool = await Oban.create_pool(run.dsn)
+    settled = Settled()
+    workflow: Any = SHAPES["fan_out"](run.size + 2)
+
+    async with Oban(pool=pool, queues={"default": run.limit}) as oban:
+        await oban.enqueue_many(workflow)
+        await settled.wait(min(SOME, run.size // 2))
+
+    async with Oban(pool=pool):
+        seconds = await _time(workflow.status)
+
+    await pool.close()
+
+    return Result(0, seconds)
+
+
+async def _select(run: Run, prepare: str, select: str) -> Result:
+    pool = await Oban.create_pool(run.dsn)
+
+    async def read() -> None:
+        async with pool.connection() as conn:
+            cursor = await conn.execute(select.encode())
+            await cursor.fetchall()
+
+    async with pool.connection() as conn:
+        await conn.execute(prepare.encode(), [run.size])
+
+    seconds = await _time(read)
+    await pool.close()
+
+    return Result(0, seconds)
+
+
+async def _time(read: Callable[[], Awaitable[Any]]) -> float:
+    seconds = []
+
+    for _ in range(TIMES):
+        started = time.perf_counter()
+        await read()
+        seconds.append(time.perf_counter() - started)
+
+    return median(seconds)
