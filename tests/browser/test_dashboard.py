@@ -233,6 +233,34 @@ class TestLive:
         gate.set()
         await expect(page).to_have_title("completed · nightly report", timeout=20_000)
 
+    async def test_says_so_without_a_connection_and_goes_on_with_it(
+        self, oban: Oban, browser: Any, dashboard: str
+    ) -> None:
+        page = await browser.new_page()
+        workflow = diamond()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await page.route("**/view.json*", lambda route: route.abort())
+        await expect(page.locator("#live")).to_have_text("no connection", timeout=15_000)
+        await expect(drawn(page, "end")).to_be_visible()
+        await page.unroute("**/view.json*")
+        await expect(page.locator("#live")).to_have_text("live", timeout=15_000)
+
+    async def test_leaves_the_focus_where_it_is(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = diamond()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+
+        for place in (row(page, "left"), page.locator("#timeline g.span", has_text="left")):
+            await place.focus()
+            await workflow.cancel_jobs()
+            await expect(row(page, "left")).to_contain_text("cancelled", timeout=15_000)
+            await workflow.retry_jobs()
+            await expect(row(page, "left")).to_contain_text("suspended", timeout=15_000)
+            await expect(place).to_be_focused()
+
 
 class TestGraph:
     async def test_opens_and_folds_what_is_nested(

@@ -26,7 +26,7 @@ export function refreshTable() {
 export function showGroup(group, name, job = "") {
   if (!job && form.group.value === group) return;
   narrow(group, name);
-  ask({ job });
+  ask({ job }).then(() => revealRow(job));
 }
 
 export function filterByState(state) {
@@ -44,15 +44,15 @@ function narrow(group, name, state = "") {
 
 export function selectRow(id) {
   const row = rowOf(id);
-  const news = row && !row.classList.contains("selected");
   for (const other of table.querySelectorAll("tr.selected")) mark(other, false);
   if (row) mark(row, true);
-  if (news) reveal(row);
   return row !== null;
 }
 
 // Within the table alone: the page stays where its reader is.
-function reveal(row) {
+export function revealRow(id) {
+  const row = rowOf(id);
+  if (!row) return;
   const [inner, outer] = [row.getBoundingClientRect(), table.getBoundingClientRect()];
   if (inner.top < outer.top + inner.height || inner.bottom > outer.bottom) {
     table.scrollTop += inner.top - outer.top - outer.height / 2;

@@ -2,7 +2,7 @@
 
 import { count, duration, html, load, pressable, show } from "./dom.js";
 import { drawGraph, paintGraph, STATES } from "./graph.js";
-import { filterByState, followTable, groupsOf, refreshTable, selectRow, showGroup } from "./table.js";
+import { filterByState, followTable, groupsOf, refreshTable, revealRow, selectRow, showGroup } from "./table.js";
 import { drawTimeline } from "./timeline.js";
 
 const POLL = 3000;
@@ -129,7 +129,8 @@ function select(id) {
 function showRow() {
   const member = model.members.get(selected);
   if (member && member.kind !== "job") showGroup(member.id.replace("rest", ""), model.path(member));
-  else if (!selectRow(selected)) showGroup("", "", selected);
+  else if (selectRow(selected)) revealRow(selected);
+  else showGroup("", "", selected ?? "");
 }
 
 function showPanel() {
@@ -180,7 +181,7 @@ async function keepUp() {
   while (again) {
     again = false;
     const start = performance.now();
-    await fetchView();
+    await fetchView().then(() => tell(null), () => tell("no connection"));
     if (again) await new Promise((done) => { setTimeout(done, performance.now() - start); });
   }
 }
@@ -197,19 +198,23 @@ async function fetchView() {
   if (selected && (before !== after || after === undefined || part.panel.hidden)) showPanel();
 }
 
+let events = null;
+
+function tell(trouble) {
+  part.live.textContent = trouble ?? (events?.readyState === EventSource.OPEN ? "live" : "polling");
+}
+
 // A browser opens few connections to one server, so pages in the background give theirs back.
 function follow() {
-  let events = null;
-  const tell = (text) => { part.live.textContent = text; };
   const listen = () => {
     events = new EventSource(`${page.dataset.url}/events`);
-    events.addEventListener("open", () => tell("live"));
-    events.addEventListener("error", () => tell("polling"));
-    events.addEventListener("changed", () => refresh());
+    events.addEventListener("open", () => tell(null));
+    events.addEventListener("error", () => tell(null));
+    events.addEventListener("changed", refresh);
   };
   const poll = () => {
     const needed = events.readyState !== EventSource.OPEN || model?.root.state === "executing";
-    if (needed && !document.hidden) refresh().catch(() => tell("no connection"));
+    if (needed && !document.hidden) refresh();
   };
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) events.close();
