@@ -44,6 +44,15 @@ class TestReadme:
 
         assert shown == set(re.findall(r'label="(.*?)"', drawn))
 
+    def test_repeats_what_the_page_on_performance_says_of_others(self) -> None:
+        page = (README.parent / "docs" / "explanation" / "performance.md").read_text("utf-8")
+        rows = {
+            row[0]: row for row in re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|", page, re.MULTILINE)
+        }
+        shown = re.findall(r"\[([\d.]+) . ours\]", README.read_text("utf-8"))
+
+        assert shown == [rows["Celery on Redis"][2], rows["DBOS, steps"][2]]
+
     def test_has_no_dead_link(self) -> None:
         links = re.findall(r"\]\((?!https?:)([^)#]+)", README.read_text("utf-8"))
 
