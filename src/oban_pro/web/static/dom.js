@@ -60,12 +60,9 @@ export function show(target, ...children) {
 export async function load(url, target) {
   const mine = Symbol(url);
   asked.set(target, mine);
-  try {
-    const response = await fetch(url, { headers: { "HX-Request": "true" } });
-    const text = await response.text();
-    if (response.ok && asked.get(target) === mine) htmx.swap(target, text, { swapStyle: "innerHTML" });
-  } catch (error) {
-    // Without a connection what is there stays; whoever follows the workflow says so.
-    if (!(error instanceof TypeError)) throw error;
-  }
+  // Without a connection what is there stays; whoever follows the workflow says so.
+  const response = await fetch(url, { headers: { "HX-Request": "true" } }).catch(() => null);
+  if (!response?.ok) return;
+  const text = await response.text();
+  if (asked.get(target) === mine) htmx.swap(target, text, { swapStyle: "innerHTML" });
 }

@@ -1,0 +1,32 @@
+// What graph and timeline are drawn from: the members of a view by id, by group and in order, and the edges.
+
+export function build(view) {
+  const members = new Map(view.members.map((member) => [member.id, member]));
+  const inside = new Map();
+  const edgesIn = new Map();
+  for (const member of view.members) {
+    if (member.parent !== null) push(inside, member.parent, member);
+  }
+  for (const [from, to] of view.edges) {
+    if (members.has(from) && members.has(to)) push(edgesIn, members.get(from).parent, [from, to]);
+  }
+  const root = view.members[0];
+  const depth = (member) => (member.parent === root.id ? 0 : 1 + depth(members.get(member.parent)));
+  const path = (member) => (member.parent === root.id ? member.name : `${path(members.get(member.parent))} / ${member.name}`);
+  const order = [];
+  const visit = (id) => (inside.get(id) ?? []).forEach((member) => { order.push(member); visit(member.id); });
+  for (const siblings of inside.values()) siblings.sort(byStart);
+  visit(root.id);
+  const steps = new Set(view.path.map(String));
+  return { root, members, inside, edgesIn, steps, order, depth, path, now: Date.parse(view.now) };
+}
+
+function push(map, key, value) {
+  if (!map.has(key)) map.set(key, []);
+  map.get(key).push(value);
+}
+
+function byStart(one, other) {
+  const start = (member) => (member.kind === "rest" ? Infinity : Date.parse(member.attempted_at ?? "") || 1e15);
+  return start(one) - start(other) || Math.abs(one.id) - Math.abs(other.id) || 0;
+}
