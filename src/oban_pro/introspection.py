@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from oban import Job
 
-from . import _host, codec, meta, schema
+from . import _host, codec, meta, schema, transactions
 from .errors import UnknownWorkflowError
 from .recorded import decode, decode_nodes, nest
 from .render import stored_graph
@@ -53,8 +53,10 @@ async def connect(place: Place) -> AsyncIterator[Store]:
 
 async def status(place: Place, workflow_id: str) -> WorkflowStatus:
     """Return the status of a workflow and of all nested ones."""
-    async with connect(place) as store:
-        groups = await store.status(workflow_id)
+    query = query_for(place)
+    await schema.ensure_query(query)
+    # It is asked often, and needs no transaction.
+    groups = await transactions.run_single(query, lambda store: store.status(workflow_id))
 
     return build_status(groups) if groups else WorkflowStatus(workflow_id)
 

@@ -25,7 +25,7 @@ type Row = tuple[Any, ...]
 
 # Statements that may be prepared: they only call a function, which plans for itself. Any other
 # would keep a plan that was made when the tables were small.
-PREPARED = frozenset({"ack", "contexts", "fetch"})
+PREPARED = frozenset({"ack", "contexts", "fetch", "status"})
 
 
 # Columns of a job that is taken, as they come, after worker, args, meta and errors.
