@@ -212,7 +212,7 @@ class TestView:
         states = {state: root[state] for state in JobState if root[state]}
         assert states == {"executing": 1, "suspended": 1, "scheduled": 1}
         assert (root["name"], root["parent_id"], root["state"]) == ("nightly", None, "executing")
-        assert root["meta"] == {"queues": [], "workers": []}
+        assert root["meta"] == {"queues": ["default"], "workers": ["tests.graphs.Work"]}
         assert {"inserted_at", "started_at", "completed_at"} <= root.keys()
         assert rows["new"]["available"] == 1
         subs = (await workflow.status()).subs
