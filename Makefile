@@ -1,7 +1,7 @@
 # Everything runs through `uv run`, which makes .venv. Nothing has to be set up before.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow soak matrix check fix bench bench-peers docs dist lowest ci
+.PHONY: help demo test slow soak matrix check fix bench bench-peers figures docs dist lowest ci
 
 # pyenv's shims hide the versions that uv could use; elsewhere this adds nothing.
 PYENV_ROOT ?= $(HOME)/.pyenv
@@ -57,6 +57,11 @@ fix: $(NEEDED_UV)
 ## bench: measure against plain oban, on this machine
 bench: $(NEEDED_UV)
 	$(RUN) python -m benchmarks $(ARGS)
+
+## figures: write the table and the picture of the page from FROM, what `make bench` put in a file
+FROM ?= docs/explanation/performance.json
+figures: $(NEEDED_UV)
+	$(RUN) --group figures python -m benchmarks.figures $(FROM)
 
 ## bench-peers: measure against Celery, Dramatiq, DBOS, Chancy and pgqueuer (needs redis-server)
 bench-peers: $(NEEDED_UV)

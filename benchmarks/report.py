@@ -36,7 +36,7 @@ def table(ratios: Sequence[Ratio], rounds: Sequence[Round]) -> Table:
     for ratio in ratios:
         found = medians(ratio, rounds)
         cells = [_cell(found.get(name), ratio.goal) for name in EVERY_TABLE]
-        drawn.add_row(ratio.label, *cells, "" if ratio.goal is None else f"≤ {ratio.goal}")
+        drawn.add_row(ratio.label, *cells, "" if ratio.goal is None else f"≤ {ratio.goal:.2g}")
 
     return drawn
 
@@ -116,7 +116,7 @@ def machine(dsn: str, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
         )
 
     return {
-        "system": platform.platform(),
+        "system": platform.system(),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
         "postgresql": server,

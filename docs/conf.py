@@ -10,7 +10,7 @@ author = "The oban-workflows contributors"
 release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build", "adr/0000-template.md"]
+exclude_patterns = ["_build", "adr/0000-template.md", "explanation/performance-figures.md"]
 nitpicky = False
 
 html_theme = "alabaster"
