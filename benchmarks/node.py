@@ -8,6 +8,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import uvloop
 from oban import Oban
 
 from .run import peak_memory
@@ -49,5 +50,5 @@ async def _run(dsn: str, limit: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_run(sys.argv[1], int(sys.argv[2])))
+    uvloop.run(_run(sys.argv[1], int(sys.argv[2])))
     print(peak_memory())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, LiteralString, NamedTuple
 
 import psycopg
+import uvloop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,17 +111,18 @@ READING = ("results", "status")
 
 
 def _find(run: Run) -> Callable[[Run], Result]:
+    # the loop that `oban start` runs
     if run.shape in READING:
         from . import reading
 
-        return lambda run: asyncio.run(getattr(reading, run.shape)(run))
+        return lambda run: uvloop.run(getattr(reading, run.shape)(run))
 
     if run.system == "floor":
         from . import floor
 
         return floor.measure
 
-    return lambda run: asyncio.run(_measure_nodes(run) if run.nodes else _measure(run))
+    return lambda run: uvloop.run(_measure_nodes(run) if run.nodes else _measure(run))
 
 
 async def _measure(run: Run) -> Result:
