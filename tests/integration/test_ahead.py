@@ -2,7 +2,9 @@
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
+import pytest
 from oban import Job, Oban, Worker, worker
 from psycopg import AsyncConnection, sql
 from psycopg_pool import AsyncConnectionPool
@@ -11,7 +13,7 @@ from oban_pro import Workflow
 from oban_pro.store import Acks, Store
 from tests.conftest import StartOban
 
-NODE = ["node", "uuid"]
+NODE = ["node", str(uuid4())]
 started: dict[str, asyncio.Event] = {}
 gates: dict[str, asyncio.Event] = {}
 
@@ -108,10 +110,15 @@ class TestStatement:
             await listener.execute("UNLISTEN *")
             await listener.set_autocommit(False)
 
-    async def test_wakes_the_others_for_what_it_leaves(self, oban: Oban, pool: AsyncConnectionPool):
+    @pytest.mark.parametrize("queue", ["default", "other"])
+    async def test_wakes_the_others_for_what_it_leaves_if_there_are_any(
+        self, oban: Oban, pool: AsyncConnectionPool, queue: str
+    ):
         jobs = [Gated.new({}) for _ in range(3)]
-        await oban.enqueue_many(
-            Workflow().add("first", Gated.new({})).add_many("all", jobs, deps="first")
+        workflow = Workflow().add("first", Gated.new({})).add_many("all", jobs, deps="first")
+        await oban.enqueue_many(workflow)
+        await oban._query.insert_producer(
+            uuid=str(uuid4()), name="Oban", node="beside", queue=queue, meta={}
         )
 
         async with pool.connection() as conn, pool.connection() as listener:
@@ -124,7 +131,7 @@ class TestStatement:
             await store.ack(_acks(first), "default", 2, NODE)
             await conn.commit()
 
-            assert await _notified(listener) == ['{"queue" : "default"}']
+            assert await _notified(listener) == ['{"queue" : "default"}'] * (queue == "default")
             await listener.execute("UNLISTEN *")
             await listener.set_autocommit(False)
 

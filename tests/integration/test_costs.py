@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from operator import sub
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pytest
 from oban import Job, Oban, Worker, worker
@@ -16,7 +17,7 @@ from oban_pro._host import AckAction
 from oban_pro._plugin.acks import encode, join
 from oban_pro.store import Acks, Store
 
-NODE = ["node", "uuid"]
+NODE = ["node", str(uuid4())]
 BATCH = 50
 
 TABLES = ("oban_jobs", "oban_workflow_members", "oban_workflow_groups", "oban_workflow_edges")
