@@ -89,13 +89,13 @@ BEGIN
   PERFORM set_config('oban_workflows.engine', 'off', true);
 
   IF p_demand > 0 THEN
-    acked := NULL;
+    RETURN QUERY
+    SELECT
+      NULL::bigint[], j
+    FROM
+      oban_workflow_fetch(p_queue, p_demand, p_attempted_by) j;
 
-    FOR job IN SELECT * FROM oban_workflow_fetch(p_queue, p_demand, p_attempted_by) LOOP
-      v_taken := v_taken + 1;
-
-      RETURN NEXT;
-    END LOOP;
+    GET DIAGNOSTICS v_taken = ROW_COUNT;
   END IF;
 
   -- What is left of the queue is for other producers, if there are any: this one comes back by itself. Woken now it

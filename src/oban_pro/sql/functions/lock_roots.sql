@@ -22,8 +22,13 @@ BEGIN
       SELECT DISTINCT
         g.root
       FROM
-        unnest(p_jobs) AS j(id)
-        CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = j.id OFFSET 0) m
+        (
+          SELECT DISTINCT
+            m.group_key
+          FROM
+            unnest(p_jobs) AS j(id)
+            CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = j.id OFFSET 0) m
+        ) m
         CROSS JOIN LATERAL (SELECT root FROM oban_workflow_groups WHERE key = m.group_key OFFSET 0) g
     ))
   ORDER BY
