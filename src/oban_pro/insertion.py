@@ -55,8 +55,11 @@ async def insert(store: Store, batch: Batch) -> list[Job]:
 
     await _insert_groups(store, placed)
     rows.number(ids[: len(rows.entries)], now)
-    await _insert_jobs(store, rows)
-    await _insert_members(store, placed)
+
+    async with store.pipeline():
+        await _insert_jobs(store, rows)
+        await _insert_members(store, placed)
+
     await _extend(store, placed)
 
     for plan in batch.plans:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import orjson
 from oban import Job
+from psycopg import AsyncPipeline
 from psycopg.rows import class_row, dict_row
 
 from . import _host, sql
@@ -18,7 +20,7 @@ from .render import Drawn
 from .status import GroupCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from psycopg import AsyncConnection, AsyncCursor
 
@@ -73,6 +75,15 @@ class Store:
     def __init__(self, conn: AsyncConnection[Any], prefix: str) -> None:
         self._conn = conn
         self._prefix = prefix
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[None]:
+        """Send statements that return nothing one after the other, and wait for all in the end."""
+        if AsyncPipeline.is_supported():
+            async with self._conn.pipeline():
+                yield
+        else:
+            yield
 
     # Inserting
 
