@@ -53,6 +53,7 @@ __all__ = [
     "get_ext",
     "is_stopping",
     "jobs_of",
+    "note_unreadable",
     "prefix_of",
     "put_ext",
     "query_named",
@@ -62,10 +63,13 @@ __all__ = [
     "queue_of",
     "remember_query",
     "unhook_fetch",
+    "why_unreadable",
 ]
 
 # Where a job remembers the query of the instance that it came from; not persisted.
 _QUERY = "oban_workflows_query"
+# And why its row cannot be read.
+_UNREADABLE = "oban_workflows_unreadable"
 
 
 def drop_ext(name: str) -> None:
@@ -143,6 +147,16 @@ def attempted_by(producer: Producer) -> list[str]:
 def jobs_of(producer: Producer) -> set[int]:
     """Return the ids of the jobs that a producer runs, or has run and not acknowledged yet."""
     return {*producer._running_jobs, *(ack.id for ack in producer._pending_acks)}
+
+
+def note_unreadable(job: Job, error: Exception) -> None:
+    """Note on a job that was taken that it cannot be run."""
+    job.extra[_UNREADABLE] = error
+
+
+def why_unreadable(job: Job) -> Exception | None:
+    """Return why a job that was taken cannot be run, or None."""
+    return job.extra.get(_UNREADABLE)
 
 
 def remember_query(job: Job, query: Query) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import repeat
 from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,8 +26,9 @@ MAX_SMALLINT = 32_767
 # Groups of fewer members gain nothing from sharing their meta.
 MANY = 10
 
-_FIELDS = ("inserted_at", "max_attempts", "priority", "queue", "scheduled_at", "state", "worker")
+_FIELDS = ("max_attempts", "priority", "queue", "state", "worker")
 _read = attrgetter(*_FIELDS)
+_MISSING = object()
 
 
 class Entry(NamedTuple):
@@ -45,16 +47,16 @@ class Shape:
     meta: str | None
     tags: list[str]
     inserted_at: datetime | None
+    scheduled_at: datetime | None
     max_attempts: int
     priority: int
     queue: str
-    scheduled_at: datetime | None
     state: Any
     worker: str
 
     def settle(self, now: datetime) -> None:
         """Decide in which state its jobs are inserted, and fill in the times."""
-        is_due = self.scheduled_at is None or self.scheduled_at.astimezone(UTC) <= now
+        is_due = self.scheduled_at is None or self.scheduled_at <= now
 
         # A job keeps what an earlier attempt to enqueue it left behind, so its place decides.
         if self.waits is not None:
@@ -71,11 +73,11 @@ class Shape:
             "n": n,
             "meta": None if self.meta is None else orjson.Fragment(self.meta),
             "tags": self.tags,
-            "inserted_at": _naive(self.inserted_at),
+            "inserted_at": self.inserted_at,
             "max_attempts": self.max_attempts,
             "priority": self.priority,
             "queue": self.queue,
-            "scheduled_at": _naive(self.scheduled_at),
+            "scheduled_at": self.scheduled_at,
             "state": self.state,
             "worker": self.worker,
         }
@@ -105,8 +107,8 @@ class Rows:
             shape = self.shapes[number]
             job.id = job_id
             job.state = shape.state
-            job.inserted_at = shape.inserted_at
-            job.scheduled_at = shape.scheduled_at
+            job.inserted_at = job.inserted_at or shape.inserted_at
+            job.scheduled_at = job.scheduled_at or shape.scheduled_at
 
     def without(self, plans: set[int]) -> Rows:
         """Return the rows that are in none of some plans, given by their identity."""
@@ -153,12 +155,14 @@ def encode(entries: Iterable[Entry]) -> Rows:
         job, planned, _ = entry
         meta = shared.find(entry)
         waits = None if planned is None else planned.pending > 0
-        key = (waits, meta, *_read(job), *job.tags)
+        # In UTC: of two times in one zone that are an hour apart, Python may find both equal.
+        times = _utc(job.inserted_at), _utc(job.scheduled_at)
+        key = (waits, meta, *times, *_read(job), *job.tags)
 
         if (number := numbers.get(key)) is None:
             _check_columns(job)
             number = numbers[key] = len(rows.shapes)
-            rows.shapes.append(Shape(waits, meta, job.tags, *_read(job)))
+            rows.shapes.append(Shape(waits, meta, [*job.tags], *times, *_read(job)))
 
         rows.entries.append(entry)
         rows.args.append(_dump(job, "args", job.args))
@@ -190,15 +194,18 @@ class _Shared:
 
         if key not in self._groups:
             rest = {name: value for name, value in job.meta.items() if name != NAME}
-            self._groups[key] = _dump(job, "meta", rest), [*rest], [*rest.values()]
+            # A key like True would pass for 1.
+            keys: list[Any] = [*rest] if {*map(type, rest)} == {str} else [_MISSING]
+            self._groups[key] = _dump(job, "meta", rest), keys, [*rest.values()]
 
         dumped, names, values = self._groups[key]
-        own, name = job.meta, planned.name
-        # By identity: 1 and True are equal, and are not the same.
+        own: dict[Any, Any] = job.meta
+        name = planned.name
+        # By identity: 1 and True are equal, and are not the same; neither are None and nothing.
         is_same = (
             len(own) == len(names) + 1
             and own.get(NAME) is name
-            and all(map(is_, map(own.get, names), values))
+            and all(map(is_, map(own.get, names, repeat(_MISSING)), values))
         )
 
         return dumped if is_same and name.isascii() and "\0" not in name else None
@@ -267,5 +274,5 @@ def _call(job: Job) -> str:
     return f"job {name!r}" if plan_of(job) else f"job of {job.worker}"
 
 
-def _naive(at: datetime | None) -> datetime | None:
-    return None if at is None else at.astimezone(UTC).replace(tzinfo=None)
+def _utc(at: datetime | None) -> datetime | None:
+    return None if at is None else at.astimezone(UTC)

@@ -482,18 +482,19 @@ def _loads(text: str) -> Any:
 
 
 def _taken(row: Row) -> Job:
-    """Build a job that was taken. A row is as it is: nothing is left to validate, or to refuse."""
-    worker, args, meta, errors, *columns = row
-    fields = dict(zip(_COLUMNS, columns, strict=True))
+    """Build a job that was taken: it executes, so nothing may be refused any more.
 
-    return Job(
-        worker,
-        args=_loads(args),
-        meta=_loads(meta),
-        errors=_loads(errors),
-        **fields,
-        _validate=False,
-    )
+    Where Python cannot read its JSON, a job without any says so.
+    """
+    worker, args, meta, errors, *columns = row
+    job = Job(worker, **dict(zip(_COLUMNS, columns, strict=True)), _validate=False)
+
+    try:
+        job.args, job.meta, job.errors = _loads(args), _loads(meta), _loads(errors)
+    except (ValueError, RecursionError) as error:
+        _host.note_unreadable(job, error)
+
+    return job
 
 
 def _group_counts(row: Row) -> GroupCounts:

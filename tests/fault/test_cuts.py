@@ -198,7 +198,8 @@ def _sometimes(rng: random.Random, most: int) -> Callable[[bytes], bool]:
     def end(data: bytes) -> bool:
         nonlocal left
 
-        if left == 0 or b"COMMIT\0" not in data or rng.random() > 0.1:
+        # what commits: a transaction of its own, or a prepared statement (an ack, a fetch)
+        if left == 0 or not (b"COMMIT\0" in data or b"\0_pg3_" in data) or rng.random() > 0.1:
             return False
 
         left -= 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,6 +39,17 @@ def workflow() -> Workflow:
     return one.add("b", Step.new({}), deps=["out", *(f"graft{n}" for n in range(10))])
 
 
+def _wait_until_gone(pid: int) -> None:
+    """Wait for a server that is told to stop: until then it would let itself be joined."""
+    deadline = time.monotonic() + 30
+
+    with suppress(ProcessLookupError):
+        while True:
+            os.kill(pid, 0)
+            assert time.monotonic() < deadline, "the server must be gone"
+            time.sleep(0.01)
+
+
 class TestRestartedServer:
     @pytest.mark.timeout(200)
     async def test_loses_nothing_and_starts_nothing_too_early(
@@ -57,6 +70,7 @@ class TestRestartedServer:
                         for count in (100, 300, 500):
                             await wait_for_runs(runs, count)
                             os.kill(postgres.pid, signal.SIGQUIT)
+                            await asyncio.to_thread(_wait_until_gone, postgres.pid)
                             await asyncio.to_thread(postgres.start)
                             proxy.target = postgres.dsn()
                             proxy.cut()

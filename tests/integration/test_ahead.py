@@ -9,7 +9,7 @@ from oban import Job, Oban, Worker, worker
 from psycopg import AsyncConnection, sql
 from psycopg_pool import AsyncConnectionPool
 
-from oban_pro import Workflow
+from oban_pro import Workflow, _host
 from oban_pro.store import Acks, Store
 from tests.conftest import StartOban
 
@@ -44,6 +44,22 @@ def _acks(*jobs: Job) -> Acks:
 
 async def _notified(conn: AsyncConnection[Any]) -> list[str]:
     return [notify.payload async for notify in conn.notifies(timeout=0.3)]
+
+
+# The second job of a chain cannot be started.
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON oban_jobs FOR EACH ROW
+WHEN (NEW.state = 'executing' AND NEW.meta ->> 'name' = 'second') EXECUTE FUNCTION refuse()
+"""
+
+
+async def _states(pool: AsyncConnectionPool) -> list[str]:
+    async with pool.connection() as conn:
+        rows = await conn.execute("SELECT state FROM oban_jobs ORDER BY id")
+
+        return [state for (state,) in await rows.fetchall()]
 
 
 class TestStatement:
@@ -141,7 +157,12 @@ class TestProducer:
         self, start_oban: StartOban, dsn: str, wait_until: Any
     ):
         node = await start_oban({"default": 1})
-        await self._settle_behind_a_lock(node, dsn, wait_until, lambda: node.pause_queue("default"))
+
+        async def pause() -> None:
+            await node.pause_queue("default")
+            await wait_until(lambda: node._producers["default"]._paused)
+
+        await self._settle_behind_a_lock(node, dsn, wait_until, pause)
 
         async def second() -> Job | None:
             found = await Workflow("chain").get_job("second")
@@ -175,13 +196,123 @@ class TestProducer:
 
             assert await rows.fetchall() == []
 
+    async def test_that_is_scaled_down_while_it_settles_runs_no_more_than_it_may(
+        self, start_oban: StartOban, dsn: str, pool: AsyncConnectionPool, wait_until: Any
+    ):
+        node = await start_oban({"default": 10})
+        many = Workflow("chain").add("first", Gated.new({}))
+        many.add_many("all", [Gated.new({}) for _ in range(5)], deps="first")
+        names = [str(n) for n in range(5)]
+        gates.update({name: asyncio.Event() for name in names})
+
+        async def scale() -> None:
+            await node.scale_queue(queue="default", limit=1)
+            await wait_until(lambda: node._producers["default"]._limit == 1)
+
+        await self._settle_behind_a_lock(node, dsn, wait_until, scale, many)
+        await wait_until(lambda: started.keys() & {*names})
+
+        async def has_put_back() -> bool:
+            return (await _states(pool)).count("available") == 4
+
+        await wait_until(has_put_back)
+        assert len(started.keys() & {*names}) == 1
+
+        for name in names:
+            gates.pop(name).set()
+
+        assert (await many.wait()).state == "completed"
+
+    async def test_whose_hook_asks_later_leaves_the_jobs_to_others_meanwhile(
+        self, start_oban: StartOban, wait_until: Any
+    ):
+        held = asyncio.Event()
+
+        async def later(producer: _host.Producer) -> list[Job]:
+            await held.wait()
+            jobs: list[Job] = await ours(producer)
+            return jobs
+
+        ours: Any = _host.get_ext("producer.get_jobs", _host.default_get_jobs)
+        node = await start_oban({"default": 1})
+        gates["first"] = asyncio.Event()
+        started.clear()
+        await node.enqueue_many(_chain())
+        await wait_until(lambda: "first" in started)
+        _host.put_ext("producer.get_jobs", later)
+
+        try:
+            gates.pop("first").set()
+
+            async def is_available() -> bool:
+                found = await Workflow("chain").get_job("second")
+                return found is not None and (found.state, found.attempt) == ("available", 0)
+
+            await wait_until(is_available)
+            assert "second" not in started
+        finally:
+            _host.put_ext("producer.get_jobs", ours)
+            held.set()
+
+        assert (await Workflow("chain").wait()).state == "completed"
+
+    async def test_settles_its_jobs_though_the_next_cannot_be_taken(
+        self, start_oban: StartOban, dsn: str, wait_until: Any
+    ):
+        node = await start_oban({"default": 1})
+        gates["first"] = asyncio.Event()
+        started.clear()
+        await node.enqueue_many(_chain())
+        await wait_until(lambda: "first" in started)
+
+        async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
+            await conn.execute(REFUSE.encode())
+
+        gates.pop("first").set()
+
+        async def is_completed() -> bool:
+            found = await Workflow("chain").get_job("first")
+            return found is not None and found.state == "completed"
+
+        await wait_until(is_completed)
+
+    @pytest.mark.parametrize(
+        "column", ["args = %s", "meta = meta || %s", "scheduled_at = '-infinity', tags = %s"]
+    )
+    async def test_fails_a_job_that_cannot_be_read_alone(
+        self, start_oban: StartOban, pool: AsyncConnectionPool, wait_until: Any, column: str
+    ):
+        jobs = [Gated.new({"n": n}, meta={"name": f"j{n}"}, max_attempts=1) for n in range(3)]
+        inserted = await Oban(pool=pool, name="other").enqueue_many(jobs)
+        value: Any = ["x"] if "tags" in column else '{"n": %s}' % ("9" * 5_000)
+
+        async with pool.connection() as conn:
+            await conn.execute(
+                f"UPDATE oban_jobs SET {column} WHERE id = %s".encode(), [value, inserted[1].id]
+            )
+
+        node = await start_oban({"default": 10})
+
+        async def states() -> list[str]:
+            rows = await _states(pool)
+            return rows if "available" not in rows and "executing" not in rows else []
+
+        bad = "completed" if "tags" in column else "discarded"
+        assert await wait_until(states) == ["completed", bad, "completed"]
+        assert node is not None
+
     async def _settle_behind_a_lock(
-        self, node: Oban, dsn: str, wait_until: Any, meanwhile: Any
+        self,
+        node: Oban,
+        dsn: str,
+        wait_until: Any,
+        meanwhile: Any,
+        workflow: Workflow | None = None,
     ) -> None:
         """Let the ack of the first job wait for the root, do something meanwhile, and let go."""
         started.clear()
         gates["first"] = asyncio.Event()
-        await node.enqueue_many(_chain())
+        await node.enqueue_many(workflow or _chain())
         await wait_until(lambda: "first" in started)
 
         async with (
@@ -200,13 +331,4 @@ class TestProducer:
 
             await wait_until(is_waiting)
             await meanwhile()
-
-            if node._producers:
-                await wait_until(
-                    lambda: (
-                        (producer := node._producers["default"])._paused
-                        or producer._stopping.is_set()
-                    )
-                )
-
             await blocker.rollback()

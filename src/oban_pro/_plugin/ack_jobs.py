@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psycopg import DataError, IntegrityError
+from psycopg import DatabaseError, DataError, IntegrityError
 from psycopg.errors import ProgramLimitExceeded, UndefinedFunction, UndefinedTable
 
 from oban_pro import _host, schema, transactions
@@ -22,6 +22,8 @@ from .acks import Encoded, batches_of, encode, join
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from oban import Job
+
     from oban_pro._host import AckAction, Producer, Query
     from oban_pro.store import Store
 
@@ -29,6 +31,7 @@ type AckJobs = Callable[[Query, list[AckAction]], Awaitable[list[int]]]
 
 # What PostgreSQL raises for values that it cannot hold: out of range, too large, not text.
 UNSTORABLE = (DataError, IntegrityError, ProgramLimitExceeded)
+MISSING = (UndefinedFunction, UndefinedTable)
 
 
 def build(fallback: AckJobs) -> AckJobs:
@@ -42,7 +45,7 @@ def build(fallback: AckJobs) -> AckJobs:
             await schema.ensure_query(query)
 
             return await _ack_all(query, acks)
-        except (SchemaError, UndefinedFunction, UndefinedTable):
+        except (SchemaError, *MISSING):
             schema.forget(query)
 
             return await fallback(query, acks)
@@ -66,20 +69,36 @@ async def _ack_all(query: Query, acks: Sequence[AckAction]) -> list[int]:
 
 
 async def _ack_and_take(producer: Producer, batch: Sequence[Encoded]) -> list[int]:
-    """Settle a batch, and take the jobs that the producer asks for next, in one statement."""
+    """Settle a batch, and take the jobs that the producer asks for next, in one statement.
+
+    Where that fails, the acks must settle all the same: taking jobs is not theirs to fail by.
+    """
     query, demand = _host.query_of(producer), _host.demand_of(producer)
     queue, attempted_by = _host.queue_of(producer), _host.attempted_by(producer)
 
-    try:
-        with limbo.taking(producer):
+    with limbo.taking(producer):
+        try:
             acked, jobs = await transactions.run_single(
                 query, lambda store: store.ack(join(batch), queue, demand, attempted_by)
             )
-            await ahead.keep(producer, jobs)
-    except UNSTORABLE:
-        return await _ack(query, batch)
+        except DatabaseError as error:
+            if error.sqlstate is None or isinstance(error, MISSING):
+                raise
+
+            return await _ack(query, batch)
+
+        ahead.keep(producer, jobs)
 
     return acked
+
+
+async def fail(query: Query, jobs: Sequence[Job]) -> None:
+    """Fail jobs that were taken and cannot be read."""
+    failed = ((job, _host.why_unreadable(job)) for job in jobs)
+    batch = [encode(_host.failed_ack(job, error)) for job, error in failed if error]
+
+    if batch:
+        await _ack(query, batch)
 
 
 async def _ack(query: Query, batch: Sequence[Encoded]) -> list[int]:

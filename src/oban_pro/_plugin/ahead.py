@@ -6,6 +6,8 @@ go that is one commit instead of two, and a job that a settled one has released 
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
 
     from oban_pro._host import AckAction, Producer, Query
 
+logger = logging.getLogger(__name__)
+
 # Those that take jobs by our statement, by the id that they sign jobs with.
 _producers: WeakValueDictionary[str, Producer] = WeakValueDictionary()
 _taken: WeakKeyDictionary[Producer, list[Job]] = WeakKeyDictionary()
+_returning: set[asyncio.Task[None]] = set()
 
 
 def welcome(producer: Producer) -> None:
@@ -42,16 +47,41 @@ def producer_of(query: Query, acks: Sequence[AckAction]) -> Producer | None:
     return producer
 
 
-async def keep(producer: Producer, jobs: list[Job]) -> None:
+def keep(producer: Producer, jobs: list[Job]) -> None:
     """Keep jobs for the producer, which asks for them before anything else happens."""
-    if _host.asks_for_jobs(producer):
-        _taken[producer] = jobs
-    elif jobs:
-        # It was paused or scaled down meanwhile.
-        query = _host.query_of(producer)
-        await transactions.run_single(query, lambda store: store.put_back(jobs))
+    wanted = _host.demand_of(producer) if _host.asks_for_jobs(producer) else 0
+    kept, spare = jobs[:wanted], jobs[wanted:]
+
+    if wanted:
+        _taken[producer] = kept
+        asyncio.get_running_loop().call_soon(_expire, producer, kept)
+
+    # It was paused or scaled down meanwhile.
+    _return(producer, spare)
 
 
 def collect(producer: Producer) -> list[Job] | None:
     """Return the jobs that are kept for a producer; None where nobody has looked for any."""
     return _taken.pop(producer, None)
+
+
+def _expire(producer: Producer, kept: list[Job]) -> None:
+    """Return what was not asked for at once: somebody else's hook came in between."""
+    if _taken.get(producer) is kept:
+        del _taken[producer]
+        _return(producer, kept)
+
+
+def _return(producer: Producer, jobs: list[Job]) -> None:
+    if jobs:
+        task = asyncio.create_task(_put_back(_host.query_of(producer), jobs))
+        _returning.add(task)
+        task.add_done_callback(_returning.discard)
+
+
+async def _put_back(query: Query, jobs: Sequence[Job]) -> None:
+    try:
+        await transactions.run_single(query, lambda store: store.put_back(jobs))
+    except Exception:
+        # They are missed in time, as any that were taken and never arrived.
+        logger.exception("Failed to put back %d jobs", len(jobs))

@@ -6,6 +6,7 @@ docs/explanation/performance.md. Remembering lets a handle inside a job find its
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from psycopg.errors import UndefinedFunction, UndefinedTable
@@ -13,12 +14,14 @@ from psycopg.errors import UndefinedFunction, UndefinedTable
 from oban_pro import _host, schema, transactions
 from oban_pro.errors import SchemaError
 
-from . import ahead, limbo
+from . import ack_jobs, ahead, limbo
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from oban import Job
+
+logger = logging.getLogger(__name__)
 
 type GetJobs = Callable[[_host.Producer], Awaitable[list[Job]]]
 
@@ -28,15 +31,28 @@ def build(fallback: GetJobs) -> GetJobs:
     take = _take if fallback is _host.default_get_jobs else fallback
 
     async def get_jobs(producer: _host.Producer) -> list[Job]:
+        query = _host.query_of(producer)
+
         with limbo.taking(producer):
             jobs = await take(producer)
 
         for job in jobs:
-            _host.remember_query(job, _host.query_of(producer))
+            _host.remember_query(job, query)
 
-        return jobs
+        if any(_host.why_unreadable(job) for job in jobs):
+            await _fail(query, [job for job in jobs if _host.why_unreadable(job)])
+
+        return [job for job in jobs if not _host.why_unreadable(job)]
 
     return get_jobs
+
+
+async def _fail(query: _host.Query, jobs: list[Job]) -> None:
+    """Fail jobs that cannot be read. What goes wrong must not keep the others from running."""
+    try:
+        await ack_jobs.fail(query, jobs)
+    except Exception:
+        logger.exception("Failed to settle jobs that cannot be read")
 
 
 async def _take(producer: _host.Producer) -> list[Job]:

@@ -21,6 +21,8 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+-- what is looked up needs a nested loop, and has no other way; what is in arrays is joined by hash
+SET enable_nestloop = off
 AS $$
 DECLARE
   -- the wave: members whose state changed, jobs and groups alike
@@ -208,41 +210,48 @@ BEGIN
     END IF;
 
     IF v_broken IS NOT NULL THEN
-      FOR v_same IN
+      WITH causes AS MATERIALIZED (
         SELECT
-          array_agg(b.id) AS ids, oban_workflow_describe(b.cause) || ' was ' || w.new AS cause
+          w.id, oban_workflow_describe(w.id) || ' was ' || w.new AS text
+        FROM
+          unnest(v_ids, v_new) AS w(id, new)
+          JOIN (SELECT DISTINCT cause FROM unnest(v_causes) AS u(cause)) c ON c.cause = w.id
+      ),
+      broken AS MATERIALIZED (
+        SELECT
+          b.id, causes.text
         FROM
           unnest(v_broken, v_causes) AS b(id, cause)
-          JOIN unnest(v_ids, v_new) AS w(id, new) ON w.id = b.cause
-        GROUP BY
-          b.cause, w.new
-      LOOP
-        WITH cancelled AS (
-          UPDATE
-            oban_jobs j
-          SET
-            state = 'cancelled',
-            cancelled_at = timezone('UTC', now()),
-            errors = j.errors || jsonb_build_object(
-              'attempt', j.attempt,
-              'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-              'error', 'cancelled because upstream ' || v_same.cause
-            )
-          WHERE
-            j.id = ANY(v_same.ids)
-            AND (j.state = 'suspended') IS TRUE
-          RETURNING
-            j.id
-        )
-        SELECT
-          v_next_ids || array_agg(c.id),
-          v_next_old || array_agg('suspended'::text),
-          v_next_new || array_agg('cancelled'::text)
-        INTO
-          v_next_ids, v_next_old, v_next_new
+          JOIN causes ON causes.id = b.cause
+      ),
+      cancelled AS (
+        UPDATE
+          oban_jobs j
+        SET
+          state = 'cancelled',
+          cancelled_at = timezone('UTC', now()),
+          errors = j.errors || jsonb_build_object(
+            'attempt', j.attempt,
+            'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+            'error', 'cancelled because upstream ' || b.text
+          )
         FROM
-          cancelled c;
-      END LOOP;
+          broken b
+        WHERE
+          -- see oban_workflow_count
+          j.id = ANY(ARRAY[b.id])
+          AND (j.state = 'suspended') IS TRUE
+        RETURNING
+          j.id
+      )
+      SELECT
+        v_next_ids || array_agg(c.id),
+        v_next_old || array_agg('suspended'::text),
+        v_next_new || array_agg('cancelled'::text)
+      INTO
+        v_next_ids, v_next_old, v_next_new
+      FROM
+        cancelled c;
     END IF;
 
     -- Groups are few and their rows are rewritten each time: count many waves at once.

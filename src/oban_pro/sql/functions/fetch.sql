@@ -1,5 +1,4 @@
--- Take the next jobs of a queue, exactly as oban's own statement does: the same rows, in the order in which
--- they are due.
+-- Take the next jobs of a queue as oban's own statement does: the same rows, in the order in which they are due.
 --
 -- That one joins, and PostgreSQL's plan for the join depends on what the table was like when it was planned: on
 -- a table that has grown since, each fetch reads all of it. Here an array of ids leaves the primary key as the
@@ -28,6 +27,8 @@ BEGIN
     WHERE
       (state, queue) >= ('available', p_queue)
       AND (state, queue) <= ('available', p_queue)
+      -- before the limit, which those without attempts would use up for ever
+      AND attempt < max_attempts
     ORDER BY
       state ASC, queue ASC, priority ASC, scheduled_at ASC, id ASC
     LIMIT
@@ -45,7 +46,6 @@ BEGIN
       state = 'executing'
     WHERE
       j.id = ANY(ARRAY(SELECT id FROM due))
-      AND j.attempt < j.max_attempts
     RETURNING
       j.*
   )
