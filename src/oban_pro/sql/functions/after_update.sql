@@ -27,6 +27,16 @@ BEGIN
     RETURN NULL;
   END IF;
 
+  -- Plain jobs go no further. Before anything is gathered, as for one job that is most of the work.
+  IF NOT EXISTS (
+    SELECT
+    FROM
+      new_rows r
+      CROSS JOIN LATERAL (SELECT FROM oban_workflow_members WHERE id = r.id OFFSET 0) m
+  ) THEN
+    RETURN NULL;
+  END IF;
+
   SELECT
     array_agg(c.id ORDER BY c.id),
     array_agg(c.old ORDER BY c.id),
