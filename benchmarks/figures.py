@@ -50,7 +50,7 @@ def _ratio(ratio: dict[str, Any]) -> str:
     goal = ratio["goal"]
     cells = [_cell(ratio.get(state), goal) for state in EVERY_TABLE]
 
-    return _row(ratio["label"], *cells, "" if goal is None else f"{goal:.2g}")
+    return _row(ratio["label"], *cells, "" if goal is None else f"{goal:.3g}")
 
 
 def _cell(value: float | None, goal: float | None) -> str:

@@ -36,7 +36,7 @@ def table(ratios: Sequence[Ratio], rounds: Sequence[Round]) -> Table:
     for ratio in ratios:
         found = medians(ratio, rounds)
         cells = [_cell(found.get(name), ratio.goal) for name in EVERY_TABLE]
-        drawn.add_row(ratio.label, *cells, "" if ratio.goal is None else f"≤ {ratio.goal:.2g}")
+        drawn.add_row(ratio.label, *cells, "" if ratio.goal is None else f"≤ {ratio.goal:.3g}")
 
     return drawn
 
