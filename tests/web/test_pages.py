@@ -16,6 +16,7 @@ from starlette.routing import Mount
 
 from oban_pro import Workflow, schema, sql
 from oban_pro.web import create_app
+from oban_pro.web.templating import quote_id
 from tests.conftest import Server, StartOban
 from tests.flows import keep_item, nothing
 from tests.graphs import diamond, settled, work
@@ -25,7 +26,7 @@ SCRIPT = "<script>alert('x')</script>"
 
 
 def page_of(workflow: Workflow, rest: str = "") -> str:
-    return f"/workflows/{quote(workflow.id, safe='')}{rest}"
+    return f"/workflows/{quote_id(workflow.id)}{rest}"
 
 
 async def view_of(client: httpx.AsyncClient, workflow: Workflow, **query: str) -> dict[str, Any]:
@@ -54,6 +55,26 @@ async def set_states(pool: AsyncConnectionPool, jobs: Sequence[Job], states: lis
             " FROM unnest(%s::bigint[], %s::text[]) s(id, state) WHERE j.id = s.id",
             [[job.id for job in jobs], states],
         )
+
+
+class TestIds:
+    @pytest.mark.parametrize(
+        "workflow_id",
+        ["a/jobs", "a/events", "a/jobs/1", "a/cancel", "100%", "%2F", "a b?c#d", "/", "..", "é/ü"],
+    )
+    async def test_lead_to_their_workflow_whatever_they_are(
+        self, oban: Oban, reader: httpx.AsyncClient, workflow_id: str
+    ) -> None:
+        await oban.enqueue_many(Workflow(id=workflow_id, name="this one").add("a", work()))
+        page = await reader.get("/")
+        (link,) = re.findall(r'href="(/workflows/[^"]*)"', page.text)
+
+        answer = await reader.get(link)
+        assert answer.status_code == 200
+        assert "this one" in answer.text
+        view = (await reader.get(f"{link}/view.json")).json()
+        assert [member["name"] for member in view["members"]] == ["this one", "a"]
+        assert (await reader.get(f"{link}/jobs")).status_code == 200
 
 
 class TestList:

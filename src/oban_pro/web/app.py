@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from psycopg_pool import AsyncConnectionPool
 
-# The first that matches is taken, and an id may hold anything: longer paths come first.
+# The first that matches is taken, so longer paths come first. Ids hold anything: see `quote_id`.
 ROUTES = [
     Route("/", pages.show_list, name="list"),
     Route("/unlock", pages.unlock, name="unlock"),

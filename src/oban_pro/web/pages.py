@@ -14,7 +14,7 @@ from oban_pro.status import SETTLED
 
 from . import actions, values
 from .live import changes
-from .templating import STATES, render
+from .templating import STATES, id_of, render
 from .view import read_view
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _root(row: Sequence[Any], counted: dict[str, Any]) -> dict[str, Any]:
 
 async def show_workflow(request: Request) -> Response:
     """Show one workflow; its page fetches what it draws from `show_view`."""
-    workflow_id = request.path_params["id"]
+    workflow_id = id_of(request)
 
     async with _database(request).connect() as store:
         place = await store.web_place(workflow_id)
@@ -94,7 +94,7 @@ async def show_workflow(request: Request) -> Response:
 
 async def show_view(request: Request) -> Response:
     """Answer with what graph, timeline and table of a workflow are drawn from."""
-    workflow_id = request.path_params["id"]
+    workflow_id = id_of(request)
     opened, shut = (_keys(request.query_params.get(name, "")) for name in ("open", "shut"))
 
     async with _database(request).connect() as store:
@@ -108,7 +108,7 @@ async def show_view(request: Request) -> Response:
 
 async def show_jobs(request: Request) -> Response:
     """Show a page of all jobs of a workflow, as a table for its page."""
-    workflow_id, query = request.path_params["id"], request.query_params
+    workflow_id, query = id_of(request), request.query_params
     state = query.get("state", "")
 
     async with _database(request).connect() as store:
@@ -138,7 +138,7 @@ async def show_jobs(request: Request) -> Response:
 async def show_events(request: Request) -> Response:
     """Stream an event for each change of a workflow."""
     state = request.app.state
-    stream = changes(state.database, state.bell, request.path_params["id"])
+    stream = changes(state.database, state.bell, id_of(request))
 
     return StreamingResponse(
         stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
@@ -147,7 +147,7 @@ async def show_events(request: Request) -> Response:
 
 async def show_job(request: Request) -> Response:
     """Show one job; only its panel where htmx asks for it."""
-    workflow_id, job_id = request.path_params["id"], request.path_params["job"]
+    workflow_id, job_id = id_of(request), request.path_params["job"]
 
     async with _database(request).connect() as store:
         job = await _find_job(store, request)
@@ -169,7 +169,7 @@ async def show_job(request: Request) -> Response:
 
 
 async def _find_job(store: Store, request: Request) -> dict[str, Any]:
-    workflow_id, job_id = request.path_params["id"], request.path_params["job"]
+    workflow_id, job_id = id_of(request), request.path_params["job"]
     job = await store.web_job(workflow_id, job_id)
 
     if job is None:
@@ -194,7 +194,7 @@ async def unlock(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     """Cancel the open jobs of a workflow."""
     request.app.state.guard.check(request)
-    count = await actions.cancel(_database(request), request.path_params["id"])
+    count = await actions.cancel(_database(request), id_of(request))
 
     return _said("Cancelled", count)
 
@@ -202,7 +202,7 @@ async def cancel(request: Request) -> Response:
 async def retry(request: Request) -> Response:
     """Run the jobs of a workflow again that broke."""
     request.app.state.guard.check(request)
-    count = await actions.retry(_database(request), request.path_params["id"])
+    count = await actions.retry(_database(request), id_of(request))
 
     return _said("Retried", count)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
@@ -49,6 +49,22 @@ _environment.globals |= {
 }
 
 
+def quote_id(workflow_id: str) -> str:
+    """Spell the id of a workflow as one part of a path, whatever is in it.
+
+    Twice, as servers undo the first: an id that ends in ``/jobs`` must not pass for a page.
+    """
+    once = quote(workflow_id, safe="")
+
+    # browsers take dots alone for the folders above
+    return quote(once if once.strip(".") else once.replace(".", "%2E"), safe="")
+
+
+def id_of(request: Request) -> str:
+    """Read the id of a workflow from the path."""
+    return unquote(request.path_params["id"])
+
+
 def render(request: Request, name: str, status: int = 200, **context: Any) -> HTMLResponse:
     """Render a template as the response to a request."""
     guard = request.app.state.guard
@@ -61,6 +77,7 @@ def render(request: Request, name: str, status: int = 200, **context: Any) -> HT
         context,
         link=link,
         quote=lambda text: quote(text, safe=""),
+        quote_id=quote_id,
         csrf=csrf,
         csrf_header=CSRF_HEADER,
         now=datetime.now(UTC),
