@@ -26,7 +26,7 @@ class TestWeb:
                 httpx.get(address.replace("127.0.0.1", "127.0.0.2"))
         finally:
             server.send_signal(signal.SIGINT)
-            server.wait(timeout=20)
+            assert server.wait(timeout=20) == 0
             server.stdout.close()
 
     def test_prints_the_link_that_unlocks_operations(self, dsn: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,10 @@ def _serve(app: ASGIApp, host: str, port: int, token: str | None) -> None:
     config = uvicorn.Config(
         app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=1
     )
-    Server(config).run()
+
+    # Ctrl+C is how one leaves: by then the server has stopped, and passes it on.
+    with suppress(KeyboardInterrupt):
+        Server(config).run()
 
 
 def _announce(host: str, port: int, token: str | None) -> None:
