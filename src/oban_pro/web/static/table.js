@@ -12,21 +12,30 @@ const rowOf = (id) => table.querySelector(`tr[data-id="${CSS.escape(id ?? "")}"]
 
 let changed = () => {};
 
+let pending = null;
+
 async function ask(more = {}) {
+  const mine = { more };
+  pending = mine;
   const query = new URLSearchParams({ ...Object.fromEntries(new FormData(form)), ...more });
   await load(`${form.action}?${query}`, table);
+  if (pending === mine) {
+    pending = null;
+    if (more.job) revealRow(more.job);
+  }
   changed();
 }
 
+// While another page is on its way, that one: the one that is still shown would take its place.
 export function refreshTable() {
-  return ask({ page: table.firstElementChild?.dataset.page ?? 1 });
+  return ask(pending?.more ?? { page: table.firstElementChild?.dataset.page ?? 1 });
 }
 
 // Show what is in one group, or everything; where a job is asked for, the page that it is on.
 export function showGroup(group, name, job = "") {
   if (!job && form.group.value === group) return;
   narrow(group, name);
-  ask({ job }).then(() => revealRow(job));
+  ask({ job });
 }
 
 export function filterByState(state) {
