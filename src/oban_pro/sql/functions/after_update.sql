@@ -21,9 +21,11 @@ BEGIN
     RETURN NULL;
   END IF;
 
-  IF NOT EXISTS (SELECT FROM new_rows WHERE state IN ('suspended', 'completed', 'cancelled', 'discarded'))
-    AND NOT EXISTS (SELECT FROM old_rows WHERE state IN ('suspended', 'completed', 'cancelled', 'discarded'))
-  THEN
+  IF NOT EXISTS (
+    SELECT FROM new_rows WHERE state IN ('suspended', 'completed', 'cancelled', 'discarded')
+    UNION ALL
+    SELECT FROM old_rows WHERE state IN ('suspended', 'completed', 'cancelled', 'discarded')
+  ) THEN
     RETURN NULL;
   END IF;
 
