@@ -13,6 +13,7 @@ from matplotlib import pyplot as plt
 from .ratios import EVERY_TABLE
 
 DOCS = Path("docs/explanation")
+TICKS = (0.2, 0.5, 1, 2, 5, 10, 20)
 
 
 @click.command(help=__doc__)
@@ -98,6 +99,9 @@ def draw(measured: dict[str, Any], path: Path) -> None:
 
     axes.set_yticks(range(len(ratios)), [ratio["label"] for ratio in ratios])
     axes.set_xscale("log")
+    axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.margins(y=0.01)
     axes.set_xlabel("ratio of times on empty tables, less is better; the mark is the reach")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
