@@ -89,10 +89,9 @@ def measure(run: Run) -> Result:
 
     _check(run)
     names = ("commits", "rows", "buffers", "WAL bytes")
-    costs = {
-        name: (new - old) / run.size for name, old, new in zip(names, before, after, strict=True)
-    }
-    costs["dead rows"] = _count(run.dsn, DEAD)[0] / run.size
+    jobs = run.size * (1 + REHEARSALS * run.rehearse)
+    costs = {name: (new - old) / jobs for name, old, new in zip(names, before, after, strict=True)}
+    costs["dead rows"] = _count(run.dsn, DEAD)[0] / jobs
     costs["MB"] = peak_memory()
 
     return result._replace(costs=costs | (result.costs or {}))
