@@ -6,6 +6,7 @@ A test pins each name and signature, so a release of oban that changes one is no
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import tuple_row
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from oban import Job
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "Query",
     "asks_for_jobs",
     "attempted_by",
+    "autocommit",
     "connection_of",
     "cursor_on",
     "default_ack_jobs",
@@ -107,6 +111,19 @@ async def connection_of(conn: Any) -> AsyncConnection[Any] | None:
         return unwrapped.connection
 
     return unwrapped if isinstance(unwrapped, AsyncConnection) else None
+
+
+@asynccontextmanager
+async def autocommit(conn: AsyncConnection[Any]) -> AsyncIterator[None]:
+    """Let each statement on an idle connection commit by itself."""
+    before = conn.autocommit
+    await conn.set_autocommit(True)
+
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            await conn.set_autocommit(before)
 
 
 def cursor_on(conn: AsyncConnection[Any]) -> AsyncCursor[tuple[Any, ...]]:

@@ -13,6 +13,7 @@ import orjson
 
 from .errors import InvalidJobError
 from .meta import NAME
+from .options import MAX_ATTEMPTS
 from .plan import plan_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from .plan import Plan, PlannedJob
 
-MAX_SMALLINT = 32_767
 # Groups of fewer members gain nothing from sharing their meta.
 MANY = 10
 
@@ -221,9 +221,9 @@ def _check_columns(job: Job) -> None:
         if "\0" in text:
             raise InvalidJobError(f"{what} of {_call(job)} must not hold NUL, got {text!r}")
 
-    if job.max_attempts > MAX_SMALLINT:
+    if job.max_attempts > MAX_ATTEMPTS:
         raise InvalidJobError(
-            f"max_attempts of {_call(job)} must be at most {MAX_SMALLINT}, got {job.max_attempts}"
+            f"max_attempts of {_call(job)} must be at most {MAX_ATTEMPTS}, got {job.max_attempts}"
         )
 
 

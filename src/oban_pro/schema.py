@@ -7,6 +7,7 @@ from weakref import WeakSet
 
 import oban.schema
 from psycopg import DatabaseError
+from psycopg.errors import UndefinedFunction, UndefinedTable
 
 from . import _host, sql
 from .errors import SchemaError
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 VERSION = len(sql.read_all("migrations"))
 """The version of the tables that this package works with."""
+
+MISSING = (SchemaError, UndefinedFunction, UndefinedTable)
+"""What is raised where the schema is not installed, or has been removed since it was found good."""
 
 _REFUSALS = ("OBW01", "OBW02")
 
@@ -127,15 +131,10 @@ async def create_web_indexes(pool: Any, prefix: str = "public") -> None:
     Example:
         >>> await oban_pro.schema.create_web_indexes(pool)
     """
-    async with pool.connection() as conn:
-        # Without a transaction, as building an index beside writers demands.
-        await conn.set_autocommit(True)
-
-        try:
-            for name in ("web_index_workflow", "web_index_sup_workflow"):
-                await conn.execute(sql.query(name, prefix).encode())
-        finally:
-            await conn.set_autocommit(False)
+    # Without a transaction, as building an index beside writers demands.
+    async with pool.connection() as conn, _host.autocommit(conn):
+        for name in ("web_index_workflow", "web_index_sup_workflow"):
+            await conn.execute(sql.query(name, prefix).encode())
 
 
 async def uninstall(pool: Any, prefix: str = "public") -> None:

@@ -90,23 +90,10 @@ async def run_single[Result](query: Query, body: Callable[[Store], Awaitable[Res
     """
 
     async def attempt() -> Result:
-        async with query.connection() as conn, autocommit(conn):
+        async with query.connection() as conn, _host.autocommit(conn):
             return await body(Store(conn, _host.prefix_of(query)))
 
     return await repeat(attempt)
-
-
-@asynccontextmanager
-async def autocommit(conn: AsyncConnection[Any]) -> AsyncIterator[None]:
-    """Let each statement on an idle connection commit by itself."""
-    before = conn.autocommit
-    await conn.set_autocommit(True)
-
-    try:
-        yield
-    finally:
-        if not conn.closed:
-            await conn.set_autocommit(before)
 
 
 async def repeat[Result](transact: Callable[[], Awaitable[Result]]) -> Result:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from psycopg import DatabaseError, DataError, IntegrityError
-from psycopg.errors import ProgramLimitExceeded, UndefinedFunction, UndefinedTable
+from psycopg.errors import ProgramLimitExceeded
 
 from oban_pro import _host, schema, transactions
-from oban_pro.errors import GraftError, SchemaError, WorkflowError
+from oban_pro.errors import GraftError, WorkflowError
 from oban_pro.grafting import graft_of
 from oban_pro.insertion import Batch, announce, insert
 
@@ -31,7 +31,6 @@ type AckJobs = Callable[[Query, list[AckAction]], Awaitable[list[int]]]
 
 # What PostgreSQL raises for values that it cannot hold: out of range, too large, not text.
 UNSTORABLE = (DataError, IntegrityError, ProgramLimitExceeded)
-MISSING = (UndefinedFunction, UndefinedTable)
 
 
 def build(fallback: AckJobs) -> AckJobs:
@@ -45,7 +44,7 @@ def build(fallback: AckJobs) -> AckJobs:
             await schema.ensure_query(query)
 
             return await _ack_all(query, acks)
-        except (SchemaError, *MISSING):
+        except schema.MISSING:
             schema.forget(query)
 
             return await fallback(query, acks)
@@ -82,7 +81,7 @@ async def _ack_and_take(producer: Producer, batch: Sequence[Encoded]) -> list[in
                 query, lambda store: store.ack(join(batch), queue, demand, attempted_by)
             )
         except DatabaseError as error:
-            if error.sqlstate is None or isinstance(error, MISSING):
+            if error.sqlstate is None or isinstance(error, schema.MISSING):
                 raise
 
             return await _ack(query, batch)
@@ -92,13 +91,9 @@ async def _ack_and_take(producer: Producer, batch: Sequence[Encoded]) -> list[in
     return acked
 
 
-async def fail(query: Query, jobs: Sequence[Job]) -> None:
-    """Fail jobs that were taken and cannot be read."""
-    failed = ((job, _host.why_unreadable(job)) for job in jobs)
-    batch = [encode(_host.failed_ack(job, error)) for job, error in failed if error]
-
-    if batch:
-        await _ack(query, batch)
+async def fail(query: Query, failed: Sequence[tuple[Job, Exception]]) -> None:
+    """Fail jobs that were taken and cannot be run."""
+    await _ack(query, [encode(_host.failed_ack(job, error)) for job, error in failed])
 
 
 async def _ack(query: Query, batch: Sequence[Encoded]) -> list[int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from oban_pro import _host
+from oban_pro.rows import array
 from oban_pro.store import Acks
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def join(batch: Iterable[Encoded]) -> Acks:
     stamps = (job.attempted_at.isoformat() if job.attempted_at else "NULL" for job in jobs)
 
     return Acks(
-        f"{{{','.join(str(job.id) for job in jobs)}}}",
-        f"{{{','.join(stamps)}}}",
+        array(job.id for job in jobs),
+        array(stamps),
         f"[{','.join(rows)}]" if rows else None,
     )
 

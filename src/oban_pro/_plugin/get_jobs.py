@@ -9,10 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from psycopg.errors import UndefinedFunction, UndefinedTable
-
 from oban_pro import _host, schema, transactions
-from oban_pro.errors import SchemaError
 
 from . import ack_jobs, ahead, limbo
 
@@ -36,21 +33,28 @@ def build(fallback: GetJobs) -> GetJobs:
         with limbo.taking(producer):
             jobs = await take(producer)
 
+        readable, failed = [], []
+
         for job in jobs:
             _host.remember_query(job, query)
 
-        if any(_host.why_unreadable(job) for job in jobs):
-            await _fail(query, [job for job in jobs if _host.why_unreadable(job)])
+            if error := _host.why_unreadable(job):
+                failed.append((job, error))
+            else:
+                readable.append(job)
 
-        return [job for job in jobs if not _host.why_unreadable(job)]
+        if failed:
+            await _fail(query, failed)
+
+        return readable
 
     return get_jobs
 
 
-async def _fail(query: _host.Query, jobs: list[Job]) -> None:
+async def _fail(query: _host.Query, failed: list[tuple[Job, Exception]]) -> None:
     """Fail jobs that cannot be read. What goes wrong must not keep the others from running."""
     try:
-        await ack_jobs.fail(query, jobs)
+        await ack_jobs.fail(query, failed)
     except Exception:
         logger.exception("Failed to settle jobs that cannot be read")
 
@@ -72,7 +76,7 @@ async def _take(producer: _host.Producer) -> list[Job]:
                 _host.queue_of(producer), demand, _host.attempted_by(producer)
             ),
         )
-    except (SchemaError, UndefinedFunction, UndefinedTable):
+    except schema.MISSING:
         schema.forget(query)
 
         return await _host.default_get_jobs(producer)
