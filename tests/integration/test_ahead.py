@@ -1,6 +1,8 @@
 """How an ack takes the next jobs for its producer, in the same statement."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -40,6 +42,15 @@ def _acks(*jobs: Job) -> Acks:
     stamps = ",".join(job.attempted_at.isoformat() for job in jobs if job.attempted_at)
 
     return Acks(f"{{{','.join(str(job.id) for job in jobs)}}}", f"{{{stamps}}}", None)
+
+
+@asynccontextmanager
+async def _listening(pool: AsyncConnectionPool) -> AsyncIterator[AsyncConnection[Any]]:
+    """Open a connection that hears which queues are woken."""
+    async with pool.connection() as conn, _host.autocommit(conn):
+        await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier("public.oban_insert")))
+        yield conn
+        await conn.execute("UNLISTEN *")
 
 
 async def _notified(conn: AsyncConnection[Any]) -> list[str]:
@@ -112,19 +123,13 @@ class TestStatement:
         workflow.add("there", Gated.new({}, queue="other"), deps="first")
         await oban.enqueue_many(workflow)
 
-        async with pool.connection() as conn, pool.connection() as listener:
-            await listener.set_autocommit(True)
-            await listener.execute(
-                sql.SQL("LISTEN {}").format(sql.Identifier("public.oban_insert"))
-            )
+        async with pool.connection() as conn, _listening(pool) as listener:
             store = Store(conn, "public")
             (first,) = await store.fetch("default", 10, NODE)
             await store.ack(_acks(first), "default", 10, NODE)
             await conn.commit()
 
             assert await _notified(listener) == ['{"queue" : "other"}']
-            await listener.execute("UNLISTEN *")
-            await listener.set_autocommit(False)
 
     @pytest.mark.parametrize("queue", ["default", "other"])
     async def test_wakes_the_others_for_what_it_leaves_if_there_are_any(
@@ -137,19 +142,13 @@ class TestStatement:
             uuid=str(uuid4()), name="Oban", node="beside", queue=queue, meta={}
         )
 
-        async with pool.connection() as conn, pool.connection() as listener:
-            await listener.set_autocommit(True)
-            await listener.execute(
-                sql.SQL("LISTEN {}").format(sql.Identifier("public.oban_insert"))
-            )
+        async with pool.connection() as conn, _listening(pool) as listener:
             store = Store(conn, "public")
             (first,) = await store.fetch("default", 10, NODE)
             await store.ack(_acks(first), "default", 2, NODE)
             await conn.commit()
 
             assert await _notified(listener) == ['{"queue" : "default"}'] * (queue == "default")
-            await listener.execute("UNLISTEN *")
-            await listener.set_autocommit(False)
 
 
 class TestProducer:
