@@ -27,7 +27,7 @@ DECLARE
   v_locked boolean;
   -- of those acknowledged, what settled
   v_settled bigint[];
-  v_new text[] := '{}';
+  v_new text[];
   v_started timestamp[];
   v_others record;
   v_queues text[];

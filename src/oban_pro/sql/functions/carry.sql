@@ -45,8 +45,6 @@ DECLARE
   v_causes bigint[];
   v_opened bigint[];
   v_some bigint[];
-  v_some_opened bigint[];
-  v_same record;
   v_ready bigint[] := '{}';
 BEGIN
   WHILE cardinality(v_ids) > 0 LOOP
@@ -88,32 +86,30 @@ BEGIN
     v_opened := NULL;
 
     IF v_down IS NOT NULL THEN
-      FOR v_same IN
-        SELECT d.satisfied, array_agg(d.id) AS ids FROM unnest(v_down, v_satisfied) AS d(id, satisfied) GROUP BY d.satisfied
-      LOOP
-        WITH counted AS (
-          UPDATE
-            oban_workflow_members m
-          SET
-            pending = m.pending - v_same.satisfied
-          WHERE
-            m.id = ANY(v_same.ids)
-          RETURNING
-            m.id, m.pending
-        )
-        SELECT
-          array_agg(c.id) FILTER (WHERE c.id > 0),
-          array_agg(c.id) FILTER (WHERE c.id < 0)
-        INTO
-          v_some, v_some_opened
+      WITH counted AS (
+        UPDATE
+          oban_workflow_members m
+        SET
+          pending = m.pending - d.satisfied
         FROM
-          counted c
+          unnest(v_down, v_satisfied) AS d(id, satisfied)
         WHERE
-          c.pending = 0;
+          -- see oban_workflow_count
+          m.id = ANY(ARRAY[d.id])
+        RETURNING
+          m.id, m.pending
+      )
+      SELECT
+        array_agg(c.id) FILTER (WHERE c.id > 0),
+        array_agg(c.id) FILTER (WHERE c.id < 0)
+      INTO
+        v_some, v_opened
+      FROM
+        counted c
+      WHERE
+        c.pending = 0;
 
-        v_ready := v_ready || v_some;
-        v_opened := v_opened || v_some_opened;
-      END LOOP;
+      v_ready := v_ready || v_some;
     END IF;
 
     -- What a group depends on is its gate: jobs that wait for it alone share its count.
