@@ -5,6 +5,7 @@ import inspect
 import itertools
 import os
 import secrets
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
@@ -26,6 +27,10 @@ from oban_pro.embedded import server_dsn
 # A database is as slow as the machine it shares: no example of a property has a deadline.
 settings.register_profile("database", deadline=None)
 settings.load_profile("database")
+
+# A shell leaves what it runs in the background deaf to Ctrl+C, and so whatever the tests start from there.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FAULTS = Path(__file__).parent / "fault"
 
