@@ -2,7 +2,7 @@
 -- implementation on the same tables, a dashboard, psql.
 --
 -- Called by: the trigger below, once for each statement that updates oban_jobs. Almost all of them fetch,
--- stage or retry: two scans of the transition tables and out. The changes are found by grouping, not by
+-- stage or retry: one look at the transition tables and out. The changes are found by grouping, not by
 -- joining the transition tables: a join planned for one row would be kept for ten thousand.
 -- Locks: see oban_workflow_settle. It comes late, after the rows of the statement.
 -- Twice: fires once for a statement; answers its own updates with nothing.
@@ -10,6 +10,7 @@ CREATE OR REPLACE FUNCTION oban_workflow_after_update()
 RETURNS trigger
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
+SET enable_seqscan = off
 AS $$
 DECLARE
   v_ids bigint[];
@@ -21,19 +22,15 @@ BEGIN
     RETURN NULL;
   END IF;
 
-  IF NOT EXISTS (
-    SELECT FROM new_rows WHERE state IN ('suspended', 'completed', 'cancelled', 'discarded')
-    UNION ALL
-    SELECT FROM old_rows WHERE state IN ('suspended', 'completed', 'cancelled', 'discarded')
-  ) THEN
-    RETURN NULL;
-  END IF;
-
   -- Plain jobs go no further. Before anything is gathered, as for one job that is most of the work.
   IF NOT EXISTS (
     SELECT
     FROM
-      new_rows r
+      (
+        SELECT id FROM new_rows WHERE state IN ('suspended', 'completed', 'cancelled', 'discarded')
+        UNION ALL
+        SELECT id FROM old_rows WHERE state IN ('suspended', 'completed', 'cancelled', 'discarded')
+      ) r
       CROSS JOIN LATERAL (SELECT FROM oban_workflow_members WHERE id = r.id OFFSET 0) m
   ) THEN
     RETURN NULL;
