@@ -28,7 +28,7 @@ from oban_pro.embedded import server_dsn
 settings.register_profile("database", deadline=None)
 settings.load_profile("database")
 
-# A shell leaves what it runs in the background deaf to Ctrl+C, and so whatever the tests start from there.
+# What a shell runs in the background is deaf to Ctrl+C, and so is whatever the tests start there.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
