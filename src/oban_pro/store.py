@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import orjson
 from oban import Job
+from oban.job import JobState
 from psycopg import AsyncPipeline
 from psycopg.rows import class_row, dict_row
 
@@ -29,25 +30,6 @@ type Row = tuple[Any, ...]
 # Statements that may be prepared: they only call a function, which plans for itself. Any other
 # would keep a plan that was made when the tables were small.
 PREPARED = frozenset({"ack", "contexts", "fetch", "status"})
-
-
-# Columns of a job that is taken, as they come, after worker, args, meta and errors.
-_COLUMNS = (
-    "id",
-    "state",
-    "queue",
-    "attempt",
-    "max_attempts",
-    "priority",
-    "tags",
-    "attempted_by",
-    "inserted_at",
-    "attempted_at",
-    "cancelled_at",
-    "completed_at",
-    "discarded_at",
-    "scheduled_at",
-)
 
 
 class Acks(NamedTuple):
@@ -191,7 +173,7 @@ class Store:
         """Take the next jobs of a queue for execution, in the order in which they are due."""
         params = {"queue": queue, "demand": demand, "attempted_by": list(attempted_by)}
 
-        return [_taken(row) for row in await self._rows("fetch", params)]
+        return [_taken(row, params) for row in await self._rows("fetch", params)]
 
     async def ack(
         self, acks: Acks, queue: str = "", demand: int = 0, attempted_by: Sequence[str] = ()
@@ -209,7 +191,7 @@ class Store:
         }
         rows = await self._rows("ack", params)
 
-        return rows[0][0] or [], [_taken(row[1:]) for row in rows[1:]]
+        return rows[0][0] or [], [_taken(row[1:], params) for row in rows[1:]]
 
     async def put_back(self, jobs: Sequence[Job]) -> None:
         """Make jobs available again that were taken and not started, as if they never had been."""
@@ -481,16 +463,41 @@ def _loads(text: str) -> Any:
     return orjson.loads(text) if len(text) < 20 else json.loads(text)
 
 
-def _taken(row: Row) -> Job:
+def _taken(row: Row, params: Mapping[str, Any]) -> Job:
     """Build a job that was taken: it executes, so nothing may be refused any more.
 
     Where Python cannot read its JSON, a job without any says so.
+
+    Args:
+        row: What was not known before; neither are tags and errors where there are none.
+        params: The queue it was taken from, and for whom.
     """
-    worker, args, meta, errors, *columns = row
-    job = Job(worker, **dict(zip(_COLUMNS, columns, strict=True)), _validate=False)
+    worker, args, meta, errors, tags, job_id, attempt, max_attempts, priority, *times = row
+    inserted_at, attempted_at, cancelled_at, completed_at, discarded_at, scheduled_at = times
+    job = Job(
+        worker,
+        id=job_id,
+        state=JobState.EXECUTING,
+        queue=params["queue"],
+        attempt=attempt,
+        max_attempts=max_attempts,
+        priority=priority,
+        tags=tags,
+        attempted_by=[*params["attempted_by"]],
+        inserted_at=inserted_at,
+        attempted_at=attempted_at,
+        cancelled_at=cancelled_at,
+        completed_at=completed_at,
+        discarded_at=discarded_at,
+        scheduled_at=scheduled_at,
+        _validate=False,
+    )
 
     try:
-        job.args, job.meta, job.errors = _loads(args), _loads(meta), _loads(errors)
+        job.args, job.meta = _loads(args), _loads(meta)
+
+        if errors is not None:
+            job.errors = _loads(errors)
     except (ValueError, RecursionError) as error:
         _host.note_unreadable(job, error)
 

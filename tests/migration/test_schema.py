@@ -14,7 +14,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow, errors, schema
-from oban_pro.store import Store
+from oban_pro._host import why_unreadable
+from oban_pro.store import Acks, Store
 from tests.elixir import ELIXIR
 from tests.graphs import diamond, settled, work
 
@@ -500,6 +501,29 @@ class TestTablesMadeByElixir:
         query = "SELECT errors[1] ->> 'error' FROM oban_jobs WHERE meta ->> 'name' = 'x'"
         ((error,),) = empty.execute(query)
         assert "'bad'" in error
+
+    async def test_hand_out_jobs_as_they_are(
+        self, pool: AsyncConnectionPool, empty: Database
+    ) -> None:
+        empty.execute(ELIXIR)
+        await schema.install(pool)
+        await Oban(pool=pool).enqueue_many([work() for _ in range(2)])
+        empty.execute("""
+            UPDATE oban_jobs SET errors = ARRAY['{"attempt": 1, "error": "no"}'::jsonb],
+            tags = NULL, meta = NULL
+        """)
+
+        async with pool.connection() as conn:
+            store = Store(conn, "public")
+            (first,) = await store.fetch("default", 1, ["node", "uuid"])
+            # there is nothing to acknowledge
+            _, (second,) = await store.ack(Acks("{}", "{}", None), "default", 1, ["node", "uuid"])
+
+        for job in (first, second):
+            errors: Any = job.errors
+            assert errors == [{"attempt": 1, "error": "no"}]
+            assert (job.tags, job.meta) == ([], {})
+            assert why_unreadable(job) is None
 
     async def test_can_be_looked_at(
         self, pool: AsyncConnectionPool, empty: Database, wait_until: Any
