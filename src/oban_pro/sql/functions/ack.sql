@@ -86,8 +86,6 @@ BEGIN
     );
   END IF;
 
-  PERFORM set_config('oban_workflows.engine', 'off', true);
-
   IF p_demand > 0 THEN
     RETURN QUERY
     SELECT
@@ -97,6 +95,8 @@ BEGIN
 
     GET DIAGNOSTICS v_taken = ROW_COUNT;
   END IF;
+
+  PERFORM set_config('oban_workflows.engine', 'off', true);
 
   -- What is left of the queue is for other producers, if there are any: this one comes back by itself. Woken now it
   -- would find nothing to do, and yet put off its next ack.
