@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -9,6 +10,7 @@ from psycopg.errors import UniqueViolation
 
 from . import telemetry
 from .errors import DuplicateIdError
+from .garbage import uncollected
 from .grafting import open_graft
 from .plan import EXTERNAL, GRAFTED, Plan, plan_of
 from .rows import Entry, Rows, array, encode
@@ -194,11 +196,10 @@ async def _insert_jobs(store: Store, rows: Rows) -> None:
         await store.insert_jobs(rows.params(start, start + JOBS_PER_STATEMENT))
 
 
-async def _insert_members(store: Store, placed: Iterable[_Placed]) -> None:
-    members = [member for one in placed for member in _members(one)]
+async def _insert_members(store: Store, placed: Sequence[_Placed]) -> None:
+    ids, group_keys, names, pendings, flags = _columns(map(_members, placed), 5)
 
-    if members:
-        ids, group_keys, names, pendings, flags = zip(*members, strict=True)
+    if ids:
         await store.insert_members(
             {
                 "ids": array(ids),
@@ -209,11 +210,16 @@ async def _insert_members(store: Store, placed: Iterable[_Placed]) -> None:
             }
         )
 
-    edges = [edge for one in placed for edge in _edges(one)]
+    upstreams, downstreams = _columns(map(_edges, placed), 2)
 
-    if edges:
-        upstreams, downstreams = zip(*edges, strict=True)
+    if upstreams:
         await store.insert_edges(array(upstreams), array(downstreams))
+
+
+@uncollected()
+def _columns(rows: Iterable[Iterable[tuple[Any, ...]]], width: int) -> Sequence[Sequence[Any]]:
+    """Turn rows into columns of which there are so many."""
+    return [*zip(*chain.from_iterable(rows), strict=True)] or [()] * width
 
 
 def _members(placed: _Placed) -> Iterable[tuple[int, int, str, int, int]]:

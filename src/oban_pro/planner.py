@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid5
 
 from . import meta
+from .garbage import uncollected
 from .graph import check_known, order
 from .plan import BOUND, EXTERNAL, KINDS, Flags, GroupSpec, Plan, PlannedGroup, PlannedJob, plan_of
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 NESTED_IDS = UUID("6f1c3a52-7d0e-4c57-9a3b-2f6f7f0c9d41")
 
 
+@uncollected()
 def compile_plan(
     spec: GroupSpec, *, attachment: Attachment | None = None, grafter: Job | None = None
 ) -> Plan:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from .errors import InvalidJobError
+from .garbage import uncollected
 from .meta import NAME
 from .options import MAX_ATTEMPTS
 from .plan import plan_of
@@ -141,6 +142,7 @@ class Rows:
         }
 
 
+@uncollected()
 def encode(entries: Iterable[Entry]) -> Rows:
     """Encode jobs.
 
