@@ -118,6 +118,7 @@ class TestTemporary:
         with Postgres() as postgres:
             assert query(postgres.dsn(), "SELECT current_user::text") == "postgres"
             assert query(postgres.dsn(), "SHOW max_connections") == "200"
+            assert query(postgres.dsn(), "SHOW autovacuum_naptime") == "5s"
             assert query(postgres.dsn(), "SHOW listen_addresses") == ""
             assert query(postgres.dsn(), "SHOW fsync") == "off"
             assert [stat.S_IMODE(path.stat().st_mode) for path in tmpdir.iterdir()] == [0o700]

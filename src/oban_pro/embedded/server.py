@@ -24,7 +24,8 @@ _PORT = 5432  # names the socket, nothing more
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # the cheapest question with an answer
 _DEADLINE = 120.0  # seconds for another process to start the server, or for a stop
 
-_DEFAULTS = {"max_connections": "200"}
+# A queue leaves dead rows by the thousand each second; every fetch steps over those that are not yet swept.
+_DEFAULTS = {"max_connections": "200", "autovacuum_naptime": "5s"}
 _TEMPORARY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _RESERVED = frozenset({"data_directory", "listen_addresses", "port", "unix_socket_directories"})
 _TRUST = ["--auth-local=trust", "--auth-host=reject"]  # the socket's directory is the guard
@@ -41,8 +42,9 @@ class Postgres:
     Args:
         data: Folder that keeps the data, durably; created when missing. None for a temporary
             server, which trades durability for speed and whose data goes when it stops.
-        settings: Server settings by name, on top of `max_connections` 200. They take effect with
-            the start of the server, not when a running one is joined.
+        settings: Server settings by name, on top of `max_connections` 200 and
+            `autovacuum_naptime` 5s. They take effect with the start of the server, not when a
+            running one is joined.
 
     Raises:
         EmbeddedError: A setting is one of those that make the server private.
