@@ -24,7 +24,7 @@ _PORT = 5432  # names the socket, nothing more
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # the cheapest question with an answer
 _DEADLINE = 120.0  # seconds for another process to start the server, or for a stop
 
-# A queue leaves dead rows by the thousand each second; every fetch steps over those that are not yet swept.
+# A queue leaves thousands of dead rows a second, and a fetch steps over those not swept yet.
 _DEFAULTS = {"max_connections": "200", "autovacuum_naptime": "5s"}
 _TEMPORARY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _RESERVED = frozenset({"data_directory", "listen_addresses", "port", "unix_socket_directories"})
