@@ -335,7 +335,7 @@ class Store:
             "versions": list(known.values()),
         }
 
-        return [Source(*row) for row in await self._rows("contexts", params)]
+        return [*map(Source._make, await self._rows("contexts", params))]
 
     async def recorded(self, workflow_id: str, names: Sequence[str] | None) -> list[Node]:
         """Read and decode what jobs recorded, groups before what is in them."""

@@ -20,7 +20,7 @@ runs no code from the data and imports nothing: an Enum's module must have been 
 from __future__ import annotations
 
 import sys
-from base64 import b64decode
+from binascii import a2b_base64
 from typing import Any, Final
 
 from oban import Record
@@ -88,7 +88,7 @@ def decode(text: str) -> Any:
     if not isinstance(text, str):
         raise CodecError(f"a recorded value must be base64 text, got {type(text).__name__}")
     try:
-        term = b64decode(text + "=" * (-len(text) % 4), validate=True)
+        term = a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
         return etf.unpack(term, tags.revive)
     except (ValueError, RecursionError) as error:
         raise CodecError(f"cannot decode a recorded value: {error}") from error

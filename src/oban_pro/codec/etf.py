@@ -21,7 +21,7 @@ MAX_INFLATED: Final = 64_000_000
 type MapHook = Callable[[dict[Any, Any]], Any]
 type Reader = Callable[[bytes, int, MapHook], tuple[Any, int]]
 
-_VERSION: Final = 131
+_VERSION: Final = bytes([131])
 _COMPRESSED: Final = 80
 _NIL: Final = 106
 _ATOMS: Final[dict[bytes, bool | None]] = {b"nil": None, b"true": True, b"false": False}
@@ -45,8 +45,8 @@ def unpack(data: bytes, map_hook: MapHook) -> Any:
     Raises:
         ValueError: When the data is not exactly one term, or one that Python has no value for.
     """
-    if data[:1] != bytes([_VERSION]):
-        raise ValueError(f"a term must start with byte {_VERSION}, got {data[:1]!r}")
+    if data[:1] != _VERSION:
+        raise ValueError(f"a term must start with byte {_VERSION[0]}, got {data[:1]!r}")
     try:
         if data[1] == _COMPRESSED:
             data = _inflate(data)

@@ -152,15 +152,18 @@ BEGIN
   ),
   upstream AS (
     SELECT
-      d.reader, d.id, NULL::bigint AS parent, 0 AS depth
+      d.reader, d.id, NULL::bigint AS parent, m.name, 0 AS depth
     FROM
       direct d
+      CROSS JOIN LATERAL (
+        SELECT * FROM oban_workflow_members m WHERE m.id = d.id OFFSET 0
+      ) m
     WHERE
       d.reader > 0
       OR d.reader IN (SELECT key FROM news)
     UNION ALL
     SELECT
-      upstream.reader, m.id, m.group_key, upstream.depth + 1
+      upstream.reader, m.id, m.group_key, m.name, upstream.depth + 1
     FROM
       upstream
       CROSS JOIN LATERAL (
@@ -195,21 +198,26 @@ BEGIN
       chain.context IS NOT NULL
     UNION ALL
     SELECT
-      u.reader,
-      u.id,
-      u.parent,
-      m.name,
-      COALESCE(g.kind, 'job'),
-      j.meta ->> 'return',
-      u.depth
+      u.reader, u.id, u.parent, u.name, g.kind, NULL, u.depth
     FROM
       upstream u
-      LEFT JOIN oban_workflow_members m ON m.id = u.id
-      LEFT JOIN oban_workflow_groups g ON g.key = u.id
-      LEFT JOIN oban_jobs j ON j.id = u.id
+      CROSS JOIN LATERAL (
+        SELECT * FROM oban_workflow_groups g WHERE g.key = u.id OFFSET 0
+      ) g
     WHERE
-      g.key IS NOT NULL
-      OR (j.state = 'completed' AND j.meta -> 'recorded' = 'true')
+      u.id < 0
+    UNION ALL
+    SELECT
+      u.reader, u.id, u.parent, u.name, 'job', j.meta ->> 'return', u.depth
+    FROM
+      upstream u
+      CROSS JOIN LATERAL (
+        SELECT * FROM oban_jobs j WHERE j.id = u.id OFFSET 0
+      ) j
+    WHERE
+      u.id > 0
+      AND (j.state = 'completed') IS TRUE
+      AND j.meta -> 'recorded' = 'true'
   )
   SELECT
     reader, id, parent, name, kind, value
