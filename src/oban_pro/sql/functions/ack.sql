@@ -79,10 +79,8 @@ BEGIN
   RETURN NEXT;
 
   IF v_locked AND v_settled IS NOT NULL THEN
-    v_queues := oban_workflow_release(
-      oban_workflow_carry(
-        v_settled, array_fill('executing'::text, ARRAY[cardinality(v_settled)]), v_new, v_started
-      )
+    v_queues := oban_workflow_carry(
+      v_settled, array_fill('executing'::text, ARRAY[cardinality(v_settled)]), v_new, v_started
     );
   END IF;
 

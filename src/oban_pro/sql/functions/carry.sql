@@ -1,22 +1,24 @@
 -- Carry settled jobs down: count them, settle the groups they complete, cancel the jobs that one of them
--- breaks, and so on until nothing moves. Returns the jobs that became ready; releasing them is left to the
--- caller.
+-- breaks, release those that nothing is pending for any more, and so on until nothing moves. Returns the
+-- queues that have work now, for the caller to wake.
 --
 -- p_ids are jobs, p_old and p_new their states before and after ('deleted' for a row that is gone), none of
--- them settled before. So every change is final: what is settled here stays so to the end.
+-- them settled before. So every change is final: what is settled here stays so to the end. p_ready are jobs
+-- that may be released as well.
 --
 -- It loops over waves instead of recursing, so ten thousand levels of cancellation need no stack.
 --
--- Called by: oban_workflow_settle.
+-- Called by: oban_workflow_ack, oban_workflow_settle, and whoever settles a group or mends one.
 -- Locks: rows of the three tables, and suspended jobs; the caller holds the root.
 -- Twice: counts twice.
 CREATE OR REPLACE FUNCTION oban_workflow_carry(
   p_ids bigint[],
   p_old text[],
   p_new text[],
-  p_started timestamp[]
+  p_started timestamp[],
+  p_ready bigint[] DEFAULT '{}'
 )
-RETURNS bigint[]
+RETURNS text[]
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
@@ -45,9 +47,11 @@ DECLARE
   v_causes bigint[];
   v_opened bigint[];
   v_some bigint[];
-  v_ready bigint[] := '{}';
+  v_ready bigint[] := p_ready;
+  v_released record;
+  v_queues text[] := '{}';
 BEGIN
-  WHILE cardinality(v_ids) > 0 LOOP
+  WHILE cardinality(v_ids) + cardinality(v_ready) > 0 LOOP
     v_count_ids := v_count_ids || v_ids;
     v_count_old := v_count_old || v_old;
     v_count_new := v_count_new || v_new;
@@ -250,8 +254,22 @@ BEGIN
         cancelled c;
     END IF;
 
-    -- Groups are few and their rows are rewritten each time: count many waves at once.
+    -- Groups are few and their rows are rewritten each time: count many waves at once, and what is released.
     IF cardinality(v_next_ids) = 0 OR cardinality(v_count_ids) > 1000 THEN
+      IF cardinality(v_ready) > 0 THEN
+        SELECT * FROM oban_workflow_release(v_ready) INTO v_released;
+
+        IF v_released.ids IS NOT NULL THEN
+          v_some := v_released.ids;
+          v_count_ids := v_count_ids || v_some;
+          v_count_old := v_count_old || array_fill('suspended'::text, ARRAY[cardinality(v_some)]);
+          v_count_new := v_count_new || array_fill('available'::text, ARRAY[cardinality(v_some)]);
+          v_queues := v_queues || v_released.queues;
+        END IF;
+
+        v_ready := '{}';
+      END IF;
+
       SELECT
         v_next_ids || c.ids, v_next_old || c.old, v_next_new || c.new
       INTO
@@ -270,6 +288,6 @@ BEGIN
     v_new := v_next_new;
   END LOOP;
 
-  RETURN v_ready;
+  RETURN v_queues;
 END;
 $$;

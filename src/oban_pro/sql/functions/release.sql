@@ -1,11 +1,9 @@
--- Release suspended jobs that nothing is pending for; returns the queues that have work now.
+-- Release suspended jobs that nothing is pending for; returns them, and the queues that have work now.
 --
--- Called by: oban_workflow_settle and oban_workflow_ack, with the jobs that became ready; by then some may
--- wait again. The caller wakes the queues.
--- Locks: the rows of the jobs, then those of their groups; the caller holds the root.
+-- Called by: oban_workflow_carry, which counts them.
+-- Locks: the rows of the jobs; the caller holds the root.
 -- Twice: a released job is not suspended any more.
-CREATE OR REPLACE FUNCTION oban_workflow_release(p_ids bigint[])
-RETURNS text[]
+CREATE OR REPLACE FUNCTION oban_workflow_release(p_ids bigint[], OUT ids bigint[], OUT queues text[])
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
@@ -14,13 +12,7 @@ AS $$
 DECLARE
   -- not the start of the transaction: a job may have been inserted since, while this one waited for the lock
   v_now timestamp := timezone('UTC', clock_timestamp());
-  v_ids bigint[];
-  v_queues text[];
 BEGIN
-  IF cardinality(p_ids) = 0 THEN
-    RETURN '{}';
-  END IF;
-
   WITH released AS (
     UPDATE
       oban_jobs j
@@ -45,29 +37,10 @@ BEGIN
       j.id, j.queue, j.state
   )
   SELECT
-    array_agg(id), array_agg(DISTINCT queue) FILTER (WHERE state = 'available')
+    array_agg(r.id), array_agg(DISTINCT r.queue) FILTER (WHERE r.state = 'available')
   INTO
-    v_ids, v_queues
+    ids, queues
   FROM
-    released;
-
-  UPDATE
-    oban_workflow_groups g
-  SET
-    suspended = g.suspended - r.released
-  FROM (
-    SELECT
-      m.group_key AS key, count(*)::int AS released
-    FROM
-      unnest(v_ids) AS j(id)
-      CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = j.id OFFSET 0) m
-    GROUP BY
-      m.group_key
-  ) r
-  WHERE
-    -- see oban_workflow_count
-    g.key = ANY(ARRAY[r.key]);
-
-  RETURN v_queues;
+    released r;
 END;
 $$;

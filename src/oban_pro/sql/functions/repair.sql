@@ -95,7 +95,9 @@ BEGIN
   FROM
     oban_workflow_stuck(p_root);
 
-  PERFORM oban_workflow_wake(oban_workflow_release(ARRAY(SELECT s.id FROM oban_workflow_stuck(p_root) s)));
+  PERFORM oban_workflow_wake(
+    oban_workflow_carry('{}', '{}', '{}', '{}', ARRAY(SELECT s.id FROM oban_workflow_stuck(p_root) s))
+  );
 
   PERFORM set_config('oban_workflows.engine', 'off', true);
 

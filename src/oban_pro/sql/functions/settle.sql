@@ -30,7 +30,6 @@ DECLARE
   v_reopened_old text[];
   v_held bigint[];
   v_waiting bigint[];
-  v_ready bigint[];
 BEGIN
   IF NOT oban_workflow_lock_roots_late(p_ids) THEN
     RETURN;
@@ -75,8 +74,7 @@ BEGIN
     );
   END IF;
 
-  v_ready := oban_workflow_carry(p_ids, v_old, v_new, p_started);
-  PERFORM oban_workflow_wake(oban_workflow_release(v_ready || v_waiting));
+  PERFORM oban_workflow_wake(oban_workflow_carry(p_ids, v_old, v_new, p_started, COALESCE(v_waiting, '{}')));
 
   PERFORM set_config('oban_workflows.engine', 'off', true);
 END;
