@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import batched, chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -13,16 +13,18 @@ from .errors import DuplicateIdError
 from .garbage import uncollected
 from .grafting import open_graft
 from .plan import EXTERNAL, GRAFTED, Plan, plan_of
-from .rows import Entry, Rows, array, encode
+from .rows import Entry, array, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from oban import Job
 
     from .store import Store
 
-JOBS_PER_STATEMENT = 5_000
+# While the server inserts some, the next are encoded.
+JOBS_PER_STATEMENT = 2_000
 
 
 class Batch(NamedTuple):
@@ -47,19 +49,15 @@ async def insert(store: Store, batch: Batch) -> list[Job]:
         DuplicateIdError: If the id given to a nested workflow is taken.
         InvalidJobError: If the args or meta of a job cannot be stored.
     """
-    rows = encode(_distinct(batch.jobs))
+    plain = sum(plan_of(job) is None for job in batch.jobs)
+    planned = sum(len(plan.jobs) for plan in batch.plans)
     groups = sum(len(plan.groups) for plan in batch.plans)
-    ids, keys, now = await store.reserve(len(rows.entries), groups)
+    ids, keys, now = await store.reserve(plain + planned, groups)
     placed, existing = await _place(store, batch.plans, keys)
-
-    if existing:
-        rows = rows.without(set(existing))
-
     await _insert_groups(store, placed)
-    rows.number(ids[: len(rows.entries)], now)
 
     async with store.pipeline():
-        await _insert_jobs(store, rows)
+        await _insert_jobs(store, _distinct(batch.jobs, existing), ids, now)
         await _insert_members(store, placed)
 
     await _extend(store, placed)
@@ -97,9 +95,9 @@ class _Placed(NamedTuple):
     gated: bool = False
 
 
-def _distinct(jobs: Sequence[Job]) -> Iterator[Entry]:
+def _distinct(jobs: Sequence[Job], existing: Iterable[int]) -> Iterator[Entry]:
     """Put each workflow in its own order, once; a plain job listed twice is meant twice."""
-    seen: set[int] = set()
+    seen = {*existing}
 
     for job in jobs:
         if (plan := plan_of(job)) is None:
@@ -191,9 +189,14 @@ def _group_row(placed: _Placed, index: int) -> dict[str, Any]:
     }
 
 
-async def _insert_jobs(store: Store, rows: Rows) -> None:
-    for start in range(0, len(rows.entries), JOBS_PER_STATEMENT):
-        await store.insert_jobs(rows.params(start, start + JOBS_PER_STATEMENT))
+async def _insert_jobs(
+    store: Store, entries: Iterable[Entry], ids: Iterable[int], now: datetime
+) -> None:
+    for some in batched(zip(entries, ids, strict=False), JOBS_PER_STATEMENT):
+        own = [job_id for _, job_id in some]
+        rows = encode(entry for entry, _ in some)
+        rows.number(own, now)
+        await store.insert_jobs(rows.params(own))
 
 
 async def _insert_members(store: Store, placed: Sequence[_Placed]) -> None:

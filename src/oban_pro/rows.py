@@ -93,14 +93,10 @@ class Rows:
     # None where it is that of the shape, with the name
     metas: list[str | None] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
-    # one for each, once they are numbered; a job may be in several rows
-    ids: list[int] = field(default_factory=list)
     shapes: list[Shape] = field(default_factory=list)
 
     def number(self, ids: Sequence[int], now: datetime) -> None:
         """Tell the jobs what they are inserted as."""
-        self.ids = [*ids]
-
         for shape in self.shapes:
             shape.settle(now)
 
@@ -111,34 +107,20 @@ class Rows:
             job.inserted_at = job.inserted_at or shape.inserted_at
             job.scheduled_at = job.scheduled_at or shape.scheduled_at
 
-    def without(self, plans: set[int]) -> Rows:
-        """Return the rows that are in none of some plans, given by their identity."""
-        kept = [n for n, entry in enumerate(self.entries) if id(entry.plan) not in plans]
-
-        return Rows(
-            [self.entries[n] for n in kept],
-            [self.args[n] for n in kept],
-            [self.metas[n] for n in kept],
-            [self.numbers[n] for n in kept],
-            shapes=self.shapes,
-        )
-
-    def params(self, start: int, stop: int) -> dict[str, Any]:
-        """Return a range of the rows as parameters of the statement that inserts them."""
-        used = dict.fromkeys(self.numbers[start:stop])
-        metas = self.metas[start:stop]
+    def params(self, ids: Sequence[int]) -> dict[str, Any]:
+        """Return them as parameters of the statement that inserts them, once they are numbered."""
         names = [
             None if meta is not None or entry.planned is None else entry.planned.name
-            for meta, entry in zip(metas, self.entries[start:stop], strict=True)
+            for meta, entry in zip(self.metas, self.entries, strict=True)
         ]
 
         return {
-            "ids": array(self.ids[start:stop]),
-            "numbers": array(self.numbers[start:stop]),
-            "args": f"[{','.join(self.args[start:stop])}]",
-            "metas": f"[{','.join('{}' if meta is None else meta for meta in metas)}]",
-            "names": orjson.dumps(names).decode() if None in metas else None,
-            "shapes": orjson.dumps([self.shapes[n].row(n) for n in used]).decode(),
+            "ids": array(ids),
+            "numbers": array(self.numbers),
+            "args": f"[{','.join(self.args)}]",
+            "metas": f"[{','.join('{}' if meta is None else meta for meta in self.metas)}]",
+            "names": orjson.dumps(names).decode() if None in self.metas else None,
+            "shapes": orjson.dumps([shape.row(n) for n, shape in enumerate(self.shapes)]).decode(),
         }
 
 

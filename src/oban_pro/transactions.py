@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from psycopg import Error
 from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
 from psycopg.pq import TransactionStatus
 
@@ -46,15 +47,22 @@ async def unwrap(conn: Any) -> AsyncConnection[Any] | None:
 async def transaction(
     query: Query, caller: AsyncConnection[Any] | None
 ) -> AsyncIterator[AsyncConnection[Any]]:
-    """Open a transaction of our own, or go on in the caller's."""
+    """Open a transaction of our own, or go on in the caller's: all of it is done, or nothing."""
     if caller is None:
         async with query.connection() as conn, conn.transaction():
             yield conn
-    elif caller.autocommit and caller.info.transaction_status == TransactionStatus.IDLE:
+    elif caller.autocommit or caller.info.transaction_status != TransactionStatus.IDLE:
         async with caller.transaction():
             yield caller
     else:
-        yield caller
+        try:
+            yield caller
+        except BaseException:
+            # There is nothing in it but ours. Inside a block of the caller's, the block does it.
+            with suppress(Error):
+                await caller.rollback()
+
+            raise
 
 
 async def run[Result](

@@ -1,5 +1,7 @@
-"""What an ack costs, in things that do not vary from run to run: statements, rows, buffers, WAL."""
+"""What things cost, as far as it does not vary from run to run: rows, buffers, WAL, memory."""
 
+import gc
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from operator import sub
@@ -235,3 +237,22 @@ class TestAck:
         (buffers, records), (more_buffers, more_records) = costs
         assert more_buffers <= 1.5 * buffers, costs
         assert more_records <= 1.5 * records, costs
+
+
+class TestEnqueueing:
+    async def test_takes_less_than_a_kilobyte_for_each_job_beside_the_job(self, oban: Oban):
+        await oban.enqueue_many(fan_out(10))
+        jobs = [Noop.new({"n": n}) for n in range(10_000)]
+        gc.collect()
+        tracemalloc.start()
+
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            workflow = Workflow().add_many("all", jobs)
+            inserted = await oban.enqueue_many(workflow)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert len(inserted) == len(jobs)
+        assert (peak - before) / len(jobs) < 1024

@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -18,6 +19,7 @@ from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from oban_pro import Workflow, _host, errors, schema
+from oban_pro.insertion import JOBS_PER_STATEMENT
 from tests.conftest import StartOban
 from tests.graphs import Work, diamond, names, settled, work
 
@@ -529,6 +531,45 @@ class TestConn:
                 await oban.enqueue_many(Workflow().add("a", Work.new({"k": object()})), conn=conn)
             await oban.enqueue_many(diamond(), conn=conn)
         assert len(database.jobs()) == 4
+
+    @pytest.mark.parametrize("before", ["", "SELECT", "SAVEPOINT mine"])
+    async def test_holds_nothing_of_ours_after_bad_input(
+        self, oban: Oban, database: Database, dsn: str, before: LiteralString
+    ) -> None:
+        many = Workflow().add_many("all", [work() for _ in range(JOBS_PER_STATEMENT)])
+        many.add("bad", Work.new({"k": object()}), deps="all")
+
+        async with await AsyncConnection.connect(dsn) as conn:
+            if before:
+                await conn.execute("CREATE TABLE beside (id int)")
+                await conn.execute(before)
+
+            with pytest.raises(errors.InvalidJobError, match="'bad'"):
+                await oban.enqueue_many(many, conn=conn)
+            await conn.commit()
+
+        assert database.is_empty()
+        assert bool(database.rows("SELECT to_regclass('beside') AS beside")[0]["beside"]) == bool(
+            before
+        )
+
+    @pytest.mark.parametrize("pipelined", [False, True])
+    async def test_holds_nothing_of_ours_in_a_block_that_goes_on(
+        self, oban: Oban, database: Database, dsn: str, pipelined: bool
+    ) -> None:
+        bad = [*diamond(), work(), Work.new({"k": object()})]
+
+        async with await AsyncConnection.connect(dsn) as conn, AsyncExitStack() as stack:
+            if pipelined:
+                await stack.enter_async_context(conn.pipeline())
+
+            async with conn.transaction():
+                with pytest.raises(errors.InvalidJobError, match="args"):
+                    await oban.enqueue_many(bad, conn=conn)
+                await oban.enqueue_many([work(), work()], conn=conn)
+
+        assert len(database.jobs()) == 2
+        assert database.rows("SELECT FROM oban_workflow_groups") == []
 
     async def test_of_a_session_rolled_back_leaves_nothing(
         self, oban: Oban, database: Database, engine: AsyncEngine

@@ -21,8 +21,9 @@ def job(**opts: Any) -> Job:
 
 def stored(rows: Rows) -> list[dict[str, Any]]:
     """Put together what the statement stores."""
-    rows.number(range(1, len(rows.entries) + 1), NOW)
-    params = rows.params(0, len(rows.entries))
+    ids = range(1, len(rows.entries) + 1)
+    rows.number(ids, NOW)
+    params = rows.params(ids)
     shapes = {shape["n"]: shape for shape in orjson.loads(params["shapes"])}
     numbers = params["numbers"].strip("{}").split(",")
     names = orjson.loads(params["names"] or "null") or [None] * len(numbers)
