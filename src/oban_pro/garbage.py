@@ -17,9 +17,9 @@ def uncollected() -> Iterator[None]:
     Decorates functions that call nobody else's code and do not wait for anything.
     """
     was_enabled = gc.isenabled()
-    gc.disable()
 
     try:
+        gc.disable()
         yield
     finally:
         if was_enabled:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import orjson
 from oban import Job
-from oban.job import JobState
 from psycopg import AsyncPipeline
 from psycopg.rows import class_row, dict_row
 
@@ -23,6 +22,7 @@ from .status import GroupCounts
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from oban.job import JobState
     from psycopg import AsyncConnection, AsyncCursor
 
 type Row = tuple[Any, ...]
@@ -477,7 +477,8 @@ def _taken(row: Row, params: Mapping[str, Any]) -> Job:
     job = Job(
         worker,
         id=job_id,
-        state=JobState.EXECUTING,
+        # as oban reads it
+        state=cast("JobState", "executing"),
         queue=params["queue"],
         attempt=attempt,
         max_attempts=max_attempts,

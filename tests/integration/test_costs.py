@@ -256,3 +256,21 @@ class TestEnqueueing:
 
         assert len(inserted) == len(jobs)
         assert (peak - before) / len(jobs) < 1024
+
+
+FORBIDDING = """
+SELECT proname FROM pg_proc
+WHERE proname LIKE 'oban_workflow%' AND proconfig::text LIKE '%enable_%=off%'
+"""
+
+
+class TestPlans:
+    async def test_that_are_forced_are_not_compiled_for_what_they_seem_to_cost(
+        self, oban: Oban, pool: AsyncConnectionPool
+    ):
+        async with pool.connection() as conn:
+            forbidding = await (await conn.execute(FORBIDDING)).fetchall()
+            compiled = await conn.execute(FORBIDDING + "AND NOT 'jit=off' = ANY(proconfig)")
+
+            assert ("oban_workflow_ack",) in forbidding
+            assert await compiled.fetchall() == []

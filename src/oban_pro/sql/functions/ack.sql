@@ -22,6 +22,7 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET jit = off
 AS $$
 DECLARE
   v_locked boolean;
@@ -80,9 +81,11 @@ BEGIN
 
   IF v_locked AND v_settled IS NOT NULL THEN
     v_queues := oban_workflow_carry(
-      v_settled, array_fill('executing'::text, ARRAY[cardinality(v_settled)]), v_new, v_started
+      v_settled, array_fill('executing'::text, ARRAY[cardinality(v_settled)]), v_new, v_started, '{}'
     );
   END IF;
+
+  PERFORM set_config('oban_workflows.engine', 'off', true);
 
   IF p_demand > 0 THEN
     RETURN QUERY
@@ -93,8 +96,6 @@ BEGIN
 
     GET DIAGNOSTICS v_taken = ROW_COUNT;
   END IF;
-
-  PERFORM set_config('oban_workflows.engine', 'off', true);
 
   -- What is left of the queue is for other producers, if there are any: this one comes back by itself. Woken now it
   -- would find nothing to do, and yet put off its next ack.

@@ -8,7 +8,7 @@
 --
 -- It loops over waves instead of recursing, so ten thousand levels of cancellation need no stack.
 --
--- Called by: oban_workflow_ack, oban_workflow_settle, and whoever settles a group or mends one.
+-- Called by: oban_workflow_ack, oban_workflow_settle; oban_workflow_extend and oban_workflow_repair.
 -- Locks: rows of the three tables, and suspended jobs; the caller holds the root.
 -- Twice: counts twice.
 CREATE OR REPLACE FUNCTION oban_workflow_carry(
@@ -16,7 +16,7 @@ CREATE OR REPLACE FUNCTION oban_workflow_carry(
   p_old text[],
   p_new text[],
   p_started timestamp[],
-  p_ready bigint[] DEFAULT '{}'
+  p_ready bigint[]
 )
 RETURNS text[]
 LANGUAGE plpgsql
@@ -25,6 +25,7 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 -- what is looked up needs a nested loop, and has no other way; what is in arrays is joined by hash
 SET enable_nestloop = off
+SET jit = off
 AS $$
 DECLARE
   -- the wave: members whose state changed, jobs and groups alike
@@ -49,6 +50,8 @@ DECLARE
   v_some bigint[];
   v_ready bigint[] := p_ready;
   v_released record;
+  -- not the start of the transaction: a job may have been inserted since, while this one waited for the lock
+  v_now timestamp := timezone('UTC', clock_timestamp());
   v_queues text[] := '{}';
 BEGIN
   WHILE cardinality(v_ids) + cardinality(v_ready) > 0 LOOP
@@ -257,7 +260,7 @@ BEGIN
     -- Groups are few and their rows are rewritten each time: count many waves at once, and what is released.
     IF cardinality(v_next_ids) = 0 OR cardinality(v_count_ids) > 1000 THEN
       IF cardinality(v_ready) > 0 THEN
-        SELECT * FROM oban_workflow_release(v_ready) INTO v_released;
+        SELECT * FROM oban_workflow_release(v_ready, v_now) INTO v_released;
 
         IF v_released.ids IS NOT NULL THEN
           v_some := v_released.ids;

@@ -51,7 +51,7 @@ BEGIN
 
   IF v_new <> 'executing' THEN
     PERFORM oban_workflow_wake(
-      oban_workflow_carry(ARRAY[p_key], ARRAY['executing'::text], ARRAY[v_new], '{}')
+      oban_workflow_carry(ARRAY[p_key], ARRAY['executing'::text], ARRAY[v_new], '{}', '{}')
     );
   END IF;
 

@@ -1,24 +1,23 @@
--- Release suspended jobs that nothing is pending for; returns them, and the queues that have work now.
+-- Release suspended jobs that nothing is pending for, at the given time; returns them, and the queues that have
+-- work now.
 --
 -- Called by: oban_workflow_carry, which counts them.
 -- Locks: the rows of the jobs; the caller holds the root.
 -- Twice: a released job is not suspended any more.
-CREATE OR REPLACE FUNCTION oban_workflow_release(p_ids bigint[], OUT ids bigint[], OUT queues text[])
+CREATE OR REPLACE FUNCTION oban_workflow_release(p_ids bigint[], p_now timestamp, OUT ids bigint[], OUT queues text[])
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET jit = off
 AS $$
-DECLARE
-  -- not the start of the transaction: a job may have been inserted since, while this one waited for the lock
-  v_now timestamp := timezone('UTC', clock_timestamp());
 BEGIN
   WITH released AS (
     UPDATE
       oban_jobs j
     SET
-      state = CASE WHEN j.scheduled_at > v_now THEN 'scheduled' ELSE 'available' END::oban_job_state,
-      scheduled_at = GREATEST(j.scheduled_at, v_now)
+      state = CASE WHEN j.scheduled_at > p_now THEN 'scheduled' ELSE 'available' END::oban_job_state,
+      scheduled_at = GREATEST(j.scheduled_at, p_now)
     WHERE
       j.id = ANY(ARRAY(
         SELECT

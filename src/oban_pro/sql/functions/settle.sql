@@ -22,6 +22,8 @@ RETURNS void
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_custom_plan
+-- the trigger has it off; what is done for many at once may be done by scanning
+SET enable_seqscan = on
 AS $$
 DECLARE
   v_old text[] := p_old;
