@@ -55,6 +55,7 @@ __all__ = [
     "execute",
     "failed_ack",
     "get_ext",
+    "has_acks",
     "is_stopping",
     "jobs_of",
     "note_unreadable",
@@ -164,6 +165,11 @@ def attempted_by(producer: Producer) -> list[str]:
 def jobs_of(producer: Producer) -> set[int]:
     """Return the ids of the jobs that a producer runs, or has run and not acknowledged yet."""
     return {*producer._running_jobs, *(ack.id for ack in producer._pending_acks)}
+
+
+def has_acks(producer: Producer) -> bool:
+    """Tell whether a producer has run jobs that are not acknowledged yet."""
+    return bool(producer._pending_acks)
 
 
 def note_unreadable(job: Job, error: Exception) -> None:

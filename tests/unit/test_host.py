@@ -39,6 +39,7 @@ class TestSignatures:
             (oban._query.Query.ack_jobs, ["self", "acks"]),
             (oban._producer._get_jobs, ["producer"]),
             (oban._producer._init, ["producer"]),
+            (oban._producer.Producer.notify, ["self"]),
             (oban._pruner._prune, ["query", "max_age", "limit"]),
             (oban._lifeline._rescue, ["query", "rescue_after"]),
             (oban._refresher.build_refresher, ["config", "leader", "producers", "query"]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from oban_pro import _host, schema, telemetry
 from oban_pro.store import Store
 
-from . import rescue
+from . import limbo, rescue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ def build(fallback: BeforeStage) -> BeforeStage:
     async def before_stage(query: Query) -> None:
         await fallback(query)
 
-        for task in (rescue.sweep, _announce_settled):
+        for task in (limbo.wake, rescue.sweep, _announce_settled):
             try:
                 await task(query)
             except Exception:

@@ -1,7 +1,7 @@
-"""Jobs that were taken for a producer and never reached it: the line was cut in between.
+"""Jobs that execute for the database alone: the line was cut in between.
 
-They execute for the database, nobody runs them, and their producer is alive, so no heartbeat is
-missed. Only the producer can tell, by what it runs.
+Some were taken for a producer and never reached it; some have run and their ack failed. Their
+producer is alive, so no heartbeat is missed. Only the producer can tell, by what it runs.
 """
 
 from __future__ import annotations
@@ -32,6 +32,13 @@ def taking(producer: Producer) -> Iterator[None]:
         yield
     finally:
         calls["taking"] -= 1
+
+
+async def wake(query: Query) -> None:
+    """Let producers settle what their acks have left, which oban does when a next job comes."""
+    for producer in _producers:
+        if _host.query_of(producer) is query and _host.has_acks(producer):
+            producer.notify()
 
 
 async def give_back(query: Query) -> int:
