@@ -86,6 +86,12 @@ def _against_the_floor(scale: int) -> list[Ratio]:
         Ratio(f"1 → {big:,} → 1 / floor", fan_out(big), floor, 2.5, tables=EVERY_TABLE),
         Ratio("the same, inserting only / floor", fan_out(big), floor, 1 / 0.35, phase="inserted"),
         Ratio(
+            "the same, building and inserting / floor",
+            fan_out(big),
+            floor,
+            phase="built and inserted",
+        ),
+        Ratio(
             f"chain of {hops} / floor",
             Run("workflows", "chain", hops),
             Run("floor", "hops", hops),

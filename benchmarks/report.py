@@ -90,6 +90,7 @@ def write(path: Path, dsn: str, ratios: Sequence[Ratio], rounds: Sequence[Round]
                 "size": run.size,
                 "limit": run.limit,
                 "table": state,
+                "built": median(one.results[run, state].built for one in rounds),
                 "inserted": median(one.results[run, state].inserted for one in rounds),
                 "settled": median(one.results[run, state].settled for one in rounds),
                 "nodes": run.nodes,

@@ -15,7 +15,9 @@ import psycopg
 import uvloop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from oban import Job
 
 type System = Literal["floor", "oban", "triggers", "workflows"]
 
@@ -59,17 +61,19 @@ class Run:
 
 
 class Result(NamedTuple):
-    """Seconds from the start until all is inserted, and until all is settled.
+    """Seconds from submitting until all is inserted, and until all is settled.
 
     Args:
         inserted: Seconds.
         settled: Seconds.
+        built: Seconds that it took before to build what is submitted.
         costs: What else it took for each job: commits, rows written, buffers and WAL; rows that are
             dead in the end, and MB of memory in the process that ran them.
     """
 
     inserted: float
     settled: float
+    built: float = 0
     costs: dict[str, float] | None = None
 
 
@@ -144,29 +148,30 @@ async def _measure(run: Run) -> Result:
             await oban.enqueue_many(SHAPES[run.shape](run.size))
             await settled.wait(run.size)
 
+        built, jobs = _build(run)
         started = time.perf_counter()
-        await oban.enqueue_many(SHAPES[run.shape](run.size))
+        await oban.enqueue_many(jobs)
         inserted = time.perf_counter()
         await settled.wait(run.size)
         stopped = time.perf_counter()
 
     await pool.close()
 
-    return Result(inserted - started, stopped - started)
+    return Result(inserted - started, stopped - started, built)
 
 
 async def _measure_nodes(run: Run) -> Result:
     from oban import Oban
 
     from . import node
-    from .shapes import SHAPES
 
     pool = await Oban.create_pool(run.dsn)
 
     with node.start(run.nodes, run.dsn, run.limit) as memory:
         async with Oban(pool=pool) as oban:
+            built, jobs = _build(run)
             started = time.perf_counter()
-            await oban.enqueue_many(SHAPES[run.shape](run.size))
+            await oban.enqueue_many(jobs)
             inserted = time.perf_counter()
 
             await asyncio.to_thread(_wait_for_all, run.dsn)
@@ -174,7 +179,16 @@ async def _measure_nodes(run: Run) -> Result:
 
     await pool.close()
 
-    return Result(inserted - started, stopped - started, {"MB": max(memory)})
+    return Result(inserted - started, stopped - started, built, {"MB": max(memory)})
+
+
+def _build(run: Run) -> tuple[float, Iterable[Job]]:
+    from .shapes import SHAPES
+
+    started = time.perf_counter()
+    jobs = SHAPES[run.shape](run.size)
+
+    return time.perf_counter() - started, jobs
 
 
 class Settled:
