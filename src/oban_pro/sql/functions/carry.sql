@@ -262,14 +262,10 @@ BEGIN
       IF cardinality(v_ready) > 0 THEN
         SELECT * FROM oban_workflow_release(v_ready, v_now) INTO v_released;
 
-        IF v_released.ids IS NOT NULL THEN
-          v_some := v_released.ids;
-          v_count_ids := v_count_ids || v_some;
-          v_count_old := v_count_old || array_fill('suspended'::text, ARRAY[cardinality(v_some)]);
-          v_count_new := v_count_new || array_fill('available'::text, ARRAY[cardinality(v_some)]);
-          v_queues := v_queues || v_released.queues;
-        END IF;
-
+        v_count_ids := v_count_ids || v_released.ids;
+        v_count_old := v_count_old || array_fill('suspended'::text, ARRAY[cardinality(v_released.ids)]);
+        v_count_new := v_count_new || array_fill('available'::text, ARRAY[cardinality(v_released.ids)]);
+        v_queues := v_queues || v_released.queues;
         v_ready := '{}';
       END IF;
 

@@ -36,7 +36,7 @@ BEGIN
       j.id, j.queue, j.state
   )
   SELECT
-    array_agg(r.id), array_agg(DISTINCT r.queue) FILTER (WHERE r.state = 'available')
+    COALESCE(array_agg(r.id), '{}'), array_agg(DISTINCT r.queue) FILTER (WHERE r.state = 'available')
   INTO
     ids, queues
   FROM
