@@ -49,10 +49,8 @@ async def insert(store: Store, batch: Batch) -> list[Job]:
         DuplicateIdError: If the id given to a nested workflow is taken.
         InvalidJobError: If the args or meta of a job cannot be stored.
     """
-    plain = sum(plan_of(job) is None for job in batch.jobs)
-    planned = sum(len(plan.jobs) for plan in batch.plans)
     groups = sum(len(plan.groups) for plan in batch.plans)
-    ids, keys, now = await store.reserve(plain + planned, groups)
+    ids, keys, now = await store.reserve(len(batch.jobs), groups)
     placed, existing = await _place(store, batch.plans, keys)
     await _insert_groups(store, placed)
 
@@ -193,8 +191,8 @@ async def _insert_jobs(
     store: Store, entries: Iterable[Entry], ids: Iterable[int], now: datetime
 ) -> None:
     for some in batched(zip(entries, ids, strict=False), JOBS_PER_STATEMENT):
-        own = [job_id for _, job_id in some]
-        rows = encode(entry for entry, _ in some)
+        batch, own = zip(*some, strict=True)
+        rows = encode(batch)
         rows.number(own, now)
         await store.insert_jobs(rows.params(own))
 
