@@ -12,6 +12,7 @@ from psycopg import AsyncConnection, sql
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow, _host
+from oban_pro._plugin.acks import encode, join
 from oban_pro.store import Acks, Store
 from tests.conftest import StartOban
 
@@ -39,9 +40,7 @@ def _chain() -> Workflow:
 
 
 def _acks(*jobs: Job) -> Acks:
-    stamps = ",".join(job.attempted_at.isoformat() for job in jobs if job.attempted_at)
-
-    return Acks(f"{{{','.join(str(job.id) for job in jobs)}}}", f"{{{stamps}}}", None)
+    return join([encode(_host.AckAction(job, "completed")) for job in jobs])
 
 
 @asynccontextmanager
