@@ -59,7 +59,7 @@ def group_placement(
 
 def place(job: Job, placement: dict[str, Any], name: str, deps: Sequence[Dep]) -> None:
     """Write where a job stands in its workflow into its meta, replacing an earlier place."""
-    own = {key: value for key, value in job.meta.items() if key not in PLACEMENT}
+    own = job.meta and {key: value for key, value in job.meta.items() if key not in PLACEMENT}
     job.meta = {**own, **placement, NAME: name, DEPS: deps}
 
 

@@ -226,6 +226,6 @@ class Plan:
 
 def plan_of(job: Job) -> Plan | None:
     """Return the plan that a job was bound to when its workflow was last iterated."""
-    plan = job.extra.get(BOUND)
+    plan: Plan | None = job.extra.get(BOUND)
 
-    return plan if isinstance(plan, Plan) else None
+    return plan

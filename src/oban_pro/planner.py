@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 from . import meta
 from .garbage import uncollected
 from .graph import check_known, order
-from .plan import BOUND, EXTERNAL, KINDS, Flags, GroupSpec, Plan, PlannedGroup, PlannedJob, plan_of
+from .plan import BOUND, EXTERNAL, KINDS, Flags, GroupSpec, Plan, PlannedGroup, PlannedJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,19 +47,19 @@ def compile_plan(
     # Frames instead of recursion: workflows nest as deep as memory allows.
     while frames:
         frame = frames[-1]
-        name = next(frame.names, None)
+        members = frame.group.spec.members
 
-        if name is None:
+        for name in frame.names:
+            member = members[name]
+
+            if isinstance(member, GroupSpec):
+                frames.append(_add_group(plan, frame, name, member))
+                break
+
+            _add_job(plan, frame, name, member)
+        else:
             frames.pop()
             _close(plan, frame)
-            continue
-
-        member = frame.group.spec.members[name]
-
-        if isinstance(member, GroupSpec):
-            frames.append(_add_group(plan, frame, name, member))
-        else:
-            _add_job(plan, frame, name, member)
 
     return plan
 
@@ -275,7 +275,7 @@ def _bind(plan: Plan, job: Job) -> Job:
 
     Two plans of one workflow may be on their way to the database at the same time.
     """
-    if plan_of(job) is not None:
+    if BOUND in job.extra:
         job = copy.copy(job)
         job.id = None
         job.extra = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import repeat
@@ -30,6 +31,7 @@ MANY = 10
 _FIELDS = ("max_attempts", "priority", "queue", "state", "worker")
 _read = attrgetter(*_FIELDS)
 _MISSING = object()
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 class Entry(NamedTuple):
@@ -89,11 +91,11 @@ class Rows:
     """Jobs in columns of equal length, and the shapes that the numbers in one of them mean."""
 
     entries: list[Entry] = field(default_factory=list)
-    args: list[str] = field(default_factory=list)
-    # None where it is that of the shape, with the name
-    metas: list[str | None] = field(default_factory=list)
+    # the name alone where the rest is that of the shape
+    metas: list[orjson.Fragment | str] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     shapes: list[Shape] = field(default_factory=list)
+    args: str = "[]"
 
     def number(self, ids: Sequence[int], now: datetime) -> None:
         """Tell the jobs what they are inserted as."""
@@ -109,17 +111,11 @@ class Rows:
 
     def params(self, ids: Sequence[int]) -> dict[str, Any]:
         """Return them as parameters of the statement that inserts them, once they are numbered."""
-        names = [
-            None if meta is not None or entry.planned is None else entry.planned.name
-            for meta, entry in zip(self.metas, self.entries, strict=True)
-        ]
-
         return {
             "ids": array(ids),
             "numbers": array(self.numbers),
-            "args": f"[{','.join(self.args)}]",
-            "metas": f"[{','.join('{}' if meta is None else meta for meta in self.metas)}]",
-            "names": orjson.dumps(names).decode() if None in self.metas else None,
+            "args": self.args,
+            "metas": orjson.dumps(self.metas).decode(),
             "shapes": orjson.dumps([shape.row(n) for n, shape in enumerate(self.shapes)]).decode(),
         }
 
@@ -148,10 +144,12 @@ def encode(entries: Iterable[Entry]) -> Rows:
             number = numbers[key] = len(rows.shapes)
             rows.shapes.append(Shape(waits, meta, [*job.tags], *times, *_read(job)))
 
+        own = orjson.Fragment(_dump(job, "meta", job.meta)) if meta is None else job.meta[NAME]
         rows.entries.append(entry)
-        rows.args.append(_dump(job, "args", job.args))
-        rows.metas.append(_dump(job, "meta", job.meta) if meta is None else None)
+        rows.metas.append(own)
         rows.numbers.append(number)
+
+    rows.args = _dump_args([entry.job for entry in rows.entries])
 
     return rows
 
@@ -211,6 +209,17 @@ def _check_columns(job: Job) -> None:
         )
 
 
+def _dump_args(jobs: Sequence[Job]) -> str:
+    with suppress(orjson.JSONEncodeError):
+        dumped = orjson.dumps([job.args for job in jobs], option=_OPTIONS)
+
+        # Otherwise one of them needs a closer look.
+        if b"null" not in dumped and rb"\u0000" not in dumped:
+            return dumped.decode()
+
+    return f"[{','.join(_dump(job, 'args', job.args) for job in jobs)}]"
+
+
 def _dump(job: Job, what: str, value: object) -> str:
     try:
         dumped = _to_json(value)
@@ -226,9 +235,7 @@ def _dump(job: Job, what: str, value: object) -> str:
 
 def _to_json(value: object) -> bytes:
     try:
-        dumped = orjson.dumps(
-            value, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
-        )
+        dumped = orjson.dumps(value, option=_OPTIONS)
     except orjson.JSONEncodeError:
         dumped = b"null"
 

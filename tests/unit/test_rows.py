@@ -26,14 +26,13 @@ def stored(rows: Rows) -> list[dict[str, Any]]:
     params = rows.params(ids)
     shapes = {shape["n"]: shape for shape in orjson.loads(params["shapes"])}
     numbers = params["numbers"].strip("{}").split(",")
-    names = orjson.loads(params["names"] or "null") or [None] * len(numbers)
 
     return [
         {
             **(shape := shapes[int(n)]),
-            "meta": meta if name is None else shape["meta"] | {"name": name},
+            "meta": shape["meta"] | {"name": own} if shape["meta"] else own,
         }
-        for n, meta, name in zip(numbers, orjson.loads(params["metas"]), names, strict=True)
+        for n, own in zip(numbers, orjson.loads(params["metas"]), strict=True)
     ]
 
 
@@ -74,7 +73,7 @@ class TestMeta:
     def test_is_sent_once_for_all_that_share_it(self) -> None:
         rows = fan_out()
         assert len(rows.shapes) == 2
-        assert rows.metas.count(None) == 12
+        assert rows.metas[1:] == [str(n) for n in range(12)]
 
     def test_is_what_it_has_become_since(self) -> None:
         workflow = list(Workflow().add_many("all", [job() for _ in range(12)]))

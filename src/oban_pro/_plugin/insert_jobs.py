@@ -81,7 +81,7 @@ async def _insert(
 
 def _check(jobs: Sequence[object]) -> list[Plan]:
     """Return the workflows among the jobs, each of which must be there as a whole."""
-    seen: dict[int, tuple[Plan, set[int]]] = {}
+    plans: dict[int, Plan] = {}
 
     for job in jobs:
         if not isinstance(job, Job):
@@ -89,9 +89,11 @@ def _check(jobs: Sequence[object]) -> list[Plan]:
             raise InvalidJobError(f"jobs to enqueue must be Jobs, got {job!r}{hint}")
 
         if (plan := plan_of(job)) is not None:
-            seen.setdefault(id(plan), (plan, set()))[1].add(id(job))
+            plans[id(plan)] = plan
 
-    for plan, present in seen.values():
+    present = {*map(id, jobs)}
+
+    for plan in plans.values():
         missing = [one.name for one in plan.jobs if id(one.job) not in present]
 
         if missing:
@@ -101,7 +103,7 @@ def _check(jobs: Sequence[object]) -> list[Plan]:
                 f" {missing[0]!r} is missing"
             )
 
-    return [plan for plan, _ in seen.values()]
+    return [*plans.values()]
 
 
 def _is_workflow(value: object) -> bool:

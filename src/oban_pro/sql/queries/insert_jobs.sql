@@ -1,31 +1,11 @@
 -- Insert jobs under ids drawn before, and wake the queues that have work now. What differs from job to job
--- comes as arrays of equal length; what many share (queue, worker, ...) as one row per shape. With a name, the
--- meta is that of the shape and the name.
-WITH inserted AS (
-  INSERT INTO /* TEMPLATE: schema */oban_jobs (
-    id, args, inserted_at, max_attempts, meta, priority, queue, scheduled_at, state, tags, worker
-  ) OVERRIDING SYSTEM VALUE
+-- comes as arrays of equal length; what many share (queue, worker, ...) as one row per shape. Where a shape has
+-- a meta, that of each of its jobs is the same but for the name, which comes instead.
+WITH shapes AS MATERIALIZED (
   SELECT
-    r.id,
-    r.args,
-    COALESCE(s.inserted_at, timezone('UTC', now())),
-    s.max_attempts,
-    CASE WHEN r.name IS NULL THEN r.meta ELSE s.meta || jsonb_build_object('name', r.name) END,
-    s.priority,
-    s.queue,
-    COALESCE(s.scheduled_at, timezone('UTC', now())),
-    s.state::/* TEMPLATE: schema */oban_job_state,
-    s.tags,
-    s.worker
+    *
   FROM
-    ROWS FROM (
-      unnest(%(ids)s::bigint[]),
-      unnest(%(numbers)s::integer[]),
-      jsonb_array_elements(%(args)s::jsonb),
-      jsonb_array_elements(%(metas)s::jsonb),
-      jsonb_array_elements_text(%(names)s::jsonb)
-    ) AS r(id, n, args, meta, name)
-    JOIN json_to_recordset(%(shapes)s::json) AS s(
+    json_to_recordset(%(shapes)s::json) AS s(
       n integer,
       meta jsonb,
       inserted_at timestamp,
@@ -33,22 +13,37 @@ WITH inserted AS (
       priority smallint,
       queue text,
       scheduled_at timestamp,
-      state text,
+      state /* TEMPLATE: schema */oban_job_state,
       tags text[],
       worker text
-    ) ON s.n = r.n
-  RETURNING
-    queue, state
+    )
 ),
-woken AS (
-  SELECT DISTINCT
-    queue
+inserted AS (
+  INSERT INTO /* TEMPLATE: schema */oban_jobs (
+    id, args, inserted_at, max_attempts, meta, priority, queue, scheduled_at, state, tags, worker
+  ) OVERRIDING SYSTEM VALUE
+  SELECT
+    r.id,
+    r.args,
+    s.inserted_at,
+    s.max_attempts,
+    CASE WHEN s.meta IS NULL THEN r.meta ELSE jsonb_set(s.meta, '{name}', r.meta) END,
+    s.priority,
+    s.queue,
+    s.scheduled_at,
+    s.state,
+    s.tags,
+    s.worker
   FROM
-    inserted
-  WHERE
-    state = 'available'
+    ROWS FROM (
+      unnest(%(ids)s::bigint[]),
+      unnest(%(numbers)s::integer[]),
+      jsonb_array_elements(%(args)s::jsonb),
+      jsonb_array_elements(%(metas)s::jsonb)
+    ) AS r(id, n, args, meta)
+    JOIN shapes s ON s.n = r.n
 )
 SELECT
   count(pg_notify(%(channel)s, json_build_object('queue', queue)::text))
 FROM
-  woken
+  (SELECT DISTINCT queue FROM shapes WHERE state = 'available') AS woken
