@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import meta
 from .errors import GraftError
-from .plan import Plan
 
 if TYPE_CHECKING:
     from oban import Job
 
+    from .plan import Plan
     from .store import Store
 
 # Where a running grafter remembers what it grafted; not persisted.
@@ -40,9 +40,9 @@ def return_graft(grafter: Job, plan: Plan) -> None:
 
 def graft_of(grafter: Job) -> Plan | None:
     """Return what a grafter returned, if anything."""
-    plan = grafter.extra.get(_RETURNED)
+    plan: Plan | None = grafter.extra.get(_RETURNED)
 
-    return plan if isinstance(plan, Plan) else None
+    return plan
 
 
 def claim(grafter: Job, workflow_id: str) -> None:

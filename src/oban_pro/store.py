@@ -458,9 +458,12 @@ class Store:
         await cursor.execute(statement, params, prepare=name in PREPARED)
 
 
+_decode = json.JSONDecoder().raw_decode
+
+
 def _loads(text: str) -> Any:
     # orjson is faster, but makes floats of integers beyond 64 bits; most texts have no room for one
-    return orjson.loads(text) if len(text) < 20 else json.loads(text)
+    return orjson.loads(text) if len(text) < 20 else _decode(text)[0]
 
 
 def _taken(row: Row, params: Mapping[str, Any]) -> Job:

@@ -54,7 +54,8 @@ def build(fallback: AckJobs) -> AckJobs:
 
 async def _ack_all(query: Query, acks: Sequence[AckAction]) -> list[int]:
     grafters = [ack for ack in acks if graft_of(ack.job) is not None]
-    batches = [*batches_of([ack for ack in acks if graft_of(ack.job) is None])]
+    others = [ack for ack in acks if graft_of(ack.job) is None] if grafters else acks
+    batches = [*batches_of(others)]
 
     if len(batches) == 1 and not grafters and (producer := ahead.producer_of(query, acks)):
         return await _ack_and_take(producer, batches[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 16_000_000
 
 _KEPT = ("attempt_change", "schedule_in", "error", "meta")
+_read = attrgetter(*_KEPT)
+_NOTHING = (None,) * len(_KEPT)
 
 
 class Encoded(NamedTuple):
@@ -73,11 +76,12 @@ def encode(ack: AckAction) -> Encoded:
 
 
 def _encode(ack: AckAction) -> str | None:
-    kept = {field: value for field in _KEPT if (value := getattr(ack, field)) is not None}
+    values = _read(ack)
 
-    if ack.state == "completed" and not kept:
+    if ack.state == "completed" and values == _NOTHING:
         return None
 
+    kept = {field: value for field, value in zip(_KEPT, values, strict=True) if value is not None}
     delay: float | None = ack.schedule_in
 
     if delay is not None and not math.isfinite(delay):
