@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import batched, chain
+from itertools import batched, chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -190,9 +190,11 @@ def _group_row(placed: _Placed, index: int) -> dict[str, Any]:
 async def _insert_jobs(
     store: Store, entries: Iterable[Entry], ids: Iterable[int], now: datetime
 ) -> None:
-    for some in batched(zip(entries, ids, strict=False), JOBS_PER_STATEMENT):
-        batch, own = zip(*some, strict=True)
-        rows = encode(batch)
+    remaining = iter(ids)
+
+    for some in batched(entries, JOBS_PER_STATEMENT):
+        own = [*islice(remaining, len(some))]
+        rows = encode(some)
         rows.number(own, now)
         await store.insert_jobs(rows.params(own))
 
@@ -290,6 +292,9 @@ async def _extend(store: Store, placed: Iterable[_Placed]) -> None:
 
 
 async def _result(store: Store, jobs: Sequence[Job], existing: dict[int, str]) -> list[Job]:
+    if not existing:
+        return [*jobs]
+
     result: list[Job] = []
     loaded: set[int] = set()
 
