@@ -16,6 +16,7 @@ import orjson
 
 from . import _host, codec, introspection, meta
 from .context import Context
+from .garbage import uncollected
 from .recorded import Source, copy_of, decode_nodes, nest
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ async def context_of(job: Job) -> Context:
     return _build(job, parts)
 
 
+@uncollected()
 def _build(job: Job, parts: _Parts) -> Context:
     results = nest(decode_nodes(parts.own))
 

@@ -1,4 +1,4 @@
-"""Where many objects are made that are all to stay."""
+"""Where many objects are made at once."""
 
 from __future__ import annotations
 

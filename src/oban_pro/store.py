@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import orjson
 from oban import Job
 from psycopg import AsyncPipeline
-from psycopg.rows import class_row, dict_row
+from psycopg.rows import args_row, class_row, dict_row
 
 from . import _host, sql
 from .explanation import Dependency, JobLine, Link
+from .garbage import uncollected
 from .recorded import ABSENT, Node, Source, decode
 from .render import Drawn
 from .status import GroupCounts
@@ -335,7 +336,12 @@ class Store:
             "versions": list(known.values()),
         }
 
-        return [*map(Source._make, await self._rows("contexts", params))]
+        cursor = self._conn.cursor(row_factory=args_row(Source))
+        await self._run(cursor, "contexts", params)
+
+        # They are here already, and may be very many.
+        with uncollected():
+            return await cursor.fetchall()
 
     async def recorded(self, workflow_id: str, names: Sequence[str] | None) -> list[Node]:
         """Read and decode what jobs recorded, groups before what is in them."""
