@@ -45,10 +45,10 @@ async def context_of(job: Job) -> Context:
     if parts.size > DECODE_IN_PLACE:
         return await asyncio.to_thread(_build, job, parts)
 
-    return _build(job, parts)
+    with uncollected():
+        return _build(job, parts)
 
 
-@uncollected()
 def _build(job: Job, parts: _Parts) -> Context:
     results = nest(decode_nodes(parts.own))
 

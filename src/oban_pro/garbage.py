@@ -4,10 +4,38 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class _Pause:
+    """A pause for all threads, which the first one in begins and the last one out ends."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._was_enabled = False
+
+    def enter(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._was_enabled = gc.isenabled()
+                gc.disable()
+
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+
+            if self._inside == 0 and self._was_enabled:
+                gc.enable()
+
+
+_pause = _Pause()
 
 
 @contextmanager
@@ -16,11 +44,9 @@ def uncollected() -> Iterator[None]:
 
     Decorates functions that call nobody else's code and do not wait for anything.
     """
-    was_enabled = gc.isenabled()
+    _pause.enter()
 
     try:
-        gc.disable()
         yield
     finally:
-        if was_enabled:
-            gc.enable()
+        _pause.leave()

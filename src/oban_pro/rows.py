@@ -226,7 +226,7 @@ def _dump(job: Job, what: str, value: object) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidJobError(f"{what} of {_call(job)} must be JSON, got {error}") from error
 
-    if rb"\u0000" in dumped and _holds_nul(value):
+    if rb"\u0000" in dumped and _holds_nul(json.loads(dumped)):
         raise InvalidJobError(f"{what} of {_call(job)} must not hold NUL characters")
 
     # The bytes of orjson hold 4 KB each, however short; a string is as long as its text.
@@ -253,7 +253,7 @@ def _holds_nul(value: object) -> bool:
             return "\0" in value
         case dict():
             return any(_holds_nul(item) for pair in value.items() for item in pair)
-        case list() | tuple():
+        case list():
             return any(_holds_nul(item) for item in value)
         case _:
             return False

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta, timezone
+from enum import Enum
 from typing import Any, LiteralString
 
 import psycopg
@@ -37,6 +38,10 @@ def unstorable() -> Job:
     job.priority = -1
 
     return job
+
+
+class Char(Enum):
+    NUL = "\0"
 
 
 class Database:
@@ -243,6 +248,15 @@ class TestPart:
             await oban.enqueue_many(list(workflow)[1:])
         assert database.is_empty()
 
+    async def test_without_what_binds_a_job_to_it_is_refused(
+        self, oban: Oban, database: Database
+    ) -> None:
+        jobs = list(diamond())
+        jobs[0].extra = {}
+        with pytest.raises(errors.PartialWorkflowError, match="'start' is missing"):
+            await oban.enqueue_many(jobs)
+        assert database.is_empty()
+
     async def test_is_no_whole_because_one_job_is_listed_twice(
         self, oban: Oban, database: Database
     ) -> None:
@@ -308,7 +322,9 @@ class TestBadInput:
             await oban.enqueue_many([work(), Work.new({"key": value})])
         assert database.is_empty()
 
-    @pytest.mark.parametrize("args", [{"k": "a\0b"}, {"k\0": 1}, {"k": [{"l": ["\0"]}]}])
+    @pytest.mark.parametrize(
+        "args", [{"k": "a\0b"}, {"k\0": 1}, {"k": [{"l": ["\0"]}]}, {"k": Char.NUL}], ids=repr
+    )
     async def test_with_nul_names_the_job(
         self, oban: Oban, database: Database, args: dict[str, Any]
     ) -> None:

@@ -82,6 +82,7 @@ async def _insert(
 def _check(jobs: Sequence[object]) -> list[Plan]:
     """Return the workflows among the jobs, each of which must be there as a whole."""
     plans: dict[int, Plan] = {}
+    present: set[int] = set()
 
     for job in jobs:
         if not isinstance(job, Job):
@@ -90,8 +91,7 @@ def _check(jobs: Sequence[object]) -> list[Plan]:
 
         if (plan := plan_of(job)) is not None:
             plans[id(plan)] = plan
-
-    present = {*map(id, jobs)}
+            present.add(id(job))
 
     for plan in plans.values():
         missing = [one.name for one in plan.jobs if id(one.job) not in present]
