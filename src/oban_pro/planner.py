@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 from . import meta
 from .garbage import uncollected
 from .graph import check_known, order
-from .plan import BOUND, EXTERNAL, KINDS, Flags, GroupSpec, Plan, PlannedGroup, PlannedJob, plan_of
+from .plan import BOUND, EXTERNAL, KINDS, Flags, GroupSpec, Plan, PlannedGroup, PlannedJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -275,7 +275,7 @@ def _bind(plan: Plan, job: Job) -> Job:
 
     Two plans of one workflow may be on their way to the database at the same time.
     """
-    if plan_of(job) is not None:
+    if BOUND in job.extra:
         job = copy.copy(job)
         job.id = None
         job.extra = {}

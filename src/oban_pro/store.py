@@ -464,7 +464,6 @@ class Store:
         await cursor.execute(statement, params, prepare=name in PREPARED)
 
 
-# The rest of `json.loads` looks for what text of jsonb never has: a byte order mark, blanks.
 _decode = json.JSONDecoder().raw_decode
 
 

@@ -36,8 +36,8 @@ def taking(producer: Producer) -> Iterator[None]:
 
 async def wake(query: Query) -> None:
     """Let producers settle what their acks have left, which oban does when a next job comes."""
-    for producer in _resting(query):
-        if _host.has_acks(producer):
+    for producer in _producers:
+        if _host.query_of(producer) is query and _host.has_acks(producer):
             producer.notify()
 
 
@@ -50,7 +50,11 @@ async def give_back(query: Query) -> int:
     Returns:
         How many there were.
     """
-    producers = {_host.attempted_by(producer)[1]: producer for producer in _resting(query)}
+    producers = {
+        _host.attempted_by(producer)[1]: producer
+        for producer, calls in _producers.items()
+        if _host.query_of(producer) is query and not calls["taking"]
+    }
 
     if not producers:
         return 0
@@ -65,12 +69,3 @@ async def give_back(query: Query) -> int:
     ]
 
     return await transactions.run(query, lambda store: store.give_back(lost)) if lost else 0
-
-
-def _resting(query: Query) -> list[Producer]:
-    """List the producers of an Oban instance that take no jobs at this moment."""
-    return [
-        producer
-        for producer, calls in _producers.items()
-        if _host.query_of(producer) is query and not calls["taking"]
-    ]
