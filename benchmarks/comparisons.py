@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from .ratios import EVERY_TABLE, Ratio
-from .run import Run
+from .measurement import Run
+from .ratios import EVERY_TABLE, Phase, Ratio
 from .shapes import JOBS_PER_DIAMOND
 
 ONE_TABLE = ("empty",)
+PLANNED_BY = EVERY_TABLE[:4]
+"""States of small tables, which PostgreSQL's plans depend on."""
 
 
 def compare(scale: int = 1, *, million: bool = False) -> list[Ratio]:
@@ -22,6 +24,7 @@ def compare(scale: int = 1, *, million: bool = False) -> list[Ratio]:
         *_by_size(scale, million=million),
         *_by_shape(scale),
         *_reading(scale),
+        *_among_stored(scale),
     ]
 
 
@@ -49,7 +52,7 @@ def _against_oban(scale: int) -> list[Ratio]:
             fan_out(big),
             plain,
             0.2,
-            tables=EVERY_TABLE,
+            tables=PLANNED_BY,
         ),
         Ratio(
             f"the same, added one by one / oban, {big + 2:,} jobs",
@@ -67,7 +70,7 @@ def _against_oban(scale: int) -> list[Ratio]:
             Run("workflows", "independent", big + 2),
             plain,
             1 / 6,
-            tables=EVERY_TABLE,
+            tables=PLANNED_BY,
         ),
         Ratio(
             f"oban, {big + 2:,} jobs, on tables with our triggers / without",
@@ -83,7 +86,7 @@ def _against_the_floor(scale: int) -> list[Ratio]:
     floor = Run("floor", "independent", big + 2)
 
     return [
-        Ratio(f"1 → {big:,} → 1 / floor", fan_out(big), floor, 2.5, tables=EVERY_TABLE),
+        Ratio(f"1 → {big:,} → 1 / floor", fan_out(big), floor, 2.5, tables=PLANNED_BY),
         Ratio("the same, inserting only / floor", fan_out(big), floor, 1 / 0.35, phase="inserted"),
         Ratio(
             "the same, building and inserting / floor",
@@ -181,3 +184,36 @@ def _reading(scale: int) -> list[Ratio]:
             tables=ONE_TABLE,
         ),
     ]
+
+
+def _among_stored(scale: int) -> list[Ratio]:
+    some, big = 200 // scale, 10_000 // scale
+    runs = {
+        "a workflow of two jobs": Run("workflows", "chain", 2, repeat=some),
+        f"chain of {some}": Run("workflows", "chain", some, rehearse=True),
+        f"{some} diamonds": Run("workflows", "diamonds", some * JOBS_PER_DIAMOND, rehearse=True),
+        f"1 → {big // 10:,} → 1": fan_out(big // 10, rehearse=True),
+        f"1 → {big:,} → 1": fan_out(big, rehearse=True),
+    }
+    looks = {
+        f"status() amid {big:,} jobs": Run("workflows", "status", big),
+        "a tick with nothing to do": Run("workflows", "tick", 1),
+    }
+
+    return [
+        *(_as_if_alone(label, run, "settled", 1.25) for label, run in (runs | looks).items()),
+        *(_as_if_alone(f"{label}, rows", run, "rows", 1.05) for label, run in runs.items()),
+        *(_as_if_alone(f"{label}, buffers", run, "buffers", 1.05) for label, run in runs.items()),
+    ]
+
+
+def _as_if_alone(label: str, run: Run, phase: Phase, goal: float) -> Ratio:
+    return Ratio(
+        f"{label}, among 100,000 workflows / alone",
+        run,
+        run,
+        goal,
+        phase,
+        tables=("stored",),
+        base_table="empty",
+    )

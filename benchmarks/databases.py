@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -16,8 +17,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 import oban_pro.schema
+from tests.support.stored import BIG, Size, fill
 
-from .run import Result, Run, System
+from .measurement import Result, Run, System
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,11 +34,13 @@ class Table(NamedTuple):
         history: Jobs that have run.
         statement: What was done to the tables then.
         warm: Single jobs that the measured node has run since, so that it has cached its plans.
+        is_full: Whether very many workflows are stored, and nothing else runs.
     """
 
     history: int
     statement: str
     warm: int = 0
+    is_full: bool = False
 
 
 TABLES = {
@@ -44,6 +48,7 @@ TABLES = {
     "truncated": Table(2_000, "ANALYZE; TRUNCATE oban_jobs"),
     "analyzed": Table(2_000, "ANALYZE"),
     "grown": Table(10, "ANALYZE", warm=40),
+    "stored": Table(0, "", is_full=True),
 }
 
 HISTORY_SHAPE: dict[System, str] = {
@@ -59,10 +64,12 @@ class Databases:
 
     Args:
         dsn: A server on which databases may be created.
+        stored: How much is stored in those that are full.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, stored: Size = BIG) -> None:
         self._dsn = dsn
+        self._stored = replace(stored, running=0)
         self._templates: dict[tuple[System, str], str] = {}
 
     def measure(self, run: Run, table: str) -> Result:
@@ -81,7 +88,11 @@ class Databases:
         if (system, table) not in self._templates:
             name = f"bench_{os.getpid()}_{system}_{table}"
             self._templates[system, table] = name
-            _prepare(self._create(name, "template0"), system, TABLES[table])
+            dsn = self._create(name, "template0")
+            _prepare(dsn, system, TABLES[table])
+
+            if TABLES[table].is_full:
+                asyncio.run(fill(dsn, self._stored))
 
         return self._templates[system, table]
 
@@ -94,7 +105,11 @@ class Databases:
             self._drop(name)
 
     def _create(self, name: str, template: str) -> str:
-        self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+        with psycopg.connect(self._dsn) as conn:
+            # Copying files is faster than copying through the log, and has no name before 15.
+            strategy = " STRATEGY file_copy" if conn.info.server_version >= 150_000 else ""
+
+        self._execute("CREATE DATABASE {} TEMPLATE {}" + strategy, name, template)
 
         return make_conninfo(self._dsn, dbname=name)
 

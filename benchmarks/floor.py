@@ -9,7 +9,7 @@ import time
 
 import psycopg
 
-from .run import Result, Run
+from .measurement import Result, Run
 
 INSERT = """
 INSERT INTO oban_jobs (worker, args)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import uvloop
 from oban import Oban
 
-from .run import peak_memory
+from .measurement import peak_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from .run import Result, Run
+    from .measurement import Result, Run
 
-type Phase = Literal["inserted", "settled", "built and inserted"]
+type Phase = Literal["inserted", "settled", "built and inserted", "rows", "buffers"]
 type Measure = Callable[[Run, str], Result]
 
-EVERY_TABLE = ("empty", "truncated", "analyzed", "grown")
+EVERY_TABLE = ("empty", "truncated", "analyzed", "grown", "stored")
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """How much longer one run takes than another, per job.
+    """How much longer one run takes than another, or how much more it costs, per job.
 
     Args:
         label: What is compared.
         run: What is measured.
         base: What it is measured against.
         goal: The ratio to stay within, or None where the figure is for information.
-        phase: Whether to time all from submitting on, inserting alone, or with building before it.
+        phase: Whether to time all from submitting on, inserting alone, or with building before it;
+            or which cost to compare.
         tables: States of the tables in which to compare.
+        base_table: State of the tables on which the base is measured, if it is another one.
     """
 
     label: str
@@ -36,10 +39,21 @@ class Ratio:
     goal: float | None = None
     phase: Phase = "settled"
     tables: Sequence[str] = ("empty", "analyzed")
+    base_table: str | None = None
 
     def of(self, one: Round, table: str) -> float:
         """Compute the ratio within one round."""
-        return one.per_job(self.run, table, self.phase) / one.per_job(self.base, table, self.phase)
+        base = one.per_job(self.base, self.base_table or table, self.phase)
+
+        return one.per_job(self.run, table, self.phase) / base
+
+    def needed(self) -> list[tuple[Run, str]]:
+        """List what has to be measured: runs, and on which tables."""
+        return [
+            needed
+            for table in self.tables
+            for needed in ((self.base, self.base_table or table), (self.run, table))
+        ]
 
 
 @dataclass
@@ -49,8 +63,12 @@ class Round:
     results: dict[tuple[Run, str], Result] = field(default_factory=dict)
 
     def per_job(self, run: Run, table: str, phase: Phase) -> float:
-        """Return the seconds that a run took for each of its jobs."""
+        """Return the seconds that a run took for each of its jobs, or what it cost."""
         result = self.results[run, table]
+
+        if phase in ("rows", "buffers"):
+            return (result.costs or {})[phase]
+
         seconds = {
             "inserted": result.inserted,
             "settled": result.settled,
@@ -62,12 +80,7 @@ class Round:
 
 def measure(ratios: Iterable[Ratio], repeats: int, measure_one: Measure) -> list[Round]:
     """Measure everything that the ratios need, in interleaved rounds."""
-    needed = dict.fromkeys(
-        (run, table)
-        for ratio in ratios
-        for table in ratio.tables
-        for run in (ratio.base, ratio.run)
-    )
+    needed = dict.fromkeys(chain.from_iterable(ratio.needed() for ratio in ratios))
 
     return [
         Round({(run, table): measure_one(run, table) for run, table in needed})

@@ -1,24 +1,27 @@
-"""How long it takes to read: the results that a cascade is given, and the status of a workflow.
+"""How long it takes to read: the results that a cascade is given, the status of a workflow.
 
-Each comes with its floor, a bare SELECT.
+Each comes with its floor, a bare SELECT. A tick of a node reads as well.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from oban import Oban, telemetry
 
+from oban_pro._plugin import before_stage, housekeeping, rescue
+
 from . import functions
-from .run import Result, Settled
+from .measurement import Result, Settled
 from .shapes import SHAPES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from .run import Run
+    from .measurement import Run
 
 TIMES = 50
 # How many jobs have run when somebody asks for the status.
@@ -67,6 +70,24 @@ async def status(run: Run) -> Result:
     async with Oban(pool=pool):
         seconds = await _time(workflow.status)
 
+    await pool.close()
+
+    return Result(0, seconds)
+
+
+async def tick(run: Run) -> Result:
+    """Do what a node does each time its stager ticks, with nothing to do."""
+    hook = before_stage.build(before_stage.nothing)
+    pool = await Oban.create_pool(run.dsn)
+    query = Oban(pool=pool)._query
+
+    async def look() -> None:
+        await hook(query)
+        # it looks for silent nodes each few seconds alone
+        await rescue.sweep(query)
+        await asyncio.gather(*housekeeping._running.get(query, {}).values())
+
+    seconds = await _time(look)
     await pool.close()
 
     return Result(0, seconds)

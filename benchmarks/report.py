@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from .run import Run
+    from .measurement import Run
 
 PACKAGES = ("oban", "oban-workflows", "psycopg", "psycopg-pool", "uvloop")
 

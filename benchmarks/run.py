@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, LiteralString, NamedTuple
+from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
 import uvloop
 
+from .measurement import Result, Run, Settled, peak_memory
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from oban import Job
+    from oban import Job, Oban
 
-type System = Literal["floor", "oban", "triggers", "workflows"]
-
+READING = ("results", "status", "tick")
 REHEARSALS = 3
 
 # Each commit, row that was written and buffer, by the server's own count.
@@ -30,51 +28,10 @@ SELECT
   pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')
 FROM pg_stat_database WHERE datname = current_database()
 """
+# In the queue that is measured; what is stored is in another one.
+STATES = "SELECT DISTINCT state FROM oban_jobs WHERE queue = 'default'"
 UNSETTLED = "SELECT EXISTS (SELECT FROM oban_jobs WHERE state <> 'completed')"
 DEAD = "SELECT COALESCE(sum(n_dead_tup), 0) FROM pg_stat_user_tables"
-
-
-@dataclass(frozen=True)
-class Run:
-    """What is measured: which system does what, how often, where.
-
-    Args:
-        system: `floor` is bare psycopg, `oban` is oban without this package, `triggers` the same on
-            tables of this package.
-        shape: Name of a function in `shapes`, or in `reading`.
-        size: Number of jobs.
-        limit: Jobs that run at once.
-        warm: Single jobs that the same node runs first, one by one: plans get cached.
-        rehearse: Whether the same node has done the same before.
-        nodes: Processes that run jobs beside the one that enqueues them; 0 for that one alone.
-        dsn: Database with the system's schema.
-    """
-
-    system: System
-    shape: str
-    size: int
-    limit: int = 50
-    warm: int = 0
-    rehearse: bool = False
-    nodes: int = 0
-    dsn: str = ""
-
-
-class Result(NamedTuple):
-    """Seconds from submitting until all is inserted, and until all is settled.
-
-    Args:
-        inserted: Seconds.
-        settled: Seconds.
-        built: Seconds that it took before to build what is submitted.
-        costs: What else it took for each job: commits, rows written, buffers and WAL; rows that are
-            dead in the end, and MB of memory in the process that ran them.
-    """
-
-    inserted: float
-    settled: float
-    built: float = 0
-    costs: dict[str, float] | None = None
 
 
 def measure(run: Run) -> Result:
@@ -93,24 +50,12 @@ def measure(run: Run) -> Result:
 
     _check(run)
     names = ("commits", "rows", "buffers", "WAL bytes")
-    jobs = run.size * (1 + REHEARSALS * run.rehearse)
+    jobs = run.size * (run.repeat + REHEARSALS * run.rehearse)
     costs = {name: (new - old) / jobs for name, old, new in zip(names, before, after, strict=True)}
     costs["dead rows"] = _count(run.dsn, DEAD)[0] / jobs
     costs["MB"] = peak_memory()
 
     return result._replace(costs=costs | (result.costs or {}))
-
-
-def peak_memory() -> float:
-    """Return the most memory that this process has ever used, in MB; 0 where nobody tells."""
-    # ru_maxrss would count what the parent used before it forked
-    status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
-
-    return int(found[1]) / 1024 if found else 0
-
-
-READING = ("results", "status")
 
 
 def _find(run: Run) -> Callable[[Run], Result]:
@@ -148,16 +93,21 @@ async def _measure(run: Run) -> Result:
             await oban.enqueue_many(SHAPES[run.shape](run.size))
             await settled.wait(run.size)
 
-        built, jobs = _build(run)
-        started = time.perf_counter()
-        await oban.enqueue_many(jobs)
-        inserted = time.perf_counter()
-        await settled.wait(run.size)
-        stopped = time.perf_counter()
+        results = [await _measure_once(run, oban, settled) for _ in range(run.repeat)]
 
     await pool.close()
 
-    return Result(inserted - started, stopped - started, built)
+    return Result(*(sum(seconds) / run.repeat for seconds in zip(*results, strict=True)))
+
+
+async def _measure_once(run: Run, oban: Oban, settled: Settled) -> tuple[float, float, float]:
+    built, jobs = _build(run)
+    started = time.perf_counter()
+    await oban.enqueue_many(jobs)
+    inserted = time.perf_counter()
+    await settled.wait(run.size)
+
+    return inserted - started, time.perf_counter() - started, built
 
 
 async def _measure_nodes(run: Run) -> Result:
@@ -191,29 +141,6 @@ def _build(run: Run) -> tuple[float, Iterable[Job]]:
     return time.perf_counter() - started, jobs
 
 
-class Settled:
-    """Counts the jobs that the node has settled, each once it is committed."""
-
-    def __init__(self) -> None:
-        from oban import telemetry
-
-        self._count = 0
-        self._changed = asyncio.Event()
-        telemetry.attach("benchmark", ["oban.producer.ack.stop"], self._add)
-
-    def _add(self, _name: str, meta: dict[str, Any]) -> None:
-        self._count += meta["count"]
-        self._changed.set()
-
-    async def wait(self, count: int) -> None:
-        """Wait for so many jobs, and start again to count."""
-        while self._count < count:
-            self._changed.clear()
-            await self._changed.wait()
-
-        self._count -= count
-
-
 def _count(dsn: str, statement: LiteralString) -> tuple[float, ...]:
     with psycopg.connect(dsn) as conn:
         return tuple(float(count) for count in conn.execute(statement).fetchone() or ())
@@ -226,10 +153,10 @@ def _wait_for_all(dsn: str) -> None:
 
 def _check(run: Run) -> None:
     with psycopg.connect(run.dsn) as conn:
-        states = conn.execute("SELECT state, count(*) FROM oban_jobs GROUP BY state").fetchall()
+        states = [state for (state,) in conn.execute(STATES)]
 
-    if [state for state, _ in states] != ["completed"]:
-        raise RuntimeError(f"jobs of {run} must all be completed, got {dict(states)}")
+    if states != ["completed"]:
+        raise RuntimeError(f"jobs of {run} must all be completed, got {states}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ project = "oban-workflows"
 author = "The oban-workflows contributors"
 release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "adr/0000-template.md", "explanation/performance-figures.md"]
 nitpicky = False
 
@@ -22,6 +22,11 @@ html_theme_options = {
     "body_max_width": "none",
 }
 
+# Notebooks are kept as they ran; a test runs them again.
+nb_execution_mode = "off"
+# The same drawing is there as Markdown.
+nb_mime_priority_overrides = [("*", "text/vnd.mermaid", None)]
+suppress_warnings = ["mystnb.unknown_mime_type"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 

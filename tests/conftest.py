@@ -3,26 +3,30 @@
 import asyncio
 import inspect
 import itertools
-import os
-import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, closing, contextmanager
+from contextlib import AsyncExitStack, ExitStack, closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import psycopg
 import pytest
 import pytest_asyncio
 from hypothesis import settings
 from oban import Oban
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from oban.oban import _instances
+from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from oban_pro import schema
+from oban_pro import Workflow, schema
+from oban_pro import settings as ours
 from oban_pro.embedded import server_dsn
+from tests.support.cluster import Cluster
+from tests.support.databases import Psql, Server, kept_in_memory
+from tests.support.engine import Engine
+from tests.support.fixtures import Run, StartOban, WaitUntil
+from tests.support.graphs import settled
+from tests.support.silence import HEARD
 
 # A database is as slow as the machine it shares: no example of a property has a deadline.
 settings.register_profile("database", deadline=None)
@@ -42,42 +46,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-class Server:
-    """A PostgreSQL server that databases are created on, and dropped from."""
-
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._conn = psycopg.connect(dsn, autocommit=True)
-        self._prefix = f"oban_test_{os.getpid()}_{secrets.token_hex(3)}"
-        self._numbers = itertools.count(1)
-
-    def dsn(self, dbname: str) -> str:
-        return make_conninfo(self._dsn, dbname=dbname)
-
-    @contextmanager
-    def database(self, template: str = "template0") -> Iterator[str]:
-        """Yield the name of a database that lives as long as the block."""
-        name = f"{self._prefix}_{next(self._numbers)}"
-        database, source = sql.Identifier(name), sql.Identifier(template)
-        # Copying files is faster than copying through the log, and has no name before 15.
-        strategy = " STRATEGY file_copy" if self._conn.info.server_version >= 150_000 else ""
-        create = "CREATE DATABASE {} TEMPLATE {}" + strategy
-        self._conn.execute(sql.SQL(create).format(database, source))
-        try:
-            yield name
-        finally:
-            drop = "DROP DATABASE IF EXISTS {} WITH (FORCE)"
-            self._conn.execute(sql.SQL(drop).format(database))
-
-    def close(self) -> None:
-        self._conn.close()
+# Databases
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """Provide the server of OBAN_DSN, else a temporary one of our own."""
-    with server_dsn() as dsn, closing(Server(dsn)) as server:
-        yield server
+    with ExitStack() as stack:
+        with kept_in_memory():
+            dsn = stack.enter_context(server_dsn())
+        yield stack.enter_context(closing(Server(dsn)))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -104,9 +82,41 @@ def empty_dsn(postgres: Server) -> Iterator[str]:
 
 
 @pytest.fixture
+def psql(dsn: str) -> Psql:
+    """Provide a look into the test's database."""
+    return Psql(dsn)
+
+
+@pytest.fixture
+async def conn(dsn: str) -> AsyncIterator[AsyncConnection]:
+    """Provide a connection in autocommit mode."""
+    async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
+        yield conn
+
+
+@pytest.fixture
 async def pool(dsn: str) -> AsyncIterator[AsyncConnectionPool]:
     async with AsyncConnectionPool(dsn, min_size=1, max_size=10, open=False) as pool:
         yield pool
+
+
+@pytest.fixture(autouse=True)
+def forget_settings() -> Iterator[None]:
+    """Let no test run with the settings of another."""
+    ours.reset()
+    yield
+    ours.reset()
+
+
+# Nodes
+
+
+@pytest.fixture(autouse=True)
+def forget_instances() -> Iterator[None]:
+    """Let no test find the Oban instances of another: handles find them by name."""
+    _instances.clear()
+    yield
+    _instances.clear()
 
 
 @pytest.fixture
@@ -115,10 +125,18 @@ def oban(pool: AsyncConnectionPool) -> Oban:
     return Oban(pool=pool)
 
 
-class StartOban(Protocol):
-    """Start a node on the test's database; the end of the test stops it."""
+@pytest.fixture
+def engine(oban: Oban, conn: AsyncConnection) -> Engine:
+    """Provide an engine: jobs change state only as the test says, and the books are checked."""
+    return Engine(oban, conn)
 
-    async def __call__(self, queues: dict[str, Any] | None = None, **opts: Any) -> Oban: ...
+
+@pytest.fixture
+async def cluster(oban: Oban, conn: AsyncConnection) -> Cluster:
+    """Provide an engine whose nodes are rows alone, on a database that has heard them all day."""
+    await conn.execute(HEARD.encode())
+
+    return Cluster(oban, conn)
 
 
 @pytest.fixture
@@ -140,14 +158,28 @@ async def start_oban(pool: AsyncConnectionPool) -> AsyncIterator[StartOban]:
         yield start
 
 
-type Condition = Callable[[], Awaitable[Any] | Any]
+@pytest.fixture
+async def run(start_oban: StartOban, wait_until: WaitUntil) -> Run:
+    """Provide a helper that runs a workflow to its end, and returns all that it recorded."""
+    oban = await start_oban({"default": 20, "other": 5})
+
+    async def run(workflow: Workflow) -> dict[str, Any]:
+        await oban.enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow), timeout=30)
+
+        return await workflow.all_recorded()
+
+    return run
 
 
 @pytest.fixture
-def wait_until() -> Callable[..., Awaitable[Any]]:
+def wait_until() -> WaitUntil:
     """Provide a helper that polls a condition, sync or async, for its first true value."""
 
-    async def poll(condition: Condition, timeout: float = 10.0) -> Any:  # noqa: ASYNC109
+    async def poll(
+        condition: Callable[[], Awaitable[Any] | Any],
+        timeout: float = 10.0,  # noqa: ASYNC109
+    ) -> Any:
         deadline = time.monotonic() + timeout
         while True:
             value = condition()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from oban import Job, Oban, Worker, worker
 
-from benchmarks.run import Settled
+from benchmarks.measurement import Settled
 from oban_pro import Workflow, schema
 
 from .work import CONCURRENCY, Shapes, Work, url

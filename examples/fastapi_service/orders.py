@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON
+from oban import Cancel
+from sqlalchemy import JSON, DateTime, ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from oban_pro import Workflow
+from oban_pro import SignalTimeout, Workflow, await_signal
 
 type Context = dict[str, Any]
+
+NEEDS_APPROVAL = 1_000
+"""Orders above this sum wait for somebody who approves them."""
 
 
 class Base(DeclarativeBase):
@@ -25,11 +30,43 @@ class Order(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     reference: Mapped[str] = mapped_column(unique=True)
     items: Mapped[dict[str, int]] = mapped_column(JSON)
+    total: Mapped[int]
+    needed_by: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    approved_by: Mapped[str | None]
+
+
+class Payment(Base):
+    """A payment that the provider has confirmed, by the provider's id."""
+
+    __tablename__ = "payments"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
+    amount: Mapped[int]
 
 
 def workflow_id(order: int) -> str:
     """Derive the id from the row, so that an order has one workflow however often it is started."""
     return f"order-{order}"
+
+
+async def request_payment(reference: str, total: int) -> None:
+    """Stand in for the payment provider; asking it twice for one reference is harmless."""
+
+
+async def pay(context: Context) -> int | Cancel:
+    """Ask for the money, and wait until the provider confirms that it has come.
+
+    The job is parked while it waits, and runs again from here: the request is made again.
+    """
+    await request_payment(context["reference"], context["total"])
+
+    try:
+        payment = await await_signal("paid", wait_for=timedelta(days=2))
+    except SignalTimeout:
+        return Cancel("nobody paid within two days")
+
+    return int(payment["amount"])
 
 
 async def pack(quantity: int, context: Context) -> int:
@@ -50,11 +87,23 @@ async def notify(context: Context) -> str:
 
 
 def build(order: Order) -> Workflow:
-    """Build pack (a job for each item) -> ship -> notify."""
+    """Build approval (of large orders) -> payment -> pack (for each item) -> ship -> notify."""
+    workflow = Workflow(
+        id=workflow_id(order.id),
+        name="order",
+        # What has not been sent by then is cancelled.
+        deadline=order.needed_by or timedelta(days=7),
+    )
+    workflow.add_context({"order": order.id, "reference": order.reference, "total": order.total})
+
+    if order.total > NEEDS_APPROVAL:
+        workflow.add_signal("approval", wait_for=timedelta(days=2))
+        workflow.add_cascade("payment", pay, deps="approval", max_attempts=5)
+    else:
+        workflow.add_cascade("payment", pay, max_attempts=5)
+
     return (
-        Workflow(id=workflow_id(order.id), name="order")
-        .add_context({"order": order.id})
-        .add_cascade("pack", (order.items, pack))
-        .add_cascade("ship", ship, deps="pack")
-        .add_cascade("notify", notify, deps="ship")
+        workflow.add_cascade("pack", (order.items, pack), deps="payment", max_attempts=5)
+        .add_cascade("ship", ship, deps="pack", max_attempts=5)
+        .add_cascade("notify", notify, deps="ship", max_attempts=5)
     )

@@ -1,34 +1,53 @@
-"""The HTTP side: write a row and start its workflow in one transaction, and show progress."""
+"""The HTTP side: rows and workflows change in one transaction."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 from fastapi import FastAPI, HTTPException, Request
 from oban import Oban
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from oban_pro import Workflow, schema
-from oban_pro.errors import InvalidArgumentError
+from oban_pro import Workflow, schema, signal
+from oban_pro.errors import InvalidArgumentError, UnknownNameError
 
-from .orders import Base, Order, build, workflow_id
+from .orders import Base, Order, Payment, build, workflow_id
 
 
 class NewOrder(BaseModel):
-    """What a customer sends: a reference of their own, and quantities by item."""
+    """What a customer sends: a reference of their own, quantities by item, and what it costs."""
 
     reference: str
     items: dict[str, int]
+    total: int
+    needed_by: AwareDatetime | None = None
+
+
+class Decision(BaseModel):
+    """What somebody decides about a large order. A real service takes ``by`` from its login."""
+
+    choice: Literal["approve", "reject"]
+    by: str
+    reason: str | None = None
+
+
+class PaymentConfirmed(BaseModel):
+    """What the payment provider sends; a real service checks its signature first."""
+
+    id: str
+    reference: str
+    amount: int
 
 
 def create_app(dsn: str, queues: dict[str, Any] | None = None) -> FastAPI:
     """Create the service.
 
     Args:
-        dsn: Where its own table and those of workflows are; both are made if need be.
+        dsn: Where its own tables and those of workflows are; all are made if need be.
         queues: What this process runs itself. By default nothing: workers run elsewhere.
     """
 
@@ -53,6 +72,8 @@ def create_app(dsn: str, queues: dict[str, Any] | None = None) -> FastAPI:
     app = FastAPI(title="Orders", lifespan=lifespan)
     app.post("/orders", status_code=202)(create)
     app.get("/orders/{order_id}")(show)
+    app.post("/orders/{order_id}/decision")(decide)
+    app.post("/payments")(confirm)
 
     return app
 
@@ -63,7 +84,7 @@ async def create(new: NewOrder, request: Request) -> dict[str, int]:
 
     try:
         async with AsyncSession(state.engine) as session, session.begin():
-            order = Order(reference=new.reference, items=new.items)
+            order = Order(**new.model_dump())
             session.add(order)
             await session.flush()
             await state.oban.enqueue_many(build(order), conn=session)
@@ -73,6 +94,56 @@ async def create(new: NewOrder, request: Request) -> dict[str, int]:
         raise HTTPException(409, "this reference was used before") from None
     except InvalidArgumentError as error:
         raise HTTPException(422, str(error)) from None
+
+
+async def decide(order_id: int, decision: Decision, request: Request) -> dict[str, str]:
+    """Approve or reject a large order: the row and the workflow learn it together."""
+    workflow = Workflow(id=workflow_id(order_id))
+
+    async with AsyncSession(request.app.state.engine) as session, session.begin():
+        order = await session.get(Order, order_id)
+
+        if order is None:
+            raise HTTPException(404)
+
+        try:
+            if decision.choice == "approve":
+                order.approved_by = decision.by
+                taken = await workflow.signal("approval", by=decision.by, conn=session)
+            else:
+                taken = await workflow.reject(
+                    "approval", decision.reason, by=decision.by, conn=session
+                )
+        except UnknownNameError:
+            raise HTTPException(404, "this order needs no approval") from None
+
+        if not taken:
+            raise HTTPException(409, "somebody else has decided, or it was too late")
+
+    return {"decided": decision.choice}
+
+
+async def confirm(payment: PaymentConfirmed, request: Request) -> dict[str, bool]:
+    """Take the webhook of the payment provider, which sends it again until it gets an answer."""
+    try:
+        async with AsyncSession(request.app.state.engine) as session, session.begin():
+            order = await session.scalar(select(Order).filter_by(reference=payment.reference))
+
+            if order is None:
+                raise HTTPException(404)
+
+            session.add(Payment(id=payment.id, order_id=order.id, amount=payment.amount))
+            await session.flush()
+
+            job = await Workflow(id=workflow_id(order.id)).get_job("payment")
+
+            if job is not None and job.id is not None:
+                paid = {"amount": payment.amount}
+                await signal(job.id, paid, name="paid", by="provider", conn=session)
+    except IntegrityError:
+        return {"is_new": False}
+
+    return {"is_new": True}
 
 
 async def show(order_id: int, request: Request) -> dict[str, Any]:
@@ -88,6 +159,7 @@ async def show(order_id: int, request: Request) -> dict[str, Any]:
 
     return {
         "reference": order.reference,
+        "approved_by": order.approved_by,
         "state": status.state,
         "done": status.counts["completed"],
         "of": status.total,

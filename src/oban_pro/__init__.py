@@ -5,21 +5,41 @@ Importing this package hooks it into oban; ``import oban`` does so by itself.
 
 from . import errors, schema
 from ._plugin import register
-from .cascades import from_result
-from .explanation import Explanation
+from .building.cascades import from_result
+from .errors import NotInJobError, SignalTimeout, UniqueConflictError
+from .handles.awaiting import await_signal, wait_signal
+from .handles.signalling import Signal, signal
+from .model.explanation import Explanation
+from .model.outcome import Failure, Outcome
+from .model.status import WorkflowStatus
+from .model.turns import Again
 from .render import Graph, Vertex
-from .status import WorkflowStatus
+from .settings import configure, renamed
+from .values.context import Context
 from .workflow import Workflow
 
 __all__ = [
+    "Again",
+    "Context",
     "Explanation",
+    "Failure",
     "Graph",
+    "NotInJobError",
+    "Outcome",
+    "Signal",
+    "SignalTimeout",
+    "UniqueConflictError",
     "Vertex",
     "Workflow",
     "WorkflowStatus",
+    "await_signal",
+    "configure",
     "errors",
     "from_result",
+    "renamed",
     "schema",
+    "signal",
+    "wait_signal",
 ]
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Everything this package uses of oban's private modules, in one place.
+"""Everything this package uses of the private parts of oban and its pool, in one place.
 
 A test pins each name and signature, so a release of oban that changes one is noticed there.
 """
@@ -6,75 +6,76 @@ A test pins each name and signature, so a release of oban that changes one is no
 from __future__ import annotations
 
 import asyncio
+import traceback
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import oban._executor
+import oban.testing
 from oban import Oban
-from oban._backoff import jittery_clamped
+from oban._backoff import jittery_clamped as default_backoff
 from oban._config import Config
 from oban._executor import AckAction, Executor
 from oban._extensions import _extensions, get_ext, put_ext
 from oban._lifeline import _rescue as default_rescue
+from oban._notifier import PostgresNotifier
+from oban._notifier import build_notifier as default_build_notifier
 from oban._producer import Producer
 from oban._producer import _get_jobs as default_get_jobs
 from oban._producer import _init as default_producer_meta
+from oban._producer import _scale as default_scale
+from oban._producer import _validate as default_validate
+from oban._pruner import Pruner
 from oban._pruner import _prune as default_prune
+from oban._pruner import build_pruner as default_build_pruner
 from oban._query import Query, unwrap_connection
 from oban._query import _ack_jobs as default_ack_jobs
 from oban._query import _insert_jobs as default_insert_jobs
+from oban._refresher import Refresher
 from oban._refresher import build_refresher as default_build_refresher
 from oban.oban import _instances
-from psycopg import AsyncConnection, AsyncCursor
+from oban.worker import WorkerResolutionError
+from psycopg import AsyncConnection, AsyncCursor, Error
 from psycopg.rows import tuple_row
 
+from oban_pro import settings
+from oban_pro.blocking import is_blocking
+from oban_pro.errors import ForbiddenCodeError
+from oban_pro.model import job_notes
+from oban_pro.model.absence import is_absent, mark_absent
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from oban import Job
+    from psycopg_pool import AsyncConnectionPool
 
+# What is oban's and not only used here; what is defined here needs no mention.
 __all__ = [
     "AckAction",
     "Config",
+    "Executor",
+    "PostgresNotifier",
     "Producer",
+    "Pruner",
     "Query",
-    "asks_for_jobs",
-    "attempted_by",
-    "autocommit",
-    "connection_of",
-    "cursor_on",
+    "Refresher",
     "default_ack_jobs",
+    "default_backoff",
+    "default_build_notifier",
+    "default_build_pruner",
     "default_build_refresher",
     "default_get_jobs",
     "default_insert_jobs",
     "default_producer_meta",
     "default_prune",
     "default_rescue",
-    "demand_of",
-    "drop_ext",
-    "execute",
-    "failed_ack",
+    "default_scale",
+    "default_validate",
     "get_ext",
-    "has_acks",
-    "is_stopping",
-    "jobs_of",
-    "note_unreadable",
-    "prefix_of",
     "put_ext",
-    "query_named",
-    "query_of",
-    "query_of_instance",
-    "query_running",
-    "queue_of",
-    "remember_query",
-    "unhook_fetch",
-    "why_unreadable",
 ]
-
-# Where a job remembers the query of the instance that it came from; not persisted.
-_QUERY = "oban_workflows_query"
-# And why its row cannot be read.
-_UNREADABLE = "oban_workflows_unreadable"
 
 
 def drop_ext(name: str) -> None:
@@ -82,21 +83,82 @@ def drop_ext(name: str) -> None:
     _extensions.pop(name, None)
 
 
-def failed_ack(job: Job, error: Exception) -> AckAction:
-    """Build the ack of a job whose result could not be stored, as oban does for an exception."""
-    entry = {"attempt": job.attempt, "at": datetime.now(UTC).isoformat(), "error": repr(error)}
+def failed_ack(
+    job: Job, error: BaseException, before: Mapping[str, Any] | None = None
+) -> AckAction:
+    """Build the ack of a job whose result could not be stored, as oban does for an exception.
+
+    Args:
+        job: The job.
+        error: Why it could not.
+        before: The entry for ``errors`` that could not be stored, whose text is kept.
+    """
+    text = describe(error)
+
+    return ack_failing_with(job, text if before is None else f"{before.get('error')}\n\n{text}")
+
+
+def ack_failing_with(job: Job, text: str) -> AckAction:
+    entry = {"attempt": job.attempt, "at": datetime.now(UTC).isoformat(), "error": text}
 
     if job.attempt >= job.max_attempts:
         return AckAction(job, "discarded", error=entry)
 
-    delay = jittery_clamped(job.attempt, job.max_attempts)
+    delay = default_backoff(job.attempt, job.max_attempts)
 
     return AckAction(job, "retryable", error=entry, schedule_in=delay)
+
+
+def describe(error: BaseException) -> str:
+    """Spell an error as Python does, and one of PostgreSQL without the statements it came from."""
+    diagnosis = error.diag if isinstance(error, Error) else None
+
+    if diagnosis is None or diagnosis.message_primary is None:
+        # Unlike its repr, this cannot raise, and does not repeat a text that cannot be encoded.
+        return "".join(traceback.format_exception_only(error)).rstrip("\n")
+
+    where = (diagnosis.context or "").partition("\n")[0]
+    lines = (diagnosis.message_detail, diagnosis.message_hint, where)
+
+    return "\n".join([f"{type(error).__name__}: {diagnosis.message_primary}", *filter(None, lines)])
 
 
 def prefix_of(query: Query) -> str:
     """Return the schema that an Oban instance works in."""
     return query._prefix
+
+
+def pool_of(query: Query) -> AsyncConnectionPool[Any]:
+    """Return the pool of an Oban instance."""
+    return query._pool
+
+
+def is_home(query: Query) -> bool:
+    """Tell whether the pool of an instance can be used here: on the loop that opened it."""
+    workers = query._pool._workers
+
+    if is_blocking():
+        return False
+
+    return not workers or workers[0].get_loop() is asyncio.get_running_loop()
+
+
+async def open_beside_pool(
+    query: Query,
+    timeout: float | None = None,  # noqa: ASYNC109
+    stand_in: Callable[[Any], Any] | None = None,
+) -> AsyncConnection[Any]:
+    """Open a connection with all settings of an instance's pool, for the caller to close.
+
+    Waits that many seconds for the server, or as long as the pool waits for a connection. What
+    ``stand_in`` makes of the pool may have connections of another class.
+    """
+    pool: Any = query._pool
+    asked = stand_in(pool) if stand_in else pool
+    conn: AsyncConnection[Any] = await type(pool)._connect(asked, timeout or pool.timeout)
+    conn._pool = None
+
+    return conn
 
 
 async def connection_of(conn: Any) -> AsyncConnection[Any] | None:
@@ -147,6 +209,17 @@ def is_stopping(producer: Producer) -> bool:
     return producer._stopping.is_set()
 
 
+def may_prune(pruner: Pruner) -> bool:
+    """Tell whether a pruner goes on: its node leads the cluster and has not been told to stop.
+
+    One that was never started is called by hand, and goes on.
+    """
+    # it is annotated as if it never were
+    task: object = pruner._loop_task
+
+    return task is None or (pruner._leader.is_leader and not pruner._stopping.is_set())
+
+
 def query_of(producer: Producer) -> Query:
     """Return the query of the Oban instance that a producer works for."""
     return producer._query
@@ -157,34 +230,70 @@ def queue_of(producer: Producer) -> str:
     return producer._queue
 
 
+def options_of(producer: Producer) -> dict[str, Any]:
+    """Return the options of a producer that oban does not know; may be changed."""
+    options: dict[str, Any] = producer._extra
+
+    return options
+
+
 def attempted_by(producer: Producer) -> list[str]:
     """Return what a producer signs the jobs with that it takes."""
     return [producer._node, producer._uuid]
 
 
-def jobs_of(producer: Producer) -> set[int]:
-    """Return the ids of the jobs that a producer runs, or has run and not acknowledged yet."""
-    return {*producer._running_jobs, *(ack.id for ack in producer._pending_acks)}
+def running_jobs(producer: Producer) -> list[Job]:
+    """Return the jobs that a producer runs."""
+    return [job for job, _ in producer._running_jobs.values()]
 
 
-def has_acks(producer: Producer) -> bool:
-    """Tell whether a producer has run jobs that are not acknowledged yet."""
-    return bool(producer._pending_acks)
+def held_jobs(producer: Producer) -> list[Job]:
+    """Return the jobs that a producer runs, or has run and not acknowledged yet."""
+    return [*running_jobs(producer), *(ack.job for ack in pending_acks(producer))]
 
 
-def note_unreadable(job: Job, error: Exception) -> None:
-    """Note on a job that was taken that it cannot be run."""
-    job.extra[_UNREADABLE] = error
+def tell_cancelled(job: Job) -> None:
+    """Let ``job.cancelled()`` turn true in the worker that runs a job."""
+    if job._cancellation is not None:
+        job._cancellation.set()
 
 
-def why_unreadable(job: Job) -> Exception | None:
-    """Return why a job that was taken cannot be run, or None."""
-    return job.extra.get(_UNREADABLE)
+def producer_row(producer: Producer) -> dict[str, Any]:
+    """Return the row of a producer, as it is put back after it was lost."""
+    return {
+        "uuid": producer._uuid,
+        "name": producer._name,
+        "node": producer._node,
+        "queue": producer._queue,
+        "meta": get_ext("producer.restore", default_producer_meta)(producer),
+    }
+
+
+def is_draining(producer: Producer) -> bool:
+    """Tell whether a producer waits for its last jobs, and is not done with stopping."""
+    return producer._stopping.is_set() and producer._init_lock.locked()
+
+
+async def wait_until_stopped(producer: Producer) -> None:
+    """Wait until a producer that was told to stop has stopped."""
+    async with producer._init_lock:
+        pass
+
+
+def acknowledge(producer: Producer, ack: AckAction) -> None:
+    """Let a producer acknowledge a job that it did not start."""
+    producer._pending_acks.append(ack)
+    producer.notify()
+
+
+def pending_acks(producer: Producer) -> list[AckAction]:
+    """Return the acks of jobs that a producer has run and not acknowledged yet."""
+    return [*producer._pending_acks]
 
 
 def remember_query(job: Job, query: Query) -> None:
     """Note on a job which Oban instance it came from: where it was inserted, read or fetched."""
-    job.extra[_QUERY] = query
+    job.extra[job_notes.QUERY] = query
 
 
 _fetch_jobs = Query.fetch_jobs
@@ -199,22 +308,103 @@ async def _fetch_and_remember(query: Query, *args: Any, **kwargs: Any) -> list[J
     return jobs
 
 
-def hook_fetch() -> None:
-    """Note on the jobs that oban's `drain_queue` fetches whose they are: it has no slot for it."""
+WORKERS = "oban_pro.workers"
+"""The module of our own workers, which rows may always name."""
+
+# What it imports is not part of its annotations.
+_executor: Any = oban._executor
+_resolve_worker = _executor.resolve_worker
+
+
+def resolve_worker(path: str) -> type:
+    """Find the worker that a row names, if the settings permit it; `absent_code` says if not here.
+
+    Raises:
+        WorkerResolutionError: If it cannot be found.
+        ForbiddenCodeError: If the settings do not permit it.
+    """
+    return settings.find_code(path, _resolve_one)
+
+
+def _resolve_one(name: str) -> type:
+    path = name.replace(":", ".")
+    module = path.rpartition(".")[0]
+    # Before anything is imported: that would run the top of the module.
+    _check_module(path, module)
+
+    try:
+        found: type = _resolve_worker(path)
+    except WorkerResolutionError as error:
+        cause = error.__cause__
+
+        if isinstance(cause, AttributeError) or (
+            isinstance(cause, ImportError) and is_absent(cause, module)
+        ):
+            mark_absent(error, path)
+
+        raise
+
+    _check_module(path, found.__module__)
+
+    return found
+
+
+def _check_module(path: str, module: str) -> None:
+    if module != WORKERS and (reason := settings.why_forbidden(module)):
+        raise ForbiddenCodeError(f"worker {path!r} is not run: {reason}")
+
+
+_read_toml = Config.from_toml
+
+
+def _read_toml_and_remember(path: str | None = None) -> Config:
+    if path is not None:
+        settings.look_beside(path)
+
+    return _read_toml(path)
+
+
+def hook_methods() -> None:
+    """Wrap what oban has no slot for.
+
+    The jobs that `drain_queue` fetches note whose they are. Rows name the workers alone that the
+    settings permit, and the settings are looked for beside the ``oban.toml`` in use.
+    """
     Query.fetch_jobs = _fetch_and_remember  # type: ignore[method-assign, assignment]
+    _executor.resolve_worker = resolve_worker
+    Config.from_toml = staticmethod(_read_toml_and_remember)  # type: ignore[method-assign]
 
 
-def unhook_fetch() -> None:
-    """Undo `hook_fetch`."""
+def unhook_methods() -> None:
+    """Undo `hook_methods`."""
     if Query.fetch_jobs is _fetch_and_remember:
         Query.fetch_jobs = _fetch_jobs  # type: ignore[method-assign]
+
+    if _executor.resolve_worker is resolve_worker:
+        _executor.resolve_worker = _resolve_worker
+
+    if Config.from_toml is _read_toml_and_remember:
+        Config.from_toml = _read_toml  # type: ignore[method-assign]
 
 
 def query_running(job: Job) -> Query | None:
     """Return the query of the Oban instance that a job came from, or None where that is unknown."""
-    query = job.extra.get(_QUERY)
+    query = job.extra.get(job_notes.QUERY)
 
     return query if isinstance(query, Query) else None
+
+
+def runs_inline() -> bool:
+    """Tell whether jobs run where they are enqueued, as in a test."""
+    return oban.testing._get_mode() == "inline"
+
+
+def run_inline(jobs: list[Job]) -> list[Job]:
+    """Run jobs here and now, on an event loop of their own."""
+    # It uses nothing of its instance.
+    asyncio.run(Oban._execute_inline(None, jobs))  # type: ignore[arg-type, no-untyped-call]
+
+    return jobs
 
 
 async def execute(job: Job, query: Query) -> tuple[AckAction, Exception | None]:
@@ -234,6 +424,11 @@ async def execute(job: Job, query: Query) -> tuple[AckAction, Exception | None]:
 def query_of_instance(oban: Oban) -> Query:
     """Return the query of an Oban instance."""
     return oban._query
+
+
+def forget_instance(name: str) -> None:
+    """Let nobody find an Oban instance by its name any more."""
+    _instances.pop(name, None)
 
 
 def query_named(name: str) -> Query:

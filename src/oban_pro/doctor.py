@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from . import introspection, schema, telemetry, transactions
+from . import telemetry
+from .engine.results import Difference
+from .engine.session import session_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from .introspection import Place
-    from .store import Store
+    from .engine.session import Place
+    from .engine.store import Store
 
 
-class Difference(NamedTuple):
-    """One thing in the bookkeeping that the states of the jobs do not bear out.
-
-    ``name`` is that of the job or nested workflow within its workflow, None for a root.
-    """
-
-    root_id: str
-    workflow_id: str
-    name: str | None
-    field: str
-    stored: str | None
-    actual: str | None
-
-    def __str__(self) -> str:
-        where = self.workflow_id if self.name is None else f"{self.workflow_id}/{self.name}"
-
-        return f"{self.field} of {where} must be {self.actual}, got {self.stored}"
+__all__ = ["Difference", "audit", "repair"]
 
 
 async def audit(place: Place = "Oban", workflow_id: str | None = None) -> list[Difference]:
@@ -37,16 +23,24 @@ async def audit(place: Place = "Oban", workflow_id: str | None = None) -> list[D
 
     Args:
         place: The name of an Oban instance.
-        workflow_id: Only of the root that this workflow belongs to; by default of all.
+        workflow_id: Only of the root that this workflow belongs to; by default of all, and the
+            sequences as well.
 
     Returns:
-        What is wrong; nothing, unless somebody switched triggers off or wrote to our tables.
+        What is wrong; nothing, unless somebody switched triggers off, wrote to our tables, or
+        restored them in part.
 
     Example:
         >>> assert not await oban_pro.doctor.audit()
     """
-    async with introspection.connect(place) as store:
-        return [Difference(*row) for row in await store.audit(workflow_id)]
+    # No timeout of a role stops it: it takes as long as there are workflows.
+    session = session_for(place)
+    found = await session.execute(lambda store: store.audit(workflow_id), kind="reader")
+
+    if workflow_id is not None:
+        return found
+
+    return [*await session.execute(lambda store: store.sequences(), kind="reader"), *found]
 
 
 def _repairing(root_id: str) -> Callable[[Store], Awaitable[int]]:
@@ -58,7 +52,8 @@ async def repair(place: Place = "Oban", workflow_id: str | None = None) -> int:
 
     Args:
         place: The name of an Oban instance.
-        workflow_id: Only of the root that this workflow belongs to; by default of all.
+        workflow_id: Only of the root that this workflow belongs to; by default of all, and the
+            sequences as well.
 
     Returns:
         How many rows were wrong.
@@ -66,12 +61,15 @@ async def repair(place: Place = "Oban", workflow_id: str | None = None) -> int:
     Example:
         >>> await oban_pro.doctor.repair()
     """
-    query = introspection.query_for(place)
-    await schema.ensure_query(query)
+    session = session_for(place)
     mended = 0
+    roots = {difference.root_id for difference in await audit(place, workflow_id)}
 
-    for root_id in {difference.root_id for difference in await audit(place, workflow_id)}:
-        count = await transactions.run(query, _repairing(root_id))
+    if None in roots:
+        mended += await session.execute(lambda store: store.repair_sequences())
+
+    for root_id in filter(None, roots):
+        count = await session.execute(_repairing(root_id))
         telemetry.execute("oban.workflow.repaired", {"workflow_id": root_id, "count": count})
         mended += count
 

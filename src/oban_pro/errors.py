@@ -1,8 +1,12 @@
-"""Every exception that this package raises.
+"""Every exception that this package raises, except those of the embedded server.
 
 All of them derive from `WorkflowError`; each also derives from the builtin it resembles, so code
 that catches `ValueError` or `TypeError` keeps working.
 """
+
+from __future__ import annotations
+
+import psycopg.errors
 
 
 class WorkflowError(Exception):
@@ -21,6 +25,10 @@ class DuplicateIdError(WorkflowError, ValueError):
     """A workflow id is used twice, in one workflow or in the database."""
 
 
+class IncompleteWorkflowError(WorkflowError, ValueError):
+    """A workflow id is taken by a workflow some of whose jobs were deleted."""
+
+
 class UnknownDependencyError(WorkflowError, ValueError):
     """A dependency names nothing in its workflow."""
 
@@ -34,19 +42,76 @@ class InvalidJobError(WorkflowError, TypeError):
 
 
 class InvalidArgumentError(WorkflowError, TypeError):
-    """An argument of a builder method has the wrong type."""
+    """An argument has the wrong type."""
 
 
 class InvalidOptionError(WorkflowError, ValueError):
-    """An option of a cascade's jobs has a value that no job can have."""
+    """An option has a value that it cannot have."""
 
 
 class InvalidFunctionError(WorkflowError, TypeError):
-    """A function cannot be used as a cascade."""
+    """A function cannot be used as a cascade, or for its backoff."""
 
 
 class FunctionNotFoundError(WorkflowError, LookupError):
-    """The function of a cascade cannot be imported where it is to run."""
+    """A function that a row names cannot be imported where it is to run."""
+
+
+class ForbiddenCodeError(FunctionNotFoundError):
+    """A row names code that no row may run here: see the setting ``modules``."""
+
+
+class InvalidSignalError(WorkflowError, ValueError):
+    """A signal is none that its wait can take, or goes to a job that takes none."""
+
+
+class InvalidScheduleError(WorkflowError, ValueError):
+    """A schedule has an option that cannot be used, or its function returns no workflow."""
+
+
+class OpenWorkflowError(WorkflowError, RuntimeError):
+    """Something that only a settled workflow allows is asked of one that is open."""
+
+
+class UnknownJobError(WorkflowError, LookupError):
+    """There is no job with an id."""
+
+
+class NotInJobError(WorkflowError, RuntimeError):
+    """What only a running job can do is done elsewhere, or in another task than the job's own."""
+
+
+class InTransactionError(WorkflowError, RuntimeError):
+    """A call that waits is made on a connection in a transaction, which would last all the time."""
+
+
+class SignalTimeout(WorkflowError, TimeoutError):  # noqa: N818
+    """No signal came in the time that a job has waited for one."""
+
+
+class NotYetError(WorkflowError, RuntimeError):
+    """A placeholder is used as a value while a workflow is built."""
+
+
+class JobFailedError(WorkflowError, RuntimeError):
+    """A job whose result somebody waits for was cancelled or discarded.
+
+    Attributes:
+        path: Of the job, or of the group.
+        state: ``"cancelled"`` or ``"discarded"``.
+        error: The last error of the job, or of one that failed in the group; None without one.
+    """
+
+    def __init__(self, path: str, state: str, error: str | None = None) -> None:
+        super().__init__(path, state, error)
+        self.path = path
+        self.state = state
+        self.error = error
+
+    def __str__(self) -> str:
+        reason = "" if self.error is None else f": {self.error}"
+
+        return f"{self.path!r} was {self.state}{reason}"
 
 
 class CascadeError(WorkflowError, RuntimeError):
@@ -72,6 +137,27 @@ class MissingContextError(WorkflowError, KeyError):
         return str(self.args[0])
 
 
+class UnsupportedTypeError(WorkflowError, TypeError):
+    """A value has a part that cannot be encoded, which the message names with its path."""
+
+
+class CodecError(WorkflowError, ValueError):
+    """A value nests too deeply or is too large, or a stored value cannot be decoded."""
+
+
+class UniqueConflictError(WorkflowError, ValueError):
+    """Another workflow holds the key of a unique workflow, or too many wait in line for it.
+
+    Args:
+        message: What happened.
+        workflow_id: The workflow that holds the key.
+    """
+
+    def __init__(self, message: str, workflow_id: str | None = None) -> None:
+        super().__init__(message)
+        self.workflow_id = workflow_id
+
+
 class PartialWorkflowError(WorkflowError, ValueError):
     """Some jobs of a workflow are enqueued without the others."""
 
@@ -80,5 +166,41 @@ class NotInWorkflowError(WorkflowError, ValueError):
     """A job belongs to no workflow."""
 
 
+class InvalidDsnError(WorkflowError, ValueError):
+    """A connection string cannot be read. Its text is not repeated: it may hold a password."""
+
+
+class SettingsError(WorkflowError, ValueError):
+    """A setting of this package does not exist, or has a value that cannot be used."""
+
+
 class SchemaError(WorkflowError, RuntimeError):
     """The tables of this package are missing, foreign, or of another version."""
+
+
+class MissingRightError(SchemaError, PermissionError):
+    """The role of a connection lacks a right, which the message grants."""
+
+
+class SchemaVersionError(SchemaError):
+    """The tables or functions of this package are of a version that it cannot work with."""
+
+
+class SchemaLockedError(SchemaError):
+    """Somebody holds a table that an installation has to change, and does not let go of it."""
+
+
+class UnheardError(WorkflowError, RuntimeError):
+    """Notifications do not arrive, as through a pooler in transaction mode."""
+
+
+class ReadOnlyError(WorkflowError, psycopg.errors.ReadOnlySqlTransaction):
+    """The database takes no changes, as a standby."""
+
+    @classmethod
+    def because_of(cls, error: psycopg.Error) -> ReadOnlyError:
+        """Make one of PostgreSQL's own error."""
+        return cls(
+            "the database takes no changes, as it is a standby or read-only otherwise;"
+            f" use the primary: {error}"
+        )

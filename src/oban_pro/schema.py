@@ -2,39 +2,71 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
 import oban.schema
 from psycopg import DatabaseError
-from psycopg.errors import UndefinedFunction, UndefinedTable
+from psycopg.errors import (
+    InsufficientPrivilege,
+    ReadOnlySqlTransaction,
+    UndefinedFunction,
+    UndefinedTable,
+)
 
-from . import _host, sql
-from .errors import SchemaError
+from . import _host, rights, sql
+from .errors import ReadOnlyError, SchemaError, SchemaLockedError, SchemaVersionError
+from .sql import installing
 
 if TYPE_CHECKING:
-    from psycopg import AsyncConnection
+    from collections.abc import Iterable
 
-VERSION = len(sql.read_all("migrations"))
+    from psycopg import AsyncConnection
+    from psycopg.errors import Diagnostic
+
+VERSION = installing.VERSION
 """The version of the tables that this package works with."""
 
 MISSING = (SchemaError, UndefinedFunction, UndefinedTable)
 """What is raised where the schema is not installed, or has been removed since it was found good."""
 
-_REFUSALS = ("OBW01", "OBW02")
+logger = logging.getLogger(__name__)
+
+_REFUSALS = {
+    "OBW01": SchemaError,
+    "OBW02": SchemaVersionError,
+    "OBW03": SchemaLockedError,
+    "OBW04": SchemaError,
+}
+
+_NOTICE = "oban-workflows: "
+
+LARGE = 64 * 2**20
+"""Bytes of a table that takes longer to read than anybody should wait for a lock."""
+
+TRIES = 20
+"""How often somebody is waited for who is in the way."""
+
+TRY_INTERVAL = 0.3
+"""Seconds until the next try."""
 
 # Instances whose schema has been found good; only that answer is kept.
 _verified: WeakSet[_host.Query] = WeakSet()
 
 
-def install_sql(prefix: str = "public") -> str:
+def install_sql(prefix: str = "public", *, force: bool = False) -> str:
     """Get the SQL that installs or upgrades everything workflows need.
 
     Creates the schema and oban's own tables where they are missing. Applying it again changes
-    nothing. It is meant for migration frameworks; run it in one transaction.
+    nothing. It is meant for migration frameworks; run it in one transaction, as the last step of
+    that: the locks it takes last until the commit.
 
     Args:
         prefix: PostgreSQL schema where oban's tables are, or will be (default: "public").
+        force: Put the functions of this package in place, even of an older one (default: False).
 
     Returns:
         Several SQL statements, in one string.
@@ -46,25 +78,47 @@ def install_sql(prefix: str = "public") -> str:
         >>> def upgrade():
         ...     op.execute(oban_pro.schema.install_sql())
     """
-    steps = [
-        _fill("migrate.sql", version=str(version), migration=migration)
-        for version, migration in enumerate(sql.read_all("migrations"), start=1)
-    ]
+    made_by_oban = oban.schema.install_sql(sql.check_prefix(prefix))
 
-    return _fill(
-        "install.sql",
-        schema=sql.check_prefix(prefix),
-        version=str(VERSION),
-        oban=oban.schema.install_sql(prefix),
-        migrations="\n".join(steps),
-        functions="\n".join(sql.read_all("functions")),
+    grants: dict[str, str] = {kind: rights.of(kind, prefix) for kind in rights.KINDS}
+
+    return installing.install(prefix, _package(), made_by_oban, grants, force=force)
+
+
+def grants_sql(
+    prefix: str = "public",
+    *,
+    workers: Iterable[str] = (),
+    enqueuers: Iterable[str] = (),
+    readers: Iterable[str] = (),
+) -> str:
+    """Get the SQL that grants roles what they need; applying it again changes nothing.
+
+    Args:
+        prefix: PostgreSQL schema of the tables (default: "public").
+        workers: Roles of nodes, and of whoever cancels, retries and repairs.
+        enqueuers: Roles that only enqueue and append.
+        readers: Roles that only look.
+
+    Returns:
+        Several SQL statements, in one string.
+
+    Example (Alembic):
+        >>> def upgrade():
+        ...     op.execute(oban_pro.schema.grants_sql(workers=["shop"], readers=["support"]))
+    """
+    roles = (workers, enqueuers, readers)
+
+    return "\n".join(
+        rights.to(kind, prefix, names) for kind, names in zip(rights.KINDS, roles, strict=True)
     )
 
 
 def uninstall_sql(prefix: str = "public") -> str:
     """Get the SQL that removes what `install_sql` made, except oban's own tables.
 
-    Jobs stay; suspended ones of unfinished workflows are no longer released.
+    Jobs stay; suspended ones of unfinished workflows are no longer released. Run it as the last
+    step of a transaction: the locks it takes last until the commit.
 
     Args:
         prefix: PostgreSQL schema that was installed into (default: "public").
@@ -76,46 +130,74 @@ def uninstall_sql(prefix: str = "public") -> str:
         >>> def downgrade():
         ...     op.execute(oban_pro.schema.uninstall_sql())
     """
-    return _fill("uninstall.sql", schema=sql.check_prefix(prefix))
+    return installing.uninstall(prefix)
 
 
-async def install(pool: Any, prefix: str = "public") -> None:
+async def install(
+    pool: Any,
+    prefix: str = "public",
+    *,
+    workers: Iterable[str] = (),
+    enqueuers: Iterable[str] = (),
+    readers: Iterable[str] = (),
+    force: bool = False,
+) -> list[str]:
     """Install or upgrade everything workflows need, in one transaction.
 
-    Creates the schema and oban's own tables where they are missing. Safe to repeat, also at the
-    same time from several places.
+    Creates the schema and oban's own tables where they are missing. What exists is left as it is.
+    Roles that have rights on ``oban_jobs`` get what goes with them on what is made. Safe to repeat,
+    also at the same time from several places, and beside nodes that run: it waits for locks for
+    200 ms, lets others pass, and tries again, 20 times.
 
     Args:
         pool: A database connection pool (e.g., AsyncConnectionPool).
         prefix: PostgreSQL schema where oban's tables are, or will be (default: "public").
+        workers: Roles to grant what `grants_sql` does, besides.
+        enqueuers: Likewise.
+        readers: Likewise.
+        force: Put the functions of this package in place, even of an older one (default: False).
+
+    Returns:
+        Which roles got rights because of those they had, a line each.
 
     Raises:
-        SchemaError: If the schema holds a foreign ``oban_workflows``, or is newer than this
-            package.
+        MissingRightError: If the role of the connections may not install here.
+        SchemaError: If the schema holds a foreign ``oban_workflows``, or hides jobs from the owner
+            of the tables.
+        SchemaLockedError: If somebody holds a table that has to be changed, saying who.
+        SchemaVersionError: If the schema, or what is installed in it, is newer than this package.
         ValueError: If the prefix is not a plain lower-case schema name.
 
     Example:
         >>> pool = await Oban.create_pool("postgresql://localhost/mydb")
         >>> await oban_pro.schema.install(pool)
     """
-    await _execute(pool, install_sql(prefix))
+    statements = install_sql(prefix, force=force)
+    grants = grants_sql(prefix, workers=workers, enqueuers=enqueuers, readers=readers)
+
+    async with pool.connection() as conn, _host.autocommit(conn):
+        await _build_indexes(conn, prefix)
+
+    return await _execute(pool, prefix, f"{statements}\n{grants}")
 
 
-async def upgrade(pool: Any, prefix: str = "public") -> None:
+async def upgrade(pool: Any, prefix: str = "public", *, force: bool = False) -> None:
     """Bring an installation up to this package's version; the same as `install`.
 
     Args:
         pool: A database connection pool (e.g., AsyncConnectionPool).
         prefix: PostgreSQL schema where oban's tables are (default: "public").
+        force: Put the functions of this package in place, even of an older one (default: False).
 
     Raises:
-        SchemaError: If the schema holds a foreign ``oban_workflows``, or is newer than this
-            package.
+        SchemaError: If the schema holds a foreign ``oban_workflows``.
+        SchemaLockedError: If somebody holds a table that has to be changed, saying who.
+        SchemaVersionError: If the schema, or what is installed in it, is newer than this package.
 
     Example:
         >>> await oban_pro.schema.upgrade(pool)
     """
-    await install(pool, prefix)
+    await install(pool, prefix, force=force)
 
 
 async def create_web_indexes(pool: Any, prefix: str = "public") -> None:
@@ -134,7 +216,7 @@ async def create_web_indexes(pool: Any, prefix: str = "public") -> None:
     # Without a transaction, as building an index beside writers demands.
     async with pool.connection() as conn, _host.autocommit(conn):
         for name in ("web_index_workflow", "web_index_sup_workflow"):
-            await conn.execute(sql.query(name, prefix).encode())
+            await conn.execute(sql.statement(f"queries/{name}", prefix).encode())
 
 
 async def uninstall(pool: Any, prefix: str = "public") -> None:
@@ -144,24 +226,49 @@ async def uninstall(pool: Any, prefix: str = "public") -> None:
         pool: A database connection pool (e.g., AsyncConnectionPool).
         prefix: PostgreSQL schema that was installed into (default: "public").
 
+    Raises:
+        SchemaLockedError: If somebody holds a table that has to be changed, saying who.
+
     Example:
         >>> await oban_pro.schema.uninstall(pool)
     """
-    await _execute(pool, uninstall_sql(prefix))
+    await _execute(pool, prefix, uninstall_sql(prefix))
 
 
-async def verify(conn: AsyncConnection[Any], prefix: str = "public") -> None:
-    """Raise unless the schema is installed, ours, and of this package's version.
+async def verify(
+    conn: AsyncConnection[Any], prefix: str = "public", kind: rights.Kind = "reader"
+) -> None:
+    """Raise unless the schema is installed, ours, and not older than this package needs.
+
+    Newer is fine, unless what is installed says otherwise.
 
     Args:
         conn: An open connection.
         prefix: PostgreSQL schema where oban's tables are (default: "public").
+        kind: What the role of the connection is for (default: "reader").
 
     Raises:
-        SchemaError: Saying what to do.
+        MissingRightError: If the role of the connection may not read what says so.
+        SchemaError: If it is missing, or somebody else's, saying what to do.
+        SchemaVersionError: If it is of a version that this package cannot work with.
     """
+    await _examine(conn, prefix, kind)
+
+
+class _Installed(NamedTuple):
+    """What `oban_workflow_installed_v1` returns."""
+
+    package: str
+    release: list[int]
+    digest: str
+    tables: int
+    oldest: int
+
+
+async def _examine(conn: AsyncConnection[Any], prefix: str, kind: rights.Kind) -> str | None:
+    """Verify a schema; returns what is worth a line in the log."""
     command = f"oban-workflows install --prefix {prefix}"
-    ledger, workflows = await _fetch(conn, "verify", prefix)
+    ledger, workflows, may_read, is_recorded = await _fetch(conn, "verify", prefix)
 
     if not ledger and workflows:
         raise SchemaError(
@@ -172,41 +279,74 @@ async def verify(conn: AsyncConnection[Any], prefix: str = "public") -> None:
     if not ledger:
         raise SchemaError(f"workflow tables are missing in schema {prefix!r}; run: {command}")
 
-    (version,) = await _fetch(conn, "version", prefix)
+    if not may_read:
+        await rights.check(conn, prefix, kind)
+
+    version, missing = await _fetch(
+        conn, "version", prefix, {"functions": installing.versioned_functions()}
+    )
 
     if version < VERSION:
-        raise SchemaError(
+        raise SchemaVersionError(
             f"workflow tables in schema {prefix!r} are at version {version},"
             f" this package needs {VERSION}; run: {command}"
         )
 
-    if version > VERSION:
-        raise SchemaError(
+    if not is_recorded or missing:
+        raise SchemaVersionError(
+            f"workflow functions in schema {prefix!r} are older than oban-workflows {_package()}"
+            f" needs: {', '.join(missing) or 'the version'} is missing; run: {command}"
+        )
+
+    return _judge(prefix, command, version, _Installed(*await _fetch(conn, "installed", prefix)))
+
+
+def _judge(prefix: str, command: str, version: int, installed: _Installed) -> str | None:
+    """Compare what is installed with this package."""
+    package = _package()
+    release = installing.release_of(package)
+    functions = f"workflow functions in schema {prefix!r} are those of oban-workflows"
+
+    # Whoever made newer tables says which nodes can work with them.
+    if version > VERSION and (version > installed.tables or installed.oldest > VERSION):
+        raise SchemaVersionError(
             f"workflow tables in schema {prefix!r} are at version {version},"
             f" newer than {VERSION} of this package; upgrade oban-workflows"
         )
 
+    if installed.digest == installing.digest(prefix):
+        return None
 
-async def ensure(conn: AsyncConnection[Any], query: _host.Query) -> None:
+    if installed.release < release:
+        raise SchemaVersionError(
+            f"{functions} {installed.package}, older than {package} needs; run: {command}"
+        )
+
+    if installed.release == release:
+        return f"{functions} {installed.package}, of another build than this node"
+
+    return f"{functions} {installed.package}, newer than {package} of this node"
+
+
+async def ensure(
+    conn: AsyncConnection[Any], query: _host.Query, kind: rights.Kind = "reader"
+) -> None:
     """Verify the schema that an Oban instance works in, once.
 
     Raises:
         SchemaError: Saying what to do.
     """
-    if query not in _verified:
-        await verify(conn, _host.prefix_of(query))
+    if not is_verified(query):
+        remark = await _examine(conn, _host.prefix_of(query), kind)
         _verified.add(query)
 
+        if remark:
+            logger.info("%s", remark)
 
-async def ensure_query(query: _host.Query) -> None:
-    """Verify the schema that an Oban instance works in, once, on a connection of its own.
 
-    Raises:
-        SchemaError: Saying what to do.
-    """
-    if query not in _verified:
-        async with query.connection() as conn:
-            await ensure(conn, query)
+def is_verified(query: _host.Query) -> bool:
+    """Tell whether the schema that an Oban instance works in has been found good."""
+    return query in _verified
 
 
 async def is_installed(conn: AsyncConnection[Any], query: _host.Query) -> bool:
@@ -224,29 +364,79 @@ def forget(query: _host.Query) -> None:
     _verified.discard(query)
 
 
-async def _fetch(conn: AsyncConnection[Any], name: str, prefix: str) -> tuple[Any, ...]:
-    cursor = await _host.cursor_on(conn).execute(sql.query(name, prefix).encode())
-    row = await cursor.fetchone()
+def _package() -> str:
+    """Return the version of this package, from above: importing it would be a circle."""
+    return str(sys.modules[__package__].__version__)
+
+
+async def _fetch(
+    conn: AsyncConnection[Any], name: str, prefix: str, params: dict[str, Any] | None = None
+) -> tuple[Any, ...]:
+    statement = sql.statement(f"queries/{name}", prefix).encode()
+    row = await (await _host.cursor_on(conn).execute(statement, params)).fetchone()
     assert row is not None
 
     return row
 
 
-async def _execute(pool: Any, statements: str) -> None:
-    try:
-        async with pool.connection() as conn, conn.transaction():
+async def _build_indexes(conn: AsyncConnection[Any], prefix: str) -> None:
+    """Build the indexes on a large table of jobs beside writers, before anything is locked.
+
+    Building waits for transactions that use the table, so the ones of now have to end first.
+    """
+    params: dict[str, Any] = {"names": [*installing.indexes(prefix)], "size": LARGE}
+    missing, unfinished, since = await _fetch(conn, "missing_indexes", prefix, params)
+
+    if not missing:
+        return
+
+    for _ in range(TRIES):
+        (holders,) = await _fetch(conn, "writers", prefix, {"since": since})
+
+        if not holders:
+            break
+
+        await asyncio.sleep(TRY_INTERVAL)
+    else:
+        raise SchemaLockedError(
+            f"no index is built in schema {prefix!r}, as oban_jobs is in use by {holders};"
+            " try again when that has ended"
+        )
+
+    for name in missing:
+        # One that was left unfinished when its installation was killed.
+        if name in unfinished:
+            await conn.execute(f"DROP INDEX CONCURRENTLY {prefix}.{name}".encode())
+
+        await conn.execute(installing.indexes(prefix)[name].encode())
+
+
+async def _execute(pool: Any, prefix: str, statements: str) -> list[str]:
+    """Execute statements in one transaction; returns what they say to whoever installs."""
+    notices: list[str] = []
+
+    def hear(diagnosis: Diagnostic) -> None:
+        message = diagnosis.message_primary or ""
+
+        if message.startswith(_NOTICE):
+            notices.append(message.removeprefix(_NOTICE))
+
+    # Sent as one message they are one transaction, which does not wait for the client.
+    async with pool.connection() as conn, _host.autocommit(conn):
+        conn.add_notice_handler(hear)
+
+        try:
             await conn.execute(statements.encode())
-    except DatabaseError as error:
-        if error.sqlstate in _REFUSALS:
-            raise SchemaError(str(error.diag.message_primary)) from error
+        except InsufficientPrivilege as error:
+            raise await rights.explain_install(conn, prefix, error) from error
+        except ReadOnlySqlTransaction as error:
+            raise ReadOnlyError.because_of(error) from error
+        except DatabaseError as error:
+            if refusal := _REFUSALS.get(error.sqlstate or ""):
+                raise refusal(str(error.diag.message_primary)) from error
 
-        raise
+            raise
+        finally:
+            conn.remove_notice_handler(hear)
 
-
-def _fill(path: str, **values: str) -> str:
-    filled = sql.read(path)
-
-    for name, value in values.items():
-        filled = filled.replace(f"/* TEMPLATE: {name} */", value)
-
-    return filled
+    return notices

@@ -7,78 +7,228 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from oban import Cancel, Job, Record, Snooze, worker
+from oban.worker import JobTimeoutError
 
-from . import codec, contexts, grafting, inline
-from .cascades import CASCADE, FUNCTION, ITEM, OPTIONS, RESULT, cascade_job, encode_item
-from .codec import CodecError, UnsupportedTypeError
-from .context import Context
-from .errors import CascadeError
-from .functions import resolve_function
-from .items import named_items
-from .planner import compile_plan
+from . import _host
+from .building import tolerance
+from .building.arguments import named_items
+from .building.bounds import BOUNDS, backoff_of, giving_up, require_backoff, timeout_of
+from .building.calls import resolve_call
+from .building.cascades import (
+    CALL,
+    CASCADE_WORKER,
+    FUNCTION,
+    ITEM,
+    ITEMS,
+    OPTIONS,
+    RESULT,
+    cascade_job,
+    encode_item,
+)
+from .building.functions import (
+    ANY,
+    CONTEXT,
+    CONTEXT_AND_OUTCOME,
+    ITEM_AND_CONTEXT,
+    resolve_function,
+)
+from .building.plan import JobSpec
+from .building.planner import compile_plan
+from .engine import context_loader, ending, grafting, inline
+from .errors import CascadeError, CodecError, UnsupportedTypeError
+from .model.conditions import Verdict
+from .model.parking import find_parked
+from .model.turns import Again, NextTurn
+from .model.wording import spell_duration
+from .values import codec
+from .values.context import Context
+from .values.recorded import MAPPED_OVER_LIST
 from .workflow import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime, timedelta
 
-RECORD_LIMIT = 256_000_000
+    from .building.tolerance import Tolerance
+
+logger = logging.getLogger(__name__)
+
+RESULT_LIMIT = 256_000_000
 """Bytes that an encoded result may take: what PostgreSQL holds in one JSON string."""
 
 # Blocking functions get threads of their own: the loop's default pool has few, and serves others.
 # There are never more than jobs in progress, which the limits of the queues bound.
 _threads = ThreadPoolExecutor(max_workers=1024, thread_name_prefix="oban-cascade")
 
+# What runs in them: a thread goes on when the task that waits for it is cancelled.
+_in_threads: set[tuple[int | None, datetime | None]] = set()
+
+
+def executions_in_threads() -> set[tuple[int | None, datetime | None]]:
+    """Return the executions whose functions run in threads, by job and by when they began."""
+    return _in_threads.copy()
+
 
 @worker()
 class Cascade:
     """Call a cascade function with its context, and record what it returns."""
 
-    async def process(self, job: Job) -> Record | Snooze | Cancel:
-        """Run the job."""
-        result = await _call_with_context(job)
+    async def process(self, job: Job) -> Record | Snooze | Cancel | Again | NextTurn:
+        """Run the job; a loop that comes straight from a builder takes all its turns."""
+        while True:
+            call = await _prepare(job)
 
-        return result if isinstance(result, (Record, Snooze, Cancel)) else _record(job, result)
+            with giving_up(job):
+                result = await call()
+
+                if isinstance(result, Again) and not {ITEM, CALL} & job.args.keys():
+                    turn = NextTurn(_record(job, result.value).encoded, result.seconds)
+                elif isinstance(result, (Record, Snooze, Cancel, Again)):
+                    return result
+                else:
+                    return _record(job, result)
+
+            if not inline.is_bound(job):
+                return turn
+
+            inline.keep_turn(job, turn)
+
+    def backoff(self, job: Job) -> float:
+        """Return the seconds until the job is tried again."""
+        return _backoff(job)
 
 
 @worker()
 class Grafter:
     """Call a function with its context, and graft the workflow that it returns."""
 
-    async def process(self, job: Job) -> Record | Snooze | Cancel | None:
+    async def process(self, job: Job) -> Record | Snooze | Cancel | Again | None:
         """Run the job."""
-        result = await _call_with_context(job)
+        call = await _prepare(job)
 
-        if isinstance(result, (Record, Snooze, Cancel)):
-            return result
+        with giving_up(job):
+            result = await call()
 
-        if result is not None:
-            await _graft(job, result)
+            if isinstance(result, (Record, Snooze, Cancel, Again)):
+                return result
+
+            if result is not None:
+                await _graft(job, result)
 
         return None
+
+    def backoff(self, job: Job) -> float:
+        """Return the seconds until the job is tried again."""
+        return _backoff(job)
 
 
 @worker()
 class Mapper:
     """Graft one cascade for each item of what an upstream job recorded."""
 
-    async def process(self, job: Job) -> None:
+    async def process(self, job: Job) -> Record | None:
         """Run the job."""
-        items = _find(job, await _context_of(job))
+        items, result = await _items_of(job)
 
         if items:
-            options = codec.from_json(job.args[OPTIONS])
+            # The mapper has waited for what the workflows around it have as a default.
+            options = {"scheduled_at": None, **codec.from_json(job.args[OPTIONS])}
+            kept = {key: job.args[key] for key in (CALL, *BOUNDS) if key in job.args}
             workflow = Workflow()
 
             for key, item in items.items():
-                args = {ITEM: encode_item(_name(job), key, item)}
-                workflow.add(key, cascade_job(CASCADE, job.args[FUNCTION], args, options))
+                args = {ITEM: encode_item(_name(job), key, item), **kept}
+                cascade = cascade_job(CASCADE_WORKER, job.args[FUNCTION], args, options)
+                workflow._add(key, JobSpec(cascade, options=options))
 
-            await _graft(job, workflow)
+            await _graft(job, workflow, tolerance.from_args(job.args))
+
+        return result
+
+
+@worker()
+class Judge:
+    """Ask the condition of a group."""
+
+    async def process(self, job: Job) -> Verdict:
+        """Run the job."""
+        verdict = Verdict(await is_met(job, job.args.get(FUNCTION)))
+
+        if inline.is_bound(job) and not verdict.is_met:
+            inline.keep_skipped(job)
+
+        return verdict
+
+
+@worker()
+class Final:
+    """Call the function of a final job with its context and with the outcome of its workflow."""
+
+    async def process(self, job: Job) -> Record | Snooze | Cancel | Again:
+        """Run the job."""
+        function = resolve_function(job.args.get(FUNCTION), CONTEXT_AND_OUTCOME)
+        timeout = timeout_of(job)
+        require_backoff(job)
+        arguments = await ending.what_ended(job)
+
+        with giving_up(job):
+            result = await _call_in_time(job, timeout, partial(function, *arguments))
+
+            is_answer = isinstance(result, (Record, Snooze, Cancel, Again))
+
+            return result if is_answer else _record(job, result)
+
+    def backoff(self, job: Job) -> float:
+        """Return the seconds until the job is tried again."""
+        return _backoff(job)
+
+
+@worker()
+class SignalWait:
+    """Stands for a wait for signals. Nobody runs it but those who run jobs without a database."""
+
+    async def process(self, job: Job) -> None:
+        """Refuse to run: there is nobody who could send a signal."""
+        raise CascadeError(
+            f"job {_name(job)!r} waits for a signal, which takes a database; test it with"
+            " run_workflow(…, signals={…})"
+        )
+
+
+@worker()
+class TimerWait:
+    """Stands for a wait for a time. Nobody runs it but those who run jobs without a database."""
+
+    async def process(self, _job: Job) -> None:
+        """Complete at once."""
+
+
+async def _items_of(job: Job) -> tuple[dict[str, Any], Record | None]:
+    """Return the items that a job maps over, and what it records for those who read the results."""
+    context = await _context_of(job)
+
+    if ITEMS not in job.args:
+        return _find(job, context), None
+
+    found = codec.from_json(job.args[ITEMS], context.resolve)
+    is_dict = isinstance(found, dict)
+
+    return _named(job, found, "the items"), None if is_dict else _record(job, MAPPED_OVER_LIST)
+
+
+async def is_met(job: Job, path: object) -> bool:
+    """Ask a condition that a row names, with the context of its job."""
+    function = resolve_function(path, CONTEXT)
+
+    return bool(await _call_function(job, partial(function, await _context_of(job))))
 
 
 def _find(job: Job, context: Context) -> dict[str, Any]:
@@ -93,11 +243,15 @@ def _find(job: Job, context: Context) -> dict[str, Any]:
             f"job {_name(job)!r} must find what it maps over, got {error!r} at {_at(path)}"
         ) from error
 
+    return _named(job, found, _at(path))
+
+
+def _named(job: Job, found: Any, where: str) -> dict[str, Any]:
     if isinstance(found, dict | list | tuple | set | frozenset):
         return named_items(_name(job), found)
 
     raise CascadeError(
-        f"job {_name(job)!r} must map over a list or a dict, got {found!r:.80} at {_at(path)}"
+        f"job {_name(job)!r} must map over a list or a dict, got {found!r:.80} at {where}"
     )
 
 
@@ -105,49 +259,77 @@ def _at(path: Sequence[str | int]) -> str:
     return "context" + "".join(f"[{key!r}]" for key in path)
 
 
-async def _graft(job: Job, workflow: object) -> None:
+async def _graft(job: Job, workflow: object, tolerates: Tolerance | None = None) -> None:
     if not isinstance(workflow, Workflow):
         raise CascadeError(
             f"grafter {_name(job)!r} must return a Workflow or None, got {workflow!r:.80}"
         )
 
-    plan = compile_plan(workflow.spec("sub", workflow.id), grafter=job)
+    spec = replace(workflow.spec("sub", workflow.id), tolerance=tolerates)
+    plan = compile_plan(spec, grafter=job)
 
     if inline.is_bound(job):
         await inline.run_graft(plan)
     elif plan.jobs:
-        grafting.return_graft(job, plan)
+        grafting.keep_returned(job, plan)
 
 
-async def _call_with_context(job: Job) -> Any:
-    function = resolve_function(job.args[FUNCTION])
+async def _prepare(job: Job) -> Callable[[], Awaitable[Any]]:
+    """Find the function of a job and what it is called with; returns what calls it."""
+    is_bound = CALL in job.args
+    cascade = ITEM_AND_CONTEXT if ITEM in job.args else CONTEXT
+    function = resolve_function(job.args.get(FUNCTION), ANY if is_bound else cascade)
+    timeout = timeout_of(job)
+    require_backoff(job)
     context = await _context_of(job)
 
-    if ITEM in job.args:
-        return await _call(job, function, codec.from_json(job.args[ITEM]), context)
+    if is_bound:
+        args, kwargs = resolve_call(job.args, function, context)
+    else:
+        items = [codec.from_json(job.args[ITEM])] if ITEM in job.args else []
+        args, kwargs = [*items, context], {}
 
-    return await _call(job, function, context)
+    return partial(_call_in_time, job, timeout, partial(function, *args, **kwargs))
 
 
 async def _context_of(job: Job) -> Context:
     if inline.is_bound(job):
         return inline.context_of(job)
 
-    return await contexts.context_of(job)
+    return await context_loader.context_of(job)
 
 
-async def _call(job: Job, function: Callable[..., Any], *arguments: Any) -> Any:
+async def _call_in_time(job: Job, longest: timedelta | None, function: Callable[[], Any]) -> Any:
+    if longest is None:
+        return await _call_function(job, function)
+
+    try:
+        async with asyncio.timeout(longest.total_seconds()) as clock:
+            return await _call_function(job, function)
+    except TimeoutError as error:
+        if not clock.expired():
+            raise
+
+        # A function that was left behind in its thread can ask current_job() whether it is.
+        _host.tell_cancelled(job)
+
+        raise JobTimeoutError(
+            f"job {_name(job)!r} timed out after {spell_duration(longest)}"
+        ) from error
+
+
+async def _call_function(job: Job, function: Callable[[], Any]) -> Any:
     try:
         if inspect.iscoroutinefunction(function):
-            return await function(*arguments)
+            return await function()
 
-        result = await _call_in_thread(function, *arguments)
+        result = await _call_in_thread(job, function)
 
         return await result if inspect.isawaitable(result) else result
     except Exception:
         raise
     except BaseException as error:
-        if _is_stopped(error):
+        if _is_stopped(error) or find_parked(error):
             raise
 
         # oban acknowledges nothing but an Exception: the job would stay executing.
@@ -163,13 +345,19 @@ def _is_stopped(error: BaseException) -> bool:
     return isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling() > 0)
 
 
-async def _call_in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+async def _call_in_thread(job: Job, function: Callable[[], Any]) -> Any:
+    execution = job.id, job.attempted_at
+
     def call() -> tuple[Any, BaseException | None]:
+        _in_threads.add(execution)
+
         # Whatever is raised crosses over as a value: a future refuses some exceptions.
         try:
-            return function(*arguments), None
+            return function(), None
         except BaseException as error:
             return None, error
+        finally:
+            _in_threads.discard(execution)
 
     loop = asyncio.get_running_loop()
     result, error = await loop.run_in_executor(_threads, copy_context().run, call)
@@ -180,9 +368,28 @@ async def _call_in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     return result
 
 
+def _backoff(job: Job) -> float:
+    """Return the seconds until a job is tried again: its own, or oban's if they cannot be had.
+
+    What oban calls this from loses the ack of the job if it raises.
+    """
+    try:
+        seconds = backoff_of(job)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        logger.warning("Cannot tell the backoff of job %s; using oban's", job.id, exc_info=True)
+        seconds = None
+
+    if seconds is None:
+        return _host.default_backoff(job.attempt, job.max_attempts)
+
+    return seconds
+
+
 def _record(job: Job, result: Any) -> Record:
     try:
-        return codec.record(result, RECORD_LIMIT)
+        return codec.record(result, RESULT_LIMIT)
     except (UnsupportedTypeError, CodecError) as error:
         raise CascadeError(
             f"job {_name(job)!r} returned what cannot be recorded: {error}"

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from . import explain, grafting, introspection, meta, operations, waiting
-from .builder import Builder
+from .building.attributes import refuse_attributes
+from .building.builder import Builder
+from .engine import grafting
 from .errors import InvalidArgumentError, NotInWorkflowError
+from .handles.handle import Handle
+from .handles.over_all import Searching
+from .model import meta
 from .render import graph_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
+    from datetime import timedelta
 
     from oban import Job
 
-    from .explanation import Explanation
+    from .building.arguments import JobOptions
+    from .building.attributes import Attribute
+    from .building.uniqueness import OnConflict
+    from .building.waits import Moment
+    from .engine.session import Place
     from .render import Graph
-    from .status import WorkflowStatus
 
 
-class Workflow(Builder):
+class Workflow(Builder, Handle, Searching):
     """Jobs with dependencies, enqueued together and run in order.
 
     The same class is the builder and the handle: build with the ``add…`` methods and pass the
@@ -34,10 +42,30 @@ class Workflow(Builder):
             names may come later, and are checked when the workflow is enqueued.
         ignore_cancelled: Whether jobs go on when something they depend on was cancelled.
         ignore_discarded: Whether jobs go on when something they depend on was discarded.
+        deadline: When everything that is open is cancelled: a timedelta or seconds from the
+            insertion, or a datetime with a timezone. Nested, it holds for this part alone.
         oban: The name of the Oban instance that a handle reads from.
+        defaults: Options of jobs, as for `add_cascade`, that functions of this workflow take where
+            they have none of their own, option by option, and ``meta`` key by key. So do those of
+            nested workflows, whose own defaults come first, those that are grafted, and those that
+            are appended later. Jobs that are added bring their own options.
+        attributes: What the workflow is found by: strings, numbers, booleans or None by name. Of a
+            root alone.
+        unique: A key that at most one workflow holds, from its start until it has settled; True
+            for the name. Only of what is enqueued by itself, not of what is nested.
+        unique_for: A timedelta or seconds from its insertion for which it holds the key at least.
+        on_conflict: What to do if another workflow holds the key. ``"existing"``, the default:
+            insert nothing and return the jobs of that workflow; ``is_duplicate`` is true then, and
+            ``id`` its id. ``"raise"``: raise a `UniqueConflictError`. ``"replace"``: cancel it, and
+            start once it has settled and its executions have ended. ``"queue"``: wait in line,
+            first come, first served.
+        max_queued: How many may wait in line; one more raises a `UniqueConflictError`.
 
     Raises:
         InvalidNameError: If the id or the name is not text that PostgreSQL can hold.
+        InvalidArgumentError: If an option among the defaults is unknown, or has the wrong type.
+        InvalidOptionError: If it has a value that no job can have, or the deadline is not finite
+            and positive.
 
     Example:
         >>> workflow = (
@@ -56,10 +84,30 @@ class Workflow(Builder):
         ignore_cancelled: bool = False,
         ignore_discarded: bool = False,
         *,
+        deadline: Moment | None = None,
         oban: str = "Oban",
+        defaults: JobOptions | None = None,
+        attributes: Mapping[str, Attribute] | None = None,
+        unique: bool | str | None = None,
+        unique_for: timedelta | float | None = None,
+        on_conflict: OnConflict | None = None,
+        max_queued: int | None = None,
     ) -> None:
-        super().__init__(id, name, check_deps, ignore_cancelled, ignore_discarded)
-        self._oban: introspection.Place = oban
+        super().__init__(
+            id,
+            name,
+            check_deps,
+            ignore_cancelled,
+            ignore_discarded,
+            deadline=deadline,
+            defaults=defaults,
+            attributes=attributes,
+            unique=unique,
+            unique_for=unique_for,
+            on_conflict=on_conflict,
+            max_queued=max_queued,
+        )
+        self._oban: Place = oban
 
     @classmethod
     def for_job(cls, job: Job) -> Self:
@@ -96,8 +144,9 @@ class Workflow(Builder):
     def apply_graft(cls, job: Job, sub_workflow: Builder) -> Self:
         """Attach a sub-workflow to the graft point that a running job stands for.
 
-        A grafter that runs again, after a crash or a retry, does not graft twice: the first graft
-        stands, and enqueueing returns its jobs, whatever was built the second time.
+        A grafter that runs again, after a crash or a failed attempt, does not graft twice: the
+        first graft stands, and enqueueing returns its jobs, whatever was built the second time. One
+        that had completed and is retried by name grafts anew.
 
         Args:
             job: The grafter, within its ``process``.
@@ -116,83 +165,20 @@ class Workflow(Builder):
         if not isinstance(sub_workflow, Builder):
             raise InvalidArgumentError(f"sub_workflow must be a Workflow, got {sub_workflow!r}")
 
-        grafting.claim(job, sub_workflow.id)
+        refuse_attributes("a graft", sub_workflow._attributes)
+        if sub_workflow._unique is not None:
+            raise InvalidArgumentError("sub_workflow must not be unique; only roots are")
+
+        grafting.note_graft(job, sub_workflow.id)
         graft = cls(id=sub_workflow.id, name=sub_workflow.name)
         graft.flags = sub_workflow.flags
         graft._members = dict(sub_workflow._members)
         graft._context = sub_workflow._context
+        graft._clocks = sub_workflow._clocks
+        graft._defaults = sub_workflow._defaults
         graft._grafter = job
 
         return graft
-
-    # Looking
-
-    async def status(self) -> WorkflowStatus:
-        """Count the jobs of this workflow and of all nested ones, by state.
-
-        Returns:
-            The status; its state is ``"unknown"`` where there is no such workflow.
-
-        Example:
-            >>> status = await Workflow(id="nightly").status()
-            >>> print(status.state, status.counts["completed"], "of", status.total)
-        """
-        return await introspection.status(self._oban, self.id)
-
-    async def get_job(self, name: str) -> Job | None:
-        """Fetch a job of this workflow by name.
-
-        Args:
-            name: The name it was added under.
-
-        Returns:
-            The job, or None where there is none; also for the name of a sub-workflow or fan-out.
-
-        Example:
-            >>> job = await Workflow.for_job(job).get_job("extract")
-        """
-        return await introspection.get_job(self._oban, self.id, name)
-
-    async def all_jobs(
-        self,
-        *,
-        names: Iterable[str] | None = None,
-        deps_of: Job | None = None,
-        with_subs: bool = False,
-    ) -> list[Job]:
-        """Fetch the jobs of this workflow, upstream first.
-
-        Args:
-            names: Only jobs with these names.
-            deps_of: Only what this job directly depends on; of a group, all its jobs.
-            with_subs: Whether jobs of nested workflows are included.
-
-        Returns:
-            The jobs, ordered by id.
-
-        Example:
-            >>> upstream = await Workflow.for_job(job).all_jobs(deps_of=job)
-        """
-        return await introspection.all_jobs(self._oban, self.id, _listed(names), deps_of, with_subs)
-
-    async def wait(self, *, timeout: float | None = None) -> WorkflowStatus:  # noqa: ASYNC109
-        """Wait until this workflow has settled.
-
-        The database tells when it has; nothing is asked in between but once in a while.
-
-        Args:
-            timeout: Seconds to wait at most; by default without end.
-
-        Returns:
-            The final status, or ``"unknown"`` at once where there is no such workflow.
-
-        Raises:
-            TimeoutError: If it has not settled in time.
-
-        Example:
-            >>> status = await workflow.wait(timeout=60)
-        """
-        return await waiting.wait(self._oban, self.id, timeout)
 
     # Drawing
 
@@ -227,165 +213,7 @@ class Workflow(Builder):
         """
         return self.to_graph().to_mermaid()
 
-    async def fetch_graph(self) -> Graph:
-        """Fetch the graph of this workflow as it is stored, with the state of each job.
-
-        Returns:
-            The graph, with methods ``to_dot()`` and ``to_mermaid()``. What was grafted or appended
-            since is in it.
-
-        Raises:
-            UnknownWorkflowError: If there is no such workflow.
-
-        Example:
-            >>> graph = await Workflow(id="nightly").fetch_graph()
-            >>> print(graph.to_mermaid())
-        """
-        return await introspection.fetch_graph(self._oban, self.id)
-
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         drawing = self.to_graph()._repr_mimebundle_() if self._members else {}
 
         return {**drawing, "text/plain": repr(self)}
-
-    async def explain(self, name: str) -> Explanation:
-        """Explain why a job or nested workflow is in the state that it is in.
-
-        Says what it waits for, or which upstream broke it, down to the first cause.
-
-        Args:
-            name: The name it was added under; or a path to a nested one, as in
-                ``"notify/email"``.
-
-        Raises:
-            UnknownWorkflowError: If this workflow is not in the database.
-            UnknownNameError: If there is nothing of that name in it.
-
-        Example:
-            >>> explanation = await Workflow(id="nightly").explain("load")
-            >>> print(explanation.summary)
-            job 'load' waits for its dependency; job 'extract' is scheduled to run in 5m 12s
-        """
-        return await explain.explain(self._oban, self.id, name)
-
-    # Steering
-
-    async def append(self, addition: Builder, conn: Any = None) -> list[Job]:
-        """Add the jobs and groups of another builder to this workflow, which may be running.
-
-        Their deps may name what is already there; one that is satisfied already counts at once. A
-        workflow that had settled opens again.
-
-        Args:
-            addition: Built with ``check_deps=False`` where it depends on what is already there.
-            conn: A connection whose transaction to use, as for `Oban.enqueue_many`.
-
-        Returns:
-            The jobs that were added.
-
-        Raises:
-            UnknownWorkflowError: If this workflow is not in the database.
-            DuplicateNameError: If a name is taken.
-            UnknownDependencyError: If a dependency is neither added nor there.
-
-        Example:
-            >>> more = Workflow(check_deps=False).add("audit", Audit.new({}), deps="load")
-            >>> await Workflow(id="nightly").append(more)
-        """
-        given: object = addition
-
-        if not isinstance(given, Builder):
-            raise InvalidArgumentError(f"addition must be a Workflow, got {given!r}")
-
-        return await operations.append(self._oban, self.id, given.spec("workflow", None), conn)
-
-    async def cancel_jobs(self, *, names: Iterable[str] | None = None) -> int:
-        """Cancel the open jobs of this workflow, nested ones included.
-
-        Executing jobs are marked at once, and ``job.cancelled()`` turns true in their workers. Jobs
-        that depend on them are cancelled too, unless they ignore it.
-
-        Args:
-            names: Only these jobs, sub-workflows, fan-outs and grafts.
-
-        Returns:
-            The number of jobs that this call cancelled directly.
-
-        Example:
-            >>> count = await Workflow(id="nightly").cancel_jobs(names=["load"])
-        """
-        return await operations.cancel_jobs(self._oban, self.id, _listed(names))
-
-    async def retry_jobs(self, *, names: Iterable[str] | None = None) -> int:
-        """Run jobs of this workflow again, nested ones included: cancelled, discarded, retryable.
-
-        A job whose dependencies are all satisfied becomes available, any other waits for them.
-
-        Args:
-            names: Only these jobs, sub-workflows, fan-outs and grafts; their completed jobs too.
-
-        Returns:
-            The number of jobs that run again.
-
-        Example:
-            >>> count = await Workflow(id="nightly").retry_jobs()
-        """
-        return await operations.retry_jobs(self._oban, self.id, _listed(names))
-
-    # Results
-
-    async def get_recorded(self, name: str) -> Any:
-        """Fetch what a job of this workflow recorded.
-
-        Args:
-            name: The name it was added under.
-
-        Returns:
-            The value, or None where there is no such job, or it recorded nothing.
-
-        Raises:
-            CodecError: If what is stored cannot be decoded.
-
-        Example:
-            >>> total = await Workflow.for_job(job).get_recorded("sum")
-        """
-        return await introspection.get_recorded(self._oban, self.id, name)
-
-    async def all_recorded(
-        self, *, names: Iterable[str] | None = None, deps_of: Job | None = None
-    ) -> dict[str, Any]:
-        """Fetch what the jobs of this workflow recorded.
-
-        Args:
-            names: Only of jobs and groups with these names.
-            deps_of: Only of what this job directly depends on.
-
-        Returns:
-            Values by name. Each sub-workflow, fan-out and graft is a dict of its own, empty where
-            nothing was recorded in it; jobs that recorded nothing are absent.
-
-        Raises:
-            CodecError: If what is stored cannot be decoded.
-
-        Example:
-            >>> results = await Workflow.for_job(job).all_recorded(deps_of=job)
-        """
-        return await introspection.all_recorded(self._oban, self.id, _listed(names), deps_of)
-
-    async def get_context(self) -> dict[str, Any] | None:
-        """Fetch the context that was added to this workflow.
-
-        Returns:
-            The dict, or None where none was added. What surrounding workflows add is not in it.
-
-        Example:
-            >>> context = await Workflow.for_job(job).get_context()
-        """
-        return await introspection.get_context(self._oban, self.id)
-
-
-def _listed(names: Iterable[str] | None) -> list[str] | None:
-    if isinstance(names, str):
-        return [names]
-
-    return None if names is None else list(names)

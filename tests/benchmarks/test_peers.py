@@ -13,9 +13,9 @@ from benchmarks.peers import OURS, PEERS, Peer, run, services
 from benchmarks.peers.__main__ import main
 from benchmarks.peers.measuring import Found, measure, ratio
 from benchmarks.peers.work import Work
-from tests.cli import environment
+from tests.support.cli import environment
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 OTHERS = [peer for peer in PEERS if peer != OURS]
 WORK = Work("chain", 2)
 COMMAND = [sys.executable, "-m", "benchmarks.peers", "--scale", "100", "--rounds", "1"]

@@ -15,7 +15,7 @@ from playwright.async_api import (
     async_playwright,
 )
 
-from tests.cli import start_cli
+from tests.support.cli import start_cli
 
 CHROMIUM = shutil.which("chromium")
 TOKEN = "a-token-for-tests"

@@ -12,12 +12,12 @@ from playwright.async_api import Page, expect
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
-from oban_pro.cli.demo.flow import build_workflow
-from tests.cli import start_cli
-from tests.conftest import StartOban
-from tests.flows import keep_item, nothing
-from tests.graphs import diamond, settled, work
-from tests.sites import add_distribution, recorded_hash
+from oban_pro.demo.flow import build_workflow
+from tests.support.cli import start_cli
+from tests.support.fixtures import StartOban
+from tests.support.flows import keep_item, nothing
+from tests.support.graphs import diamond, settled, work
+from tests.support.sites import add_distribution, recorded_hash
 
 SCRIPT = "<script>alert(1)</script>"
 LONG = 60_000
@@ -587,3 +587,46 @@ class TestLooks:
         assert box["height"] < 0.7 * 740
         await page.get_by_role("button", name="Close").click()
         await expect(page.locator("#panel")).to_be_hidden()
+
+
+class TestWaits:
+    async def test_are_hexagons_with_clocks_and_answered_by_a_button(
+        self, oban: Oban, dashboard: str, unlocked: Page
+    ) -> None:
+        page = unlocked
+        workflow = (
+            Workflow(id="order")
+            .add_signal("approval", wait_for=7230, choices=["approve", SCRIPT])
+            .add("send", work(), deps="approval")
+            .add_signal("receipt", deps="send")
+        )
+        await oban.enqueue_many(workflow)
+        await page.goto(f"{dashboard}/workflows/order")
+        vertex = page.locator("#graph g.vertex", has_text="approval")
+        await expect(vertex.locator("polygon.face")).to_have_count(1)
+        await expect(vertex.locator(".detail")).to_have_text("signal, 2h left")
+        await expect(page.locator("#table tr", has_text="approval")).to_contain_text(
+            "signal, 2h left"
+        )
+        await expect(page.locator("#graph polygon")).to_have_count(2)
+
+        await vertex.click()
+        panel = page.locator("#panel")
+        await expect(panel.locator(".summary")).to_contain_text("waits for a signal since")
+        await expect(panel.get_by_role("button", name=SCRIPT)).to_be_visible()
+        await panel.get_by_role("button", name="approve").click()
+        await expect(vertex).to_have_class(re.compile("state-completed"))
+        assert await workflow.get_recorded("approval") == {"choice": "approve"}
+
+    async def test_are_refused_with_a_reason(
+        self, oban: Oban, dashboard: str, unlocked: Page
+    ) -> None:
+        workflow = Workflow(id="order").add_signal("approval")
+        await oban.enqueue_many(workflow)
+        await unlocked.goto(f"{dashboard}/workflows/order")
+        await unlocked.locator("#graph g.vertex", has_text="approval").click()
+        await unlocked.get_by_label("Reason").fill("too expensive")
+        await unlocked.get_by_role("button", name="Reject").click()
+        await expect(unlocked.locator("#panel .summary")).to_have_text(
+            "job 'approval' was cancelled: rejected: too expensive"
+        )

@@ -1,14 +1,14 @@
 """The page on the command line shows what ``--help`` says, of every command."""
 
 import re
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from oban_pro.cli import main
+from oban_pro.__main__ import main
+from tests.support.paths import DOCS
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
+PAGE = DOCS / "reference" / "command-line.md"
 SECTIONS = dict(
     re.findall(
         r"^## ([^\n]*)\n\n```text\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE

@@ -1,14 +1,13 @@
 """The table of the published API names tests that exist, for everything that `Workflow` has."""
 
-import ast
 import re
-from pathlib import Path
 
 import pytest
 
 from oban_pro import WorkflowStatus
+from tests.support.named_tests import names_in
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reference" / "contract.md").read_text("utf-8")
 ROWS = re.findall(r"^\| (.+) \| `(tests/.+\.py)::(\w+)::(\w+)` \|$", PAGE, re.MULTILINE)
 
@@ -17,18 +16,6 @@ PUBLISHED = {
     *("for_job", "apply_graft", "get_job", "all_jobs", "get_recorded", "all_recorded"),
     *("get_context", "status", "cancel_jobs", "retry_jobs", "to_graph", "to_dot", "to_mermaid"),
 }
-
-
-def collect(path: str) -> set[tuple[str, str]]:
-    tree = ast.parse((ROOT / path).read_text("utf-8"))
-
-    return {
-        (group.name, test.name)
-        for group in tree.body
-        if isinstance(group, ast.ClassDef)
-        for test in group.body
-        if isinstance(test, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
 
 
 class TestContract:
@@ -42,7 +29,7 @@ class TestContract:
     def test_names_tests_that_exist(self, path: str) -> None:
         named = {(group, test) for _, file, group, test in ROWS if file == path}
 
-        assert named - collect(path) == set()
+        assert named - names_in(path) == set()
 
     def test_names_every_method_and_attribute(self) -> None:
         words = set(re.findall(r"\w+", " ".join(what for what, *_ in ROWS)))

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cli import environment
+from tests.support.cli import environment
+from tests.support.paths import DOCS
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "draw.md"
+PAGE = DOCS / "how-to" / "draw.md"
 
 
 def blocks(language: str) -> list[str]:

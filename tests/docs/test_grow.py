@@ -2,7 +2,6 @@
 
 import importlib
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import pytest
 
 from oban_pro import Workflow
-from tests.conftest import StartOban
-from tests.graphs import settled
+from tests.support.fixtures import Run, WaitUntil
+from tests.support.graphs import settled
+from tests.support.paths import DOCS
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "grow-at-run-time.md"
+PAGE = DOCS / "how-to" / "grow-at-run-time.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-
-type Run = Callable[[Workflow], Awaitable[dict[str, Any]]]
 
 
 def load(number: int) -> ModuleType:
@@ -33,21 +31,21 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def run(start_oban: StartOban, wait_until: Callable[..., Awaitable[Any]]) -> Run:
-    oban = await start_oban()
+async def complete(run: Run) -> Run:
+    """Provide a helper that runs a workflow, all of which must complete."""
 
-    async def run(workflow: Workflow) -> dict[str, Any]:
-        await oban.enqueue_many(workflow)
-        await wait_until(lambda: settled(workflow), timeout=30)
+    async def complete(workflow: Workflow) -> dict[str, Any]:
+        recorded = await run(workflow)
         assert (await workflow.status()).state == "completed"
-        return await workflow.all_recorded()
 
-    return run
+        return recorded
+
+    return complete
 
 
 class TestGrow:
-    async def test_items_of_an_earlier_job(self, run: Run) -> None:
-        results = await run(load(0).workflow)
+    async def test_items_of_an_earlier_job(self, complete: Run) -> None:
+        results = await complete(load(0).workflow)
 
         assert results["resize"]["2"] == "in/c.small.png"
         assert results["count"] == 3
@@ -55,23 +53,23 @@ class TestGrow:
     @pytest.mark.parametrize(
         ("total", "expected"), [(2_000, "pass"), (9_000, "hold"), (10, "unchecked")]
     )
-    async def test_a_branch(self, run: Run, total: int, expected: str) -> None:
+    async def test_a_branch(self, complete: Run, total: int, expected: str) -> None:
         workflow = load(1).workflow.add_context({"total": total})
         workflow.id = f"branch-{total}"
 
-        assert (await run(workflow))["ship"] == expected
+        assert (await complete(workflow))["ship"] == expected
 
-    async def test_pages(self, run: Run) -> None:
-        assert (await run(load(2).workflow))["report"] == ["A", "B", "C"]
+    async def test_pages(self, complete: Run) -> None:
+        assert (await complete(load(2).workflow))["report"] == ["A", "B", "C"]
 
-    async def test_a_worker_class(self, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-        await run(load(3).workflow)
+    async def test_a_worker_class(self, complete: Run, capsys: pytest.CaptureFixture[str]) -> None:
+        await complete(load(3).workflow)
 
         assert sorted(capsys.readouterr().out.splitlines()) == ["notify 0", "notify 1"]
 
-    async def test_append(self, run: Run, wait_until: Callable[..., Awaitable[Any]]) -> None:
+    async def test_append(self, complete: Run, wait_until: WaitUntil) -> None:
         workflow = load(2).workflow
-        await run(workflow)
+        await complete(workflow)
         (job,) = await load(4).add_audit(workflow.id)
         await wait_until(lambda: settled(workflow))
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.cli import environment
-from tests.docs.page import blocks
+from tests.support.cli import environment
+from tests.support.databases import Psql
+from tests.support.page import blocks
+from tests.support.paths import DOCS
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "install-and-upgrade.md"
+PAGE = DOCS / "how-to" / "install-and-upgrade.md"
 
 ALEMBIC_ENV = """
 import os
@@ -54,16 +56,6 @@ def shown(library: str) -> str:
     """Return the block of the page that imports a library."""
     (text,) = [block.text for block in blocks(PAGE) if f"from {library}" in block.text]
     return text
-
-
-def relations(dsn: str) -> set[str]:
-    with psycopg.connect(dsn) as conn:
-        rows = conn.execute(
-            "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
-            " WHERE nspname = 'public' AND relkind IN ('r', 'v') AND relname LIKE 'oban_%'"
-        ).fetchall()
-
-    return {name for (name,) in rows}
 
 
 def server_version(dsn: str) -> int:
@@ -119,9 +111,9 @@ class TestMigrations:
             assert done.returncode == 0, done.stderr[-3000:]
 
         migrate(upgrade)
-        assert {"oban_jobs", "oban_workflows", "oban_workflow_edges"} <= relations(empty_dsn)
+        assert {"oban_jobs", "oban_workflows", "oban_workflow_edges"} <= Psql(empty_dsn).relations()
 
         migrate(downgrade)
-        left = relations(empty_dsn)
+        left = Psql(empty_dsn).relations()
         assert "oban_jobs" in left
         assert {name for name in left if name.startswith("oban_workflow")} == set()

@@ -11,13 +11,13 @@ import pytest
 from sphinx.util.inventory import InventoryFile
 
 import oban_pro
-from oban_pro import embedded, errors, schema, testing, web
-
-DOCS = Path(__file__).parents[2] / "docs"
+from oban_pro import embedded, errors, metrics, otel, schedules, schema, testing, web
+from tests.support.paths import DOCS
 
 INTERNAL = {
-    *("oban_pro.Workflow.spec", "oban_pro.WorkflowError"),
-    *(f"oban_pro.schema.{name}" for name in ("ensure", "ensure_query", "is_installed", "forget")),
+    *("oban_pro.Workflow.spec", "oban_pro.WorkflowError", "oban_pro.Context.resolve"),
+    *(f"oban_pro.Context.{name}" for name in dir(dict)),
+    *(f"oban_pro.schema.{name}" for name in ("ensure", "is_verified", "is_installed", "forget")),
 }
 
 
@@ -66,7 +66,9 @@ def own_names(module: ModuleType) -> list[str]:
 
 @pytest.mark.timeout(180)
 class TestPages:
-    @pytest.mark.parametrize("module", [oban_pro, embedded, errors, schema, testing, web])
+    @pytest.mark.parametrize(
+        "module", [oban_pro, embedded, errors, metrics, otel, schedules, schema, testing, web]
+    )
     def test_show_every_public_name(self, pages: Path, module: ModuleType) -> None:
         inventory = InventoryFile.loads((pages / "objects.inv").read_bytes(), uri="")
         shown = {name for kind in inventory.data.values() for name in kind}

@@ -4,10 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cli import environment
-from tests.docs.page import python_of
+from tests.support.cli import environment
+from tests.support.page import python_of
+from tests.support.paths import DOCS
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "test-your-workflows.md"
+PAGE = DOCS / "how-to" / "test-your-workflows.md"
 
 
 class TestPage:
@@ -24,4 +25,4 @@ class TestPage:
             timeout=50,
         )
         assert done.returncode == 0, done.stdout
-        assert "2 passed" in done.stdout
+        assert "6 passed" in done.stdout

@@ -4,35 +4,16 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from examples.crawler import crawl
 from examples.etl import pipeline
-from oban_pro import Workflow
-from tests.conftest import StartOban
-from tests.graphs import settled
-
-ROOT = Path(__file__).parents[2]
-
-type Run = Callable[[Workflow], Awaitable[dict[str, Any]]]
-
-
-@pytest.fixture
-async def run(start_oban: StartOban, wait_until: Callable[..., Awaitable[Any]]) -> Run:
-    oban = await start_oban()
-
-    async def run(workflow: Workflow) -> dict[str, Any]:
-        await oban.enqueue_many(workflow)
-        await wait_until(lambda: settled(workflow), timeout=30)
-        return await workflow.all_recorded()
-
-    return run
+from tests.support.fixtures import Run
+from tests.support.paths import ROOT
 
 
 def main(*arguments: str, dsn: str) -> str:

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from oban import Oban
+from oban import Job, Oban, Record, Worker, worker
 from psycopg import AsyncConnection, OperationalError
 from psycopg_pool import AsyncConnectionPool
 
-from oban_pro import Workflow
+from oban_pro import Workflow, await_signal
 from oban_pro.errors import DuplicateNameError
-from tests.engine import make_job
-from tests.fault import workload
-from tests.fault.nodes import assert_all_well, drain, rows
-from tests.fault.proxy import Proxy
-from tests.fault.workload import FAST, RUNS, Grafting, Step
-from tests.recount import assert_consistent
+from oban_pro.handles import reading
+from oban_pro.handles import waiting as waiting_module
+from tests.support import workload
+from tests.support.engine import make_job
+from tests.support.growth import received
+from tests.support.nodes import assert_all_well, drain, rows
+from tests.support.proxy import Proxy
+from tests.support.recount import assert_consistent
+from tests.support.workload import FAST, Grafting, Step
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-
-@pytest.fixture
-async def conn(dsn: str) -> AsyncIterator[AsyncConnection]:
-    async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
-        await conn.execute(RUNS.encode())
-        yield conn
+    from oban_pro import WorkflowStatus
+    from oban_pro.engine.session import Place
 
 
 @pytest.fixture
@@ -50,18 +50,25 @@ async def through(proxy: Proxy) -> AsyncIterator[AsyncConnectionPool]:
         yield pool
 
 
-def cut_once(proxy: Proxy, when: str) -> None:
-    """Cut the line of the next transaction that commits: before it does, or after."""
+def cut_once(proxy: Proxy, when: str, at: bytes = b"COMMIT\0") -> None:
+    """Cut the line at what is sent next: by default what commits, before it has, or after."""
 
-    def end(data: bytes) -> bool:
-        if b"COMMIT\0" not in data:
-            return False
+    asked = False
 
-        proxy.cut_before = proxy.cut_after = None
+    def asks(data: bytes) -> bool:
+        nonlocal asked
+        asked = asked or at in data
 
-        return True
+        return when == "before" and ends()
 
-    setattr(proxy, f"cut_{when}", end)
+    def ends(_answer: bytes = b"") -> bool:
+        if asked:
+            proxy.cut_before = proxy.cut_after = None
+
+        return asked
+
+    proxy.cut_before = asks
+    proxy.cut_after = ends if when == "after" else None
 
 
 @pytest.fixture(params=["before", "after"])
@@ -121,7 +128,8 @@ class TestCancel:
             oban = Oban(pool=pool)
             await oban.enqueue_many(Workflow(id="one").add_many("many", [make_job(), make_job()]))
             handle = Workflow(id="one", oban=oban._name)
-            cut_once(proxy, when)
+            # It is one statement, which commits by itself.
+            cut_once(proxy, when, b"oban_workflow_cancel")
 
             with pytest.raises(OperationalError):
                 await handle.cancel_jobs()
@@ -175,7 +183,7 @@ class TestNodes:
         monkeypatch.setenv("RUNS_DSN", dsn)
 
         def end(data: bytes) -> bool:
-            return proxy.cuts == 0 and b"oban_workflow_ack" in data
+            return proxy.cuts == 0 and b"oban_workflow_ack_v1" in data
 
         try:
             async with (
@@ -191,6 +199,57 @@ class TestNodes:
 
         assert proxy.cuts == 1
         assert await rows(conn, "SELECT count(*) FROM runs") == [(1,)]
+
+    async def test_give_a_job_that_never_reached_them_its_attempt_back(
+        self, proxy: Proxy, conn: AsyncConnection, dsn: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RUNS_DSN", dsn)
+
+        def end(data: bytes) -> bool:
+            return proxy.cuts == 0 and b"workload.Step" in data
+
+        try:
+            async with (
+                AsyncConnectionPool(dsn, min_size=1, open=False) as direct,
+                through(proxy) as pool,
+                Oban(pool=pool, queues={"default": 5}, node="cut", **FAST),
+            ):
+                proxy.cut_after = end
+                workflow = Workflow().add("a", Step.new({}, max_attempts=1))
+                workflow.add("b", Step.new({}), deps="a")
+                await Oban(pool=direct, name="direct").enqueue_many(workflow)
+                await drain(conn, 20)
+        finally:
+            await workload.close_log()
+
+        assert proxy.cuts == 1
+        assert await rows(conn, "SELECT state::text, attempt, errors FROM oban_jobs") == [
+            ("completed", 1, []),
+            ("completed", 1, []),
+        ]
+        await assert_all_well(conn)
+
+    async def test_read_a_context_again_when_the_line_was_cut(
+        self, proxy: Proxy, conn: AsyncConnection, dsn: str
+    ) -> None:
+        def end(data: bytes) -> bool:
+            return proxy.cuts == 0 and b"oban_workflow_contexts_v2" in data
+
+        async with (
+            AsyncConnectionPool(dsn, min_size=1, open=False) as direct,
+            through(proxy) as pool,
+            Oban(pool=pool, queues={"default": 5}, node="cut", **FAST),
+        ):
+            proxy.cut_before = end
+            workflow = Workflow().add_context({"a": 1})
+            workflow.add_cascade("b", received, max_attempts=1)
+            await Oban(pool=direct, name="direct").enqueue_many(workflow)
+            await drain(conn, 20)
+
+        assert proxy.cuts == 1
+        assert await rows(conn, "SELECT state::text, attempt, errors FROM oban_jobs") == [
+            ("completed", 1, [])
+        ]
 
     @pytest.mark.timeout(100)
     async def test_run_jobs_though_nobody_listens_any_more(
@@ -213,6 +272,149 @@ class TestNodes:
             await workload.close_log()
 
         await assert_all_well(conn)
+
+
+class TestWait:
+    async def test_goes_on_when_every_line_is_cut_again_and_again(
+        self, proxy: Proxy, conn: AsyncConnection
+    ) -> None:
+        async with AsyncConnectionPool(proxy.dsn, min_size=1, open=False) as pool:
+            workflow = Workflow().add("a", make_job())
+            await Oban(pool=pool).enqueue_many(workflow)
+            waiting = asyncio.create_task(workflow.wait(timeout=30))
+
+            for _ in range(10):
+                proxy.cut()
+                await asyncio.sleep(0.2)
+
+            await conn.execute("UPDATE oban_jobs SET state = 'cancelled'")
+            assert (await waiting).state == "cancelled"
+
+    async def test_is_told_again_once_its_line_is_back(
+        self, proxy: Proxy, conn: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # It looks when it is told, and by itself only after an hour.
+        monkeypatch.setattr(waiting_module, "POLL_INTERVAL", 3_600.0)
+        looks = count_looks(monkeypatch)
+
+        async with AsyncConnectionPool(proxy.dsn, min_size=1, open=False) as pool:
+            workflow = Workflow().add("a", make_job())
+            await Oban(pool=pool).enqueue_many(workflow)
+            waiting = asyncio.create_task(workflow.wait(timeout=30))
+            await until(lambda: len(looks) == 2)
+            proxy.cut()
+            await until(lambda: len(looks) == 3)
+            await conn.execute("UPDATE oban_jobs SET state = 'cancelled'")
+            assert (await waiting).state == "cancelled"
+
+    async def test_says_that_it_could_not_look(
+        self, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with AsyncConnectionPool(proxy.dsn, min_size=1, open=False, timeout=1.0) as pool:
+            workflow = Workflow(id="w").add("a", make_job())
+            await Oban(pool=pool).enqueue_many(workflow)
+            proxy.refuses = True
+            proxy.cut()
+
+            with pytest.raises(TimeoutError) as late:
+                await workflow.wait(timeout=3)
+
+            assert str(late.value).startswith(
+                "workflow 'w' must settle within 3 s, and the database cannot be reached: "
+            )
+            # A pool that waits longer than the caller has said nothing yet.
+            pool.timeout = 30.0
+
+            with pytest.raises(TimeoutError, match="3 s, and the database does not answer"):
+                await workflow.wait(timeout=3)
+
+            monkeypatch.setattr(waiting_module, "FAILOVER", 0.5)
+            pool.timeout = 1.0
+
+            with pytest.raises(OperationalError):
+                await workflow.wait()
+
+
+@worker()
+class Asking(Worker):
+    """Waits for a signal as long as a job may before it is parked."""
+
+    async def process(self, job: Job) -> Record:
+        return Record(await await_signal(block_for=30))
+
+
+class TestAwaitSignal:
+    async def test_costs_no_attempt_when_its_line_is_cut(
+        self, proxy: Proxy, conn: AsyncConnection, dsn: str, when: str
+    ) -> None:
+        async with (
+            AsyncConnectionPool(dsn, min_size=1, open=False) as direct,
+            AsyncConnectionPool(proxy.dsn, min_size=1, open=False) as pool,
+            Oban(pool=pool, queues={"default": 5}, node="cut", **FAST),
+        ):
+            workflow = Workflow(oban="direct").add("a", Asking.new({}))
+            await Oban(pool=direct, name="direct").enqueue_many(workflow)
+            asked = "SELECT count(*) FROM oban_workflow_awaits"
+
+            async with asyncio.timeout(20):
+                while await rows(conn, asked) != [(1,)]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+
+            for _ in range(3):
+                cut_once(proxy, when, at=b"oban_workflow_await_v1")
+                await until(lambda: proxy.cut_before is proxy.cut_after is None)
+
+            await workflow.signal("a", "yes")
+            assert (await workflow.wait(timeout=30)).state == "completed"
+            assert await workflow.get_recorded("a") == "yes"
+
+        assert await rows(conn, "SELECT attempt, errors FROM oban_jobs") == [(1, [])]
+
+
+def count_looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that grows by each look at a workflow."""
+    looks: list[str] = []
+    status = reading.status
+
+    async def counted(place: Place, workflow_id: str) -> WorkflowStatus:
+        looks.append(workflow_id)
+
+        return await status(place, workflow_id)
+
+    monkeypatch.setattr(reading, "status", counted)
+
+    return looks
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+class TestPools:
+    async def test_give_out_no_connection_that_was_cut_while_idle(self, proxy: Proxy) -> None:
+        async with AsyncConnectionPool(proxy.dsn, min_size=4, open=False) as pool:
+            oban = Oban(pool=pool)
+            await pool.wait()
+
+            for _ in range(3):
+                proxy.cut()
+                # It is done in this very loop.
+                await asyncio.sleep(0.1)
+                await oban.enqueue_many(Workflow().add("a", make_job()))
+
+    async def test_give_out_none_that_the_server_ended_saying_why(
+        self, dsn: str, conn: AsyncConnection
+    ) -> None:
+        async with AsyncConnectionPool(dsn, min_size=4, open=False) as pool:
+            oban = Oban(pool=pool)
+            await pool.wait()
+            await conn.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            await oban.enqueue_many(Workflow().add("a", make_job()))
 
 
 def _sometimes(rng: random.Random, most: int) -> Callable[[bytes], bool]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from psycopg import AsyncConnection
 
 from oban_pro import Workflow
-from tests.engine import Engine, make_job
-from tests.fault.nodes import DEADLOCKS, rows
+from tests.support.databases import deadlocks
+from tests.support.engine import Engine, make_job
+from tests.support.fixtures import WaitUntil
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from oban import Oban
+    pass
 
 WAITING = """
 SELECT count(*) FROM pg_stat_activity
@@ -24,13 +23,9 @@ WHERE datname = current_database() AND wait_event_type = 'Lock'
 
 class TestDeadlocksFromOutside:
     async def test_are_invisible_to_an_ack(
-        self, oban: Oban, dsn: str, wait_until: Callable[..., Awaitable[Any]]
+        self, engine: Engine, dsn: str, wait_until: WaitUntil
     ) -> None:
-        async with (
-            await AsyncConnection.connect(dsn, autocommit=True) as conn,
-            await AsyncConnection.connect(dsn) as other,
-        ):
-            engine = Engine(oban, conn)
+        async with await AsyncConnection.connect(dsn) as other:
             await engine.enqueue(Workflow().add("a", make_job()).add("b", make_job(), deps="a"))
             jobs = await engine.start("a")
             # The other holds the job, our ack the root and waits for the job; then the other wants
@@ -41,12 +36,12 @@ class TestDeadlocksFromOutside:
             ack = asyncio.create_task(engine.ack(jobs, "completed"))
 
             async def is_waiting() -> bool:
-                return await rows(conn, WAITING) != [(0,)]
+                return await engine.rows(WAITING) != [(0,)]
 
             await wait_until(is_waiting)
             await other.execute("UPDATE oban_workflow_groups SET context = context")
             await other.commit()
 
             assert await ack == [engine.ids["a"]]
-            assert await rows(conn, DEADLOCKS) == [(0,)]
+            assert await deadlocks(engine.conn) == 0
             assert await engine.states() == {"a": "completed", "b": "available"}

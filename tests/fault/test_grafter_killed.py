@@ -4,23 +4,21 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
-from oban import Oban
 from oban._extensions import use_ext
 from oban._lifeline import _rescue as plain_rescue
-from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
 
 from oban_pro import Workflow
-from tests import growth
-from tests.engine import Engine
-from tests.graphs import names, settled, work
-
-ROOT = Path(__file__).parents[2]
+from tests.support import growth
+from tests.support.engine import Engine
+from tests.support.graphs import names, settled, work
+from tests.support.paths import ROOT
+from tests.support.silence import HEARD
 
 type StartNode = Callable[[str], subprocess.Popen[bytes]]
 
@@ -31,7 +29,8 @@ def start_node(dsn: str) -> Iterator[StartNode]:
     with ExitStack() as stack:
 
         def start(name: str) -> subprocess.Popen[bytes]:
-            command = [sys.executable, "-m", "tests.node", dsn, name]
+            own = make_conninfo(dsn, application_name=name)
+            command = [sys.executable, "-m", "tests.support.lone_node", own, name]
             process = stack.enter_context(subprocess.Popen(command, cwd=ROOT))
             stack.callback(process.kill)
 
@@ -40,14 +39,19 @@ def start_node(dsn: str) -> Iterator[StartNode]:
         yield start
 
 
-@pytest.fixture
-async def engine(oban: Oban, dsn: str) -> AsyncIterator[Engine]:
-    async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
-        yield Engine(oban, conn)
+async def rescue(engine: Engine, node: str, wait_until: Any) -> None:
+    """Rescue the jobs of a dead node, as if its last heartbeat was long ago.
 
+    A statement of the node may still run when the node is dead already, and take jobs for it.
+    """
 
-async def rescue(engine: Engine, node: str) -> None:
-    """Rescue the jobs of a dead node, as if its last heartbeat was long ago."""
+    async def is_gone() -> bool:
+        return not await engine.rows(
+            "SELECT FROM pg_stat_activity WHERE application_name = %s", [node]
+        )
+
+    await wait_until(is_gone)
+    await engine.rows(HEARD)
     await engine.rows(
         "UPDATE oban_producers SET updated_at = updated_at - interval '1 hour' WHERE node = %s",
         [node],
@@ -92,7 +96,7 @@ class TestKilledGrafter:
         assert grafter.state == "executing"
 
         await start_oban()
-        await rescue(engine, "doomed")
+        await rescue(engine, "doomed", wait_until)
         await wait_until(lambda: settled(workflow), timeout=30)
         await engine.check()
 
@@ -117,7 +121,7 @@ class TestKilledGrafter:
         assert await grafted(engine) == [("grow", 0)]
 
         await start_oban()
-        await rescue(engine, "doomed")
+        await rescue(engine, "doomed", wait_until)
         await wait_until(lambda: settled(workflow), timeout=30)
         await engine.check()
         assert await grafted(engine) == [("grow", 1)]
@@ -145,7 +149,7 @@ class TestKilledGrafter:
             await wait_until(has_gone_on, timeout=30)
             node.kill()
             await wait_for_death(node)
-            await rescue(engine, f"doomed {n}")
+            await rescue(engine, f"doomed {n}", wait_until)
 
         await start_oban()
         await wait_until(lambda: settled(workflow), timeout=30)

@@ -10,12 +10,10 @@ import pytest
 from psycopg import AsyncConnection
 
 from oban_pro import Workflow
-from tests.fault.nodes import Nodes, assert_all_well, drain, rows, wait_for_runs
-from tests.fault.workload import RUNS, Grafting, Step
+from tests.support.nodes import Nodes, assert_all_well, drain, rows, wait_for_runs
+from tests.support.workload import Grafting, Step
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from oban import Job, Oban
 
 LIMIT = 20
@@ -46,13 +44,6 @@ def workflows() -> list[Workflow]:
     nested = Workflow().add_workflow("wide", wide).add_workflow("chain", chain, deps="wide")
 
     return [wide.add("end", *steps(1), deps="out"), grafts, nested, *small]
-
-
-@pytest.fixture
-async def conn(dsn: str) -> AsyncIterator[AsyncConnection]:
-    async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
-        await conn.execute(RUNS.encode())
-        yield conn
 
 
 class TestKilledNodes:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from oban import Job, Oban
 from oban._executor import AckAction
-from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
-from tests.engine import Engine, make_job
-from tests.fault.nodes import DEADLOCKS, rows
+from tests.support.databases import deadlocks
+from tests.support.engine import Engine, make_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,18 +30,16 @@ def pairs(jobs: list[Job]) -> Iterator[tuple[Job, Job]]:
 
 class TestLastTwoDeps:
     @pytest.mark.timeout(200)
-    async def test_release_their_dependent_exactly_once(self, oban: Oban, dsn: str) -> None:
+    async def test_release_their_dependent_exactly_once(
+        self, oban: Oban, engine: Engine, dsn: str
+    ) -> None:
         one = Workflow()
 
         for n in range(TIMES):
             one.add(f"a{n}", make_job()).add(f"b{n}", make_job())
             one.add(f"end{n}", make_job(queue="ends"), deps=[f"a{n}", f"b{n}"])
 
-        async with (
-            await AsyncConnection.connect(dsn, autocommit=True) as conn,
-            AsyncConnectionPool(dsn, min_size=2, open=False) as pool,
-        ):
-            engine = Engine(oban, conn)
+        async with AsyncConnectionPool(dsn, min_size=2, open=False) as pool:
             await engine.enqueue(one)
             started = await engine.fetch()
             nodes = [oban._query, Oban(pool=pool, name="other")._query]
@@ -57,7 +54,7 @@ class TestLastTwoDeps:
                     )
 
             await engine.check()
-            assert await rows(conn, DEADLOCKS) == [(0,)]
+            assert await deadlocks(engine.conn) == 0
 
         released = Counter({path: n for (path, old, _), n in changes.items() if old == "suspended"})
         assert released == Counter({f"end{n}": 1 for n in range(TIMES)})

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,9 +14,16 @@ from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow, schema
 from oban_pro.embedded import Postgres
-from tests.fault.nodes import Nodes, assert_all_well, drain, rows, wait_for_runs
-from tests.fault.proxy import Proxy
-from tests.fault.workload import RUNS, Grafting, Step
+from tests.support.nodes import (
+    Nodes,
+    assert_all_well,
+    drain,
+    rows,
+    wait_for_runs,
+    wait_until_gone,
+)
+from tests.support.proxy import Proxy
+from tests.support.workload import RUNS, Grafting, Step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,17 +42,6 @@ def workflow() -> Workflow:
     one.add_many("out", [Step.new({"seconds": 0.02}) for _ in range(300)], deps="in")
 
     return one.add("b", Step.new({}), deps=["out", *(f"graft{n}" for n in range(10))])
-
-
-def _wait_until_gone(pid: int) -> None:
-    """Wait for a server that is told to stop: until then it would let itself be joined."""
-    deadline = time.monotonic() + 30
-
-    with suppress(ProcessLookupError):
-        while True:
-            os.kill(pid, 0)
-            assert time.monotonic() < deadline, "the server must be gone"
-            time.sleep(0.01)
 
 
 class TestRestartedServer:
@@ -70,7 +64,7 @@ class TestRestartedServer:
                         for count in (100, 300, 500):
                             await wait_for_runs(runs, count)
                             os.kill(postgres.pid, signal.SIGQUIT)
-                            await asyncio.to_thread(_wait_until_gone, postgres.pid)
+                            await asyncio.to_thread(wait_until_gone, postgres.pid)
                             await asyncio.to_thread(postgres.start)
                             proxy.target = postgres.dsn()
                             proxy.cut()

@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 from oban import Cancel, Job, Oban, Snooze, Worker, worker
 from oban._executor import AckAction
-from psycopg import AsyncConnection
 
 from oban_pro import Workflow
-from tests.conftest import StartOban
-from tests.engine import Engine, make_job
-from tests.graphs import settled, work
+from tests.support.engine import Engine, make_job
+from tests.support.fixtures import StartOban
+from tests.support.graphs import settled, work
 
 # Texts that PostgreSQL cannot hold, and how they read afterwards.
 TEXTS = {"nul": ("a\0b", r"a\x00b"), "surrogate": ("\ud800", r"\ud800"), "fine": ("\\u0000", None)}
@@ -74,23 +73,21 @@ UNSTORABLE: list[dict[str, Any]] = [
 class TestBatch:
     @pytest.mark.parametrize("attempts", [1, 20])
     async def test_an_ack_that_cannot_be_stored_fails_its_job_alone(
-        self, oban: Oban, dsn: str, attempts: int
+        self, engine: Engine, attempts: int
     ) -> None:
         workflow = Workflow().add_many("fine", [make_job() for _ in range(20)])
         workflow.add_many("bad", [make_job(max_attempts=attempts) for _ in UNSTORABLE])
-        async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
-            engine = Engine(oban, conn)
-            await engine.enqueue(workflow)
-            running = {job.id or 0: job for job in await engine.fetch()}
-            acks = [AckAction(running[engine.ids[f"fine/{n}"]], "completed") for n in range(20)]
-            for n, opts in enumerate(UNSTORABLE):
-                acks.insert(n * 3, AckAction(running[engine.ids[f"bad/{n}"]], "scheduled", **opts))
+        await engine.enqueue(workflow)
+        running = {job.id or 0: job for job in await engine.fetch()}
+        acks = [AckAction(running[engine.ids[f"fine/{n}"]], "completed") for n in range(20)]
+        for n, opts in enumerate(UNSTORABLE):
+            acks.insert(n * 3, AckAction(running[engine.ids[f"bad/{n}"]], "scheduled", **opts))
 
-            assert sorted(await engine.query.ack_jobs(acks)) == sorted(running)
+        assert sorted(await engine.query.ack_jobs(acks)) == sorted(running)
 
-            await engine.check()
-            assert await engine.group("fine") == "completed"
-            for n, opts in enumerate(UNSTORABLE):
-                job = await engine.row(f"bad/{n}")
-                assert job.state == ("discarded" if attempts == 1 else "retryable"), opts
-                assert len(job.errors) == 1, opts
+        await engine.check()
+        assert await engine.group("fine") == "completed"
+        for n, opts in enumerate(UNSTORABLE):
+            job = await engine.row(f"bad/{n}")
+            assert job.state == ("discarded" if attempts == 1 else "retryable"), opts
+            assert len(job.errors) == 1, opts

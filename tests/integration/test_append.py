@@ -1,12 +1,11 @@
 """Appending to workflows that are in the database."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, cast
 
 import pytest
-from oban import Job, Oban
+from oban import Job
 from oban._executor import AckAction
 from psycopg import AsyncConnection
 
@@ -19,15 +18,9 @@ from oban_pro.errors import (
     UnknownDependencyError,
     UnknownWorkflowError,
 )
-from tests import growth
-from tests.engine import Engine, make_job
-from tests.graphs import settled, work
-
-
-@pytest.fixture
-async def engine(oban: Oban, dsn: str) -> AsyncIterator[Engine]:
-    async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
-        yield Engine(oban, conn)
+from tests.support import growth
+from tests.support.engine import Engine, make_job
+from tests.support.graphs import settled, work
 
 
 def more(*names: str, deps: Any = (), **options: Any) -> Workflow:
@@ -146,7 +139,7 @@ class TestDependencies:
     async def test_broken_ones_may_be_ignored(self, engine, state):
         await engine.enqueue(sample())
         await engine.set_states({"a": state})
-        flags = {f"ignore_{state}": True}
+        flags: dict[str, Any] = {f"ignore_{state}": True}
         (x, _) = await append(
             engine, "root", more("x", deps="a", **flags).add("y", make_job(), deps="sub", **flags)
         )

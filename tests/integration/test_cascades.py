@@ -4,22 +4,25 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from oban import Job, Oban
+from oban import Oban
 from oban.testing import reset_oban
 from psycopg_pool import AsyncConnectionPool
 
-from oban_pro import Workflow, codec, contexts
-from oban_pro.store import Store
-from tests import flows
-from tests.conftest import StartOban
-from tests.flows import (
+import oban_pro
+from oban_pro import Workflow
+from oban_pro.engine import context_loader
+from oban_pro.engine.store import Store
+from oban_pro.errors import CodecError
+from tests.support import flows
+from tests.support.fixtures import Run, StartOban, WaitUntil
+from tests.support.flows import (
     extract,
     fetch_from_source,
     load,
@@ -30,37 +33,7 @@ from tests.flows import (
     summarize,
     transform,
 )
-from tests.graphs import settled, work
-
-type WaitUntil = Callable[..., Awaitable[Any]]
-type Run = Callable[..., Awaitable[dict[str, Any]]]
-
-
-@pytest.fixture
-async def run(start_oban: StartOban, wait_until: WaitUntil) -> Run:
-    """Provide a helper that runs a workflow to its end, and returns all that it recorded."""
-    oban = await start_oban({"default": 20, "other": 5})
-
-    async def run(workflow: Workflow) -> dict[str, Any]:
-        await oban.enqueue_many(workflow)
-        await wait_until(lambda: settled(workflow), timeout=20)
-
-        return await workflow.all_recorded()
-
-    return run
-
-
-async def error_of(workflow: Workflow, name: str, *, within: str | None = None) -> str:
-    """Return the last error of a job."""
-    jobs = await workflow.all_jobs(names=[name], with_subs=True)
-    (job,) = (job for job in jobs if within is None or job.meta.get("sub_name") == within)
-    return last_error(job)
-
-
-def last_error(job: Job) -> str:
-    errors: list[Any] = job.errors
-    assert errors, f"{job} must have failed"
-    return str(errors[-1]["error"])
+from tests.support.graphs import error_of, last_error, settled, work
 
 
 async def run_program(*arguments: str) -> str:
@@ -350,9 +323,9 @@ class TestResults:
         assert job is not None
         assert job.meta["recorded"] is True
         assert job.meta["return"] == "g2EB"
-        assert job.meta["handler"] == "tests.flows.one"
+        assert job.meta["handler"] == "tests.support.flows.one"
         (item,) = await workflow.all_jobs(names=["0"], with_subs=True)
-        assert item.meta["handler"] == "tests.flows.keep_item"
+        assert item.meta["handler"] == "tests.support.flows.keep_item"
 
 
 class TestMissingKey:
@@ -421,13 +394,13 @@ class TestReturns:
         error = await error_of(workflow, "thing")
         assert "job 'thing' returned what cannot be recorded" in error
         assert "value['inside'][0] must be of a type that can be stored" in error
-        assert "tests.flows.Thing" in error
+        assert "tests.support.flows.Thing" in error
         assert "nest at most 200 levels deep" in await error_of(workflow, "endless")
 
     async def test_what_is_too_large_fails_the_job_and_names_it(
         self, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("oban_pro.workers.RECORD_LIMIT", 1_000)
+        monkeypatch.setattr("oban_pro.workers.RESULT_LIMIT", 1_000)
         workflow = (
             Workflow().add_context({"bytes": 1_000}).add_cascade("big", flows.big, max_attempts=1)
         )
@@ -499,6 +472,8 @@ class TestFunctions:
     async def test_of_a_program_works_within_it_and_fails_clearly_elsewhere(
         self, dsn: str, tmp_path: Path, start_oban: StartOban, wait_until: WaitUntil
     ) -> None:
+        # No other node could have it.
+        oban_pro.configure(unknown_for=0)
         await start_oban()
         program = tmp_path / "program.py"
         program.write_text(PROGRAM)
@@ -518,16 +493,17 @@ class TestFunctions:
     async def test_that_vanished_fails_the_job_and_names_it(
         self, run: Run, oban: Oban, dsn: str, wait_until: WaitUntil
     ) -> None:
+        oban_pro.configure(unknown_for=0)
         workflow = Workflow().add_cascade("a", flows.one, scheduled_in=3600, max_attempts=1)
         await oban.enqueue_many(workflow)
         with psycopg.connect(dsn, autocommit=True) as conn:
             conn.execute(
                 "UPDATE oban_jobs SET scheduled_at = now() - interval '1 day', state = 'available',"
-                """ args = '{"function": "tests.flows:gone"}'"""
+                """ args = '{"function": "tests.support.flows:gone"}'"""
             )
         await wait_until(lambda: settled(workflow))
         error = await error_of(workflow, "a")
-        assert "cannot import cascade function 'tests.flows:gone'" in error
+        assert "cannot import cascade function 'tests.support.flows:gone'" in error
 
 
 PROGRAM = """
@@ -639,7 +615,7 @@ class TestBrokenRows:
             workflow.all_recorded(),
             workflow.all_recorded(names=["up"]),
         ):
-            with pytest.raises(codec.CodecError, match="recorded value of job 'up'"):
+            with pytest.raises(CodecError, match="recorded value of job 'up'"):
                 await read
 
     async def test_a_missing_value_fails_the_reader_too(
@@ -652,7 +628,7 @@ class TestBrokenRows:
         )
         await self._break(workflow, None, oban, dsn, wait_until)
         assert "CodecError: recorded value of job 'up': " in await error_of(workflow, "see")
-        with pytest.raises(codec.CodecError, match="recorded value of job 'up'"):
+        with pytest.raises(CodecError, match="recorded value of job 'up'"):
             await workflow.get_recorded("up")
 
     async def _break(
@@ -805,7 +781,7 @@ class TestReading:
             await reset_oban()
 
     async def test_a_huge_context_is_read_without_holding_up_the_loop(self, run: Run) -> None:
-        text = "x" * (contexts.DECODE_IN_PLACE + 1)
+        text = "x" * (context_loader.DECODE_IN_PLACE + 1)
         workflow = Workflow().add_context({"text": text}).add_cascade("see", flows.see)
         assert (await run(workflow))["see"] == {"text": text}
 

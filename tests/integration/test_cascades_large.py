@@ -1,18 +1,15 @@
 """Cascades with many results, and with large ones."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from oban_pro import Workflow
-from tests import flows
-from tests.conftest import StartOban
-from tests.graphs import settled
+from tests.support import flows
+from tests.support.fixtures import StartOban, WaitUntil
+from tests.support.graphs import settled
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-type WaitUntil = Callable[..., Awaitable[Any]]
 
 
 class TestManyResults:

@@ -12,17 +12,14 @@ from typing import Any
 import orjson
 import psycopg
 import pytest
-from click.testing import CliRunner, Result
 from oban import Oban
-from oban.oban import _instances
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
-from oban_pro.cli import main
 from oban_pro.testing import run_workflow
-from tests.cli import COMMAND, environment, run_cli, start_cli
-from tests.conftest import Server
-from tests.graphs import diamond, work
+from tests.support.cli import COMMAND, assert_one_line, environment, invoke, run_cli, start_cli
+from tests.support.databases import Server
+from tests.support.graphs import diamond, work
 
 UNREACHABLE = "postgresql://nobody@127.0.0.1:1/nowhere"
 
@@ -67,13 +64,6 @@ async def arrange(dsn: str, *, run: list[Workflow], enqueue: list[Workflow]) -> 
             await run_workflow(workflow, with_safety=True)
 
 
-@pytest.fixture(autouse=True)
-def instances() -> Iterator[None]:
-    """Forget the instances that commands registered in this process."""
-    yield
-    _instances.clear()
-
-
 @pytest.fixture(scope="module")
 def site(postgres: Server, template: str) -> Iterator[str]:
     """Provide a database that tests only look at."""
@@ -89,16 +79,6 @@ def site(postgres: Server, template: str) -> Iterator[str]:
         yield dsn
 
 
-def invoke(dsn: str, *arguments: str, **variables: str) -> Result:
-    """Run a command in this process, with its output going to a pipe."""
-    # A width that the runner of the tests happens to set is not meant for what goes to a pipe.
-    env = {"OBAN_DSN": dsn, "COLUMNS": None, **variables}
-    done = CliRunner().invoke(main, arguments, env=env)
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-
-    return done
-
-
 def look(dsn: str, *arguments: str, **variables: str) -> str:
     done = invoke(dsn, *arguments, **variables)
     assert (done.exit_code, done.stderr) == (0, "")
@@ -108,15 +88,6 @@ def look(dsn: str, *arguments: str, **variables: str) -> str:
 
 def look_json(dsn: str, *arguments: str) -> Any:
     return orjson.loads(look(dsn, *arguments, "--json"))
-
-
-def assert_one_line(done: Any, code: int = 1) -> str:
-    assert getattr(done, "exit_code", getattr(done, "returncode", None)) == code
-    assert done.stdout == ""
-    assert done.stderr.startswith("Error: ")
-    assert done.stderr.count("\n") == 1
-
-    return str(done.stderr)
 
 
 def in_terminal(*arguments: str, dsn: str, cwd: Path) -> tuple[int, str]:
@@ -224,7 +195,24 @@ class TestList:
             "completed": 6,
             "cancelled": 2,
             "discarded": 1,
+            "unique_key": None,
+            "is_queued": False,
         }
+
+    def test_lists_who_holds_a_key_and_who_waits(self, dsn: str) -> None:
+        async def enqueue() -> None:
+            async with AsyncConnectionPool(dsn, min_size=1, open=False) as pool:
+                oban = Oban(pool=pool)
+
+                for id in ("a", "b"):
+                    workflow = Workflow(id=id, unique="k", on_conflict="queue")
+                    await oban.enqueue_many(workflow.add("x", work()))
+
+        asyncio.run(enqueue())
+        listed = look_json(dsn, "list", "--key", "k")
+        assert [(one["id"], one["is_queued"]) for one in listed] == [("b", True), ("a", False)]
+        assert "in line" in invoke(dsn, "list", "--key", "k").stdout
+        assert look_json(dsn, "list", "--key", "l") == []
 
     def test_of_nothing_says_so(self, dsn: str) -> None:
         assert look(dsn, "list") == "No workflows."
@@ -260,18 +248,20 @@ class TestShow:
             "More about one of them: oban-workflows explain ID NAME",
         ]
 
-    def test_shows_what_runs(self, dsn: str) -> None:
+    @pytest.mark.parametrize("attempt", [1, 2])
+    def test_shows_what_runs(self, dsn: str, attempt: int) -> None:
         asyncio.run(arrange(dsn, run=[], enqueue=[diamond(id="w")]))
         # as oban starts a job
         with psycopg.connect(dsn) as conn:
             conn.execute(
-                "UPDATE oban_jobs SET state = 'executing', attempt = 1, attempted_at = now() AT"
-                " TIME ZONE 'UTC', attempted_by = '{host}' WHERE state = 'available'"
+                "UPDATE oban_jobs SET state = 'executing', attempt = %s, attempted_at = now() AT"
+                " TIME ZONE 'UTC', attempted_by = '{host}' WHERE state = 'available'",
+                [attempt],
             )
 
         shown = look(dsn, "show", "w")
-        assert "Running\n  start  executing  1/20  for " in shown
-        assert look_json(dsn, "show", "w")["running"][0]["path"] == ["start"]
+        assert f"Running\n  start  executing  {attempt}/20  for " in shown
+        assert [job["path"] for job in look_json(dsn, "show", "w")["running"]] == [["start"]]
 
     def test_cuts_long_lists(self, site: str) -> None:
         shown = look(site, "show", "nightly-7", "--limit", "1")
@@ -282,6 +272,8 @@ class TestShow:
         shown = look_json(site, "show", "nightly-7")
         assert shown.keys() == {
             *("id", "name", "state", "total", "counts", "started_at", "stopped_at"),
+            *("retried_at", "waits", "open_waits", "attributes"),
+            *("limit", "paused_at", "paused_by"),
             *("duration", "subs", "running", "failed"),
         }
         assert shown["counts"] == {"completed": 6, "cancelled": 2, "discarded": 1}
@@ -309,6 +301,7 @@ class TestShow:
         assert all(len(line) <= 80 for line in narrow.splitlines())
 
 
+@pytest.mark.slow
 class TestWatch:
     @pytest.mark.parametrize(
         ("do", "state", "code"),
@@ -372,11 +365,17 @@ class TestGraph:
 
     def test_prints_json(self, site: str) -> None:
         graph = look_json(site, "graph", "nightly-7")
-        assert graph.keys() == {"name", "kind", "vertices", "edges"}
+        assert graph.keys() == {"name", "kind", "needs", "tolerates", "vertices", "edges"}
         assert ["extract", "clean"] in graph["edges"]
         deep = graph["vertices"]["clean"]["vertices"]["deep"]
         assert (deep["kind"], deep["edges"]) == ("sub", [["y", "bad"], ["bad", "after"]])
-        assert deep["vertices"]["bad"] == {"name": "bad", "worker": "Work", "state": "discarded"}
+        assert deep["vertices"]["bad"] == {
+            "name": "bad",
+            "worker": "Work",
+            "state": "discarded",
+            "is_wait": False,
+            "needs": None,
+        }
 
     def test_says_where_it_cannot_write(self, site: str, tmp_path: Path) -> None:
         target = str(tmp_path / "missing" / "nightly.dot")
@@ -411,7 +410,22 @@ class TestExplain:
             "Last error of clean/deep/bad",
             "  Traceback (most recent call last):",
         ]
+        assert "support/graphs.py" in lines[9]
+        assert lines[10] == '      raise RuntimeError("told to fail")'
+        assert lines[11:] == [
+            "  RuntimeError: told to fail",
+            "",
+            "Frames of oban and asyncio are left out: see --full.",
+        ]
+
+    def test_prints_all_frames_where_told(self, site: str) -> None:
+        lines = look(site, "explain", "nightly-7", "load", "--full").splitlines()
+        assert "oban/_executor.py" in lines[9]
         assert lines[-1] == "  RuntimeError: told to fail"
+
+    def test_keeps_the_error_whole_in_json(self, site: str) -> None:
+        cause = look_json(site, "explain", "nightly-7", "load")["chain"][-1]
+        assert "oban/_executor.py" in cause["error"]
 
     def test_prints_json(self, site: str) -> None:
         shown = look_json(site, "explain", "waiting", "b")
@@ -437,6 +451,7 @@ class TestExplain:
                     "state": "available",
                     "satisfied": False,
                     "error": None,
+                    "need": None,
                 }
             ],
         }

@@ -1,32 +1,17 @@
 """The commands that change workflows."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import psycopg
-import pytest
-from click.testing import CliRunner, Result
 from oban import Oban
-from oban.oban import _instances
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
-from oban_pro.cli import main
 from oban_pro.testing import run_workflow
-from tests.graphs import diamond, work
-
-
-@pytest.fixture(autouse=True)
-def instances() -> Iterator[None]:
-    """Forget the instances that commands registered in this process."""
-    yield
-    _instances.clear()
-
-
-def invoke(dsn: str, *arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, env={"OBAN_DSN": dsn})
+from tests.support.cli import invoke
+from tests.support.graphs import diamond, work
 
 
 def counts(dsn: str, id: str = "w") -> dict[str, int]:
@@ -78,6 +63,67 @@ class TestCancel:
             "Error: there is nothing named 'rihgt' in workflow 'w'; did you mean 'right'?\n"
         )
         assert counts(dsn) == {"available": 1, "suspended": 3}
+
+
+class TestPause:
+    def test_holds_a_workflow_or_a_part_of_it_back_until_it_is_resumed(self, dsn: str) -> None:
+        arrange(dsn, Workflow(id="w").add("a", work()).add_many("many", [work(), work()]))
+        done = invoke(dsn, "pause", "w", "many", "--until", "2999-01-01T00:00Z")
+        assert done.stdout == "Paused many of workflow w; 2 jobs held back.\n"
+        done = invoke(dsn, "pause", "w", "--by", "ada")
+        assert done.stdout == "Paused workflow w; 1 job held back.\n"
+        assert counts(dsn) == {"suspended": 3}
+
+        shown: Any = orjson.loads(invoke(dsn, "show", "w", "--json").stdout)
+        assert shown["paused_by"] == "ada"
+        assert shown["paused_at"] is not None
+        assert shown["subs"]["many"]["paused_at"] is not None
+        assert ", paused since " in (text := invoke(dsn, "show", "w").stdout)
+        assert " by ada." in text
+
+        done = invoke(dsn, "resume", "w")
+        assert done.stdout == "Resumed workflow w; 1 job brought back.\n"
+        done = invoke(dsn, "resume", "w", "many")
+        assert done.stdout == "Resumed many of workflow w; 2 jobs brought back.\n"
+        assert counts(dsn) == {"available": 3}
+
+    def test_says_why_it_cannot(self, dsn: str) -> None:
+        arrange(dsn, Workflow(id="w").add("a", work()).add("b", work()))
+        invoke(dsn, "cancel", "w", "a")
+        done = invoke(dsn, "pause", "w", "a")
+        assert (done.exit_code, done.stderr) == (
+            1,
+            "Error: nothing of it is left to be paused: it is cancelled\n",
+        )
+        assert "did you mean 'a'" in invoke(dsn, "pause", "w", "aa").stderr
+        assert "did you mean 'a'" in invoke(dsn, "resume", "w", "aa").stderr
+
+        for time in ("tomorrow", "2999-01-01T00:00"):
+            done = invoke(dsn, "pause", "w", "--until", time)
+            assert done.exit_code == 2
+            assert "must be a time with a timezone" in done.stderr
+
+
+class TestLimit:
+    def test_sets_how_many_may_be_open(self, dsn: str) -> None:
+        arrange(dsn, Workflow(id="w").add_many("many", [work() for _ in range(5)], limit=1))
+        done = invoke(dsn, "limit", "w", "many", "3")
+        assert (done.exit_code, done.stdout) == (
+            0,
+            "Limited many of workflow w to at most 3 at once.\n",
+        )
+        assert counts(dsn) == {"available": 3, "suspended": 2}
+        assert "at most 3 at once" in invoke(dsn, "show", "w").stdout
+        done = invoke(dsn, "limit", "w", "many", "none")
+        assert done.stdout == "Limited many of workflow w to any number at once.\n"
+        assert counts(dsn) == {"available": 5}
+
+    def test_refuses_what_is_no_number_or_no_fan_out(self, dsn: str) -> None:
+        arrange(dsn, diamond(id="w"))
+        assert invoke(dsn, "limit", "w", "start", "-x").exit_code == 2
+        done = invoke(dsn, "limit", "w", "start", "1")
+        assert done.exit_code == 1
+        assert "'start' of workflow 'w' is no fan-out" in done.stderr
 
 
 class TestRetry:
@@ -137,6 +183,22 @@ class TestDoctor:
         assert done.exit_code == 0
         assert done.stdout.splitlines()[-1] == "Mended 1 row."
         assert invoke(dsn, "doctor").exit_code == 0
+
+    def test_says_what_it_cannot_know(self, dsn: str) -> None:
+        arrange(dsn, diamond(id="w"))
+
+        with psycopg.connect(dsn) as conn:
+            conn.execute("SET session_replication_role = replica")
+            conn.execute("DELETE FROM oban_jobs WHERE meta ->> 'name' = 'left'")
+
+        done = invoke(dsn, "doctor", "--repair")
+        assert done.exit_code == 1
+        text = " ".join(done.stdout.split())
+        assert "w left gone unknown" in text
+        assert "The row of 1 job is gone, and nobody knows how it ended." in text
+        assert text.endswith("Mended 1 row; 1 difference left.")
+        done = invoke(dsn, "explain", "w", "end")
+        assert "job 'left' is gone, and nobody knows how it ended" in done.stdout
 
     def test_prints_json(self, dsn: str) -> None:
         arrange(dsn, diamond(id="w"))

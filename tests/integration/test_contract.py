@@ -14,8 +14,8 @@ import pytest
 from oban import Job, Oban, Worker, worker
 
 from oban_pro import Graph, Workflow
-from tests.conftest import StartOban
-from tests.graphs import names, settled
+from tests.support.fixtures import StartOban, WaitUntil
+from tests.support.graphs import names, settled
 
 ran: list[str] = []
 seen: dict[str, Any] = {}
@@ -84,7 +84,7 @@ type Run = Callable[[Workflow], Awaitable[list[str]]]
 
 
 @pytest.fixture
-def run(start_oban: StartOban, wait_until: Callable[..., Awaitable[Any]]) -> Run:
+def run(start_oban: StartOban, wait_until: WaitUntil) -> Run:
     async def run(workflow: Workflow) -> list[str]:
         ran.clear()
         oban = await start_oban()
@@ -317,7 +317,7 @@ class TestOptions:
         assert (await workflow.status()).counts == {"cancelled": 3}
 
 
-class TestIntrospection:
+class TestReading:
     async def test_handle_of_a_running_job(self, run: Run) -> None:
         seen.clear()
         workflow = (

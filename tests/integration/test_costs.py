@@ -16,8 +16,9 @@ from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow, sql
 from oban_pro._host import AckAction
-from oban_pro._plugin.acks import encode, join
-from oban_pro.store import Acks, Store
+from oban_pro._plugin.ack_encoding import encode, join
+from oban_pro.engine.results import Acks
+from oban_pro.engine.store import Store
 
 NODE = ["node", str(uuid4())]
 BATCH = 50
@@ -103,7 +104,7 @@ async def _drain(store: Store, batch: int = BATCH, acks: Encode | None = None) -
     jobs = await store.fetch("default", batch, NODE)
 
     while jobs:
-        _, jobs = await store.ack((acks or _acks)(jobs), "default", batch, NODE)
+        _, _, jobs = await store.ack((acks or _acks)(jobs), "default", batch, NODE)
 
 
 def _acks(jobs: list[Job]) -> Acks:
@@ -125,7 +126,7 @@ async def _third_batch(store: Store, oban: Oban, jobs: Any) -> list[Job]:
     batch = await store.fetch("default", BATCH, NODE)
 
     for _ in range(2):
-        _, batch = await store.ack(_acks(batch), "default", BATCH, NODE)
+        _, _, batch = await store.ack(_acks(batch), "default", BATCH, NODE)
 
     await store._conn.commit()
     assert len(batch) == BATCH
@@ -159,8 +160,11 @@ async def _explain(store: Store, jobs: list[Job]) -> tuple[int, int]:
         "queue": "default",
         "demand": BATCH,
         "attempted_by": NODE,
+        "waits": True,
     }
-    explain = "EXPLAIN (ANALYZE, BUFFERS, WAL, FORMAT JSON) " + sql.query("ack", "public")
+    explain = "EXPLAIN (ANALYZE, BUFFERS, WAL, FORMAT JSON) " + sql.statement(
+        "queries/ack", "public"
+    )
     cursor = await store._conn.execute(explain.encode(), params)
     row = await cursor.fetchone()
     await store._conn.commit()
@@ -272,5 +276,5 @@ class TestPlans:
             forbidding = await (await conn.execute(FORBIDDING)).fetchall()
             compiled = await conn.execute(FORBIDDING + "AND NOT 'jit=off' = ANY(proconfig)")
 
-            assert ("oban_workflow_ack",) in forbidding
+            assert ("oban_workflow_ack_v1",) in forbidding
             assert await compiled.fetchall() == []

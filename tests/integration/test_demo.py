@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ import pytest
 from psycopg.rows import namedtuple_row
 
 from oban_pro.embedded import Postgres
-from tests.cli import run_cli, start_cli
-from tests.sites import add_distribution, recorded_hash
+from tests.support.cli import run_cli, start_cli
+from tests.support.fixtures import WaitUntil
+from tests.support.sites import add_distribution, recorded_hash
+
+pytestmark = pytest.mark.slow
 
 MANY = 32
 HASHED_IN = 0.04  # seconds that this machine takes for one of the many files
-
-type WaitUntil = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture
@@ -142,6 +143,12 @@ class TestAudit:
 
 
 class TestEmbeddedDatabase:
+    def test_runs_whatever_code_the_settings_permit(self, dsn: str, tmp_path: Path) -> None:
+        (tmp_path / "workflows.toml").write_text('modules = ["shop"]', "utf-8")
+        (tmp_path / "empty").mkdir()
+        done = run_cli("demo", "--path", "empty", cwd=tmp_path, dsn=dsn)
+        assert done.returncode == 0, done.stderr
+
     def test_is_kept_so_that_the_same_id_runs_once(self, site: Path, tmp_path: Path) -> None:
         first, second = (
             run_cli("demo", "--id=kept", "--prefix=jobs", f"--path={site}", cwd=tmp_path)

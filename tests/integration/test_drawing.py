@@ -1,19 +1,18 @@
 """Drawings, fed to the real Graphviz and the real mermaid; and those of stored workflows."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oban import Job, Oban
-from oban.oban import _instances
-from psycopg import AsyncConnection
+from oban import Job
 
 from oban_pro import Graph, Vertex, Workflow, errors
 from oban_pro.render.vertex import FILLS
-from tests import flows
-from tests.drawings import (
+from tests.support import flows
+from tests.support.drawings import (
     Drawing,
     Mermaid,
     expected,
@@ -22,8 +21,8 @@ from tests.drawings import (
     parse_dot,
     spelled,
 )
-from tests.engine import Engine, make_job
-from tests.graphs import diamond, work
+from tests.support.engine import Engine, make_job
+from tests.support.graphs import diamond, work
 
 # Keywords of mermaid and of DOT, and what every JavaScript object has.
 WORDS = [
@@ -200,7 +199,10 @@ def crowd(names: list[str]) -> Workflow:
     inner = Workflow()
     for index, name in enumerate(names):
         inner.add_many(name, {name: work()}, deps=names[:index][-1:])
-    return workflow.add_workflow("a sub", inner, deps=names[-1])
+    waits = Workflow()
+    for name in names:
+        waits.add_signal(name)
+    return workflow.add_workflow("a sub", inner, deps=names[-1]).add_workflow("waits", waits)
 
 
 @st.composite
@@ -212,8 +214,10 @@ def workflows(draw: Callable[..., Any], depth: int = 0) -> Workflow:
 
     for index, name in enumerate(names):
         deps = draw(st.sets(st.sampled_from(names[:index]))) if index else ()
-        what = draw(st.integers(0, 3 if depth < 2 else 1))
-        if what < 2:
+        what = draw(st.integers(-1, 3 if depth < 2 else 1))
+        if what < 0:
+            workflow.add_timer(name, 60, deps=deps)
+        elif what < 2:
             workflow.add(name, Job(f"app.{draw(every)}"), deps=deps)
         elif what == 2:
             workflow.add_many(name, [work() for _ in range(draw(st.integers(0, 3)))], deps=deps)
@@ -230,6 +234,7 @@ def mermaid() -> Iterator[Mermaid]:
 
 
 @needs_mermaid
+@pytest.mark.slow
 class TestMermaid:
     def test_understands_jobs_groups_and_edges(self, mermaid: Mermaid) -> None:
         sub = diamond().add_workflow("empty", Workflow(), deps="end")
@@ -271,6 +276,12 @@ class TestMermaid:
         assert drawing == expected(graph)
         assert drawing.fills == {(f"{key} (W)\n{key}",): fill for key, fill in FILLS.items()}
 
+    def test_draws_waits_as_hexagons(self, mermaid: Mermaid) -> None:
+        workflow = Workflow().add("a", work()).add_signal("b", deps="a").add_timer("c", 60)
+        drawing = mermaid.parse(workflow.to_mermaid())
+        assert drawing == expected(workflow.to_graph())
+        assert +drawing.hexagons == {("b (SignalWait)",): 1, ("c (TimerWait)",): 1}
+
     @settings(max_examples=60)
     @given(workflow=workflows())
     def test_understands_any_workflow(self, mermaid: Mermaid, workflow: Workflow) -> None:
@@ -278,6 +289,7 @@ class TestMermaid:
 
 
 @needs_graphviz
+@pytest.mark.slow
 class TestGraphviz:
     def test_understands_jobs_groups_and_edges(self) -> None:
         sub = diamond().add_workflow("empty", Workflow(), deps="end")
@@ -313,17 +325,16 @@ class TestGraphviz:
         fills = parse_dot(graph.to_dot()).fills
         assert fills == {(f"{key} (W)\n{key}",): fill for key, fill in FILLS.items()}
 
+    def test_draws_waits_as_hexagons(self) -> None:
+        workflow = Workflow().add("a", work()).add_signal("b", deps="a").add_timer("c", 60)
+        drawing = parse_dot(workflow.to_dot())
+        assert drawing == expected(workflow.to_graph())
+        assert +drawing.hexagons == {("b (SignalWait)",): 1, ("c (TimerWait)",): 1}
+
     @settings(max_examples=25)
     @given(workflow=workflows())
     def test_draws_any_workflow(self, workflow: Workflow) -> None:
         assert parse_dot(workflow.to_dot()) == expected(workflow.to_graph())
-
-
-@pytest.fixture
-async def engine(oban: Oban, dsn: str) -> AsyncIterator[Engine]:
-    async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
-        yield Engine(oban, conn)
-    _instances.clear()
 
 
 def everything(**options: Any) -> Workflow:
@@ -336,13 +347,14 @@ def everything(**options: Any) -> Workflow:
         .add_graft("grow", make_job(), deps="sub")
         .add_workflow("nothing", Workflow(), deps=["a", "grow"])
         .add("z", make_job(), deps=["grow", "nothing"])
+        .add_signal("approval", deps="z")
     )
 
 
 def bare(graph: Graph) -> Any:
     """Leave out states, and the order of vertices and edges."""
     members = {
-        name: bare(vertex) if isinstance(vertex, Graph) else (vertex.name, vertex.worker)
+        name: bare(vertex) if isinstance(vertex, Graph) else replace(vertex, state=None)
         for name, vertex in graph.vertices.items()
     }
     return graph.name, graph.kind, members, set(graph.edges)

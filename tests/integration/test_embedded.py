@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,16 +20,18 @@ import psycopg
 import pytest
 
 from oban_pro.embedded import EmbeddedError, Postgres, binaries, server_dsn
+from oban_pro.embedded.locks import FileLock
 
 SOURCE = Path(binaries.__file__).parents[2]
 AS_ROOT = os.geteuid() == 0
 needs_root = pytest.mark.skipif(not AS_ROOT, reason="only root gives up privileges")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
-# Uses a server until its standard input closes, after a body that may do something else.
+# Uses a server until its standard input closes; lines of a test's own come before and after.
 USER = """
 import os, sys
 from oban_pro.embedded import Postgres
+{before}
 postgres = Postgres(*sys.argv[1:]).start()
 print(postgres.pid, flush=True)
 {body}
@@ -68,6 +71,11 @@ class User:
         assert self.process.stdout
         return self.process.stdout.readline().strip()
 
+    def say(self, line: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
     def leave(self) -> None:
         assert self.process.stdin
         self.process.stdin.close()
@@ -75,7 +83,7 @@ class User:
 
 
 class StartUser(Protocol):
-    def __call__(self, *args: object, body: str = "", **options: Any) -> User: ...
+    def __call__(self, *args: object, before: str = "", body: str = "", **options: Any) -> User: ...
 
 
 @pytest.fixture
@@ -93,9 +101,9 @@ def tmpdir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def start_user(tmpdir: Path) -> Iterator[StartUser]:
     users: list[User] = []
 
-    def start(*args: object, body: str = "", **options: Any) -> User:
+    def start(*args: object, before: str = "", body: str = "", **options: Any) -> User:
         process = subprocess.Popen(
-            [sys.executable, "-c", USER.format(body=body), *map(str, args)],
+            [sys.executable, "-c", USER.format(before=before, body=body), *map(str, args)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -184,6 +192,7 @@ class TestTemporary:
             assert query(postgres.dsn(), "SELECT 1") == 1
 
 
+@pytest.mark.slow
 class TestKept:
     def test_keeps_its_data_durably(self, tmp_path: Path) -> None:
         with Postgres(tmp_path / "data") as postgres:
@@ -224,6 +233,31 @@ class TestKept:
         assert len(pids) == 1
         assert alive(int(pids.pop()))
 
+    @pytest.mark.slow
+    @pytest.mark.parametrize("killed", range(3))
+    @pytest.mark.parametrize(
+        "stage",
+        ["server.lock", "initdb-*", "initdb-*/PG_VERSION", "pgdata", "pgdata/postmaster.pid"],
+    )
+    def test_is_made_once_by_first_starts_at_one_moment_of_which_one_is_killed(
+        self, stage: str, killed: int, tmp_path: Path, start_user: StartUser
+    ) -> None:
+        users = [start_user(tmp_path, before="print(); sys.stdin.readline()") for _ in range(3)]
+
+        for user in users:
+            assert user.line() == ""
+        for user in users:
+            user.say("start")
+
+        until(lambda: list(tmp_path.glob(stage)))
+        users.pop(killed).process.kill()
+        pids = {user.line() for user in users}
+        assert len(pids) == 1
+        assert alive(int(pids.pop()))
+        # A second start of the server would have begun a new log.
+        assert (tmp_path / "postgres.log").read_text().count("Success.") == 1
+        assert not list(tmp_path.glob("initdb-*"))
+
     def test_survives_starts_and_stops_in_quick_turns(self, tmp_path: Path) -> None:
         def turn(_: int) -> Any:
             with Postgres(tmp_path) as postgres:
@@ -263,6 +297,7 @@ class TestKept:
             Postgres(tmp_path / "file").start()
 
 
+@pytest.mark.slow
 class TestForkedChildren:
     def test_stop_nothing(self, start_user: StartUser) -> None:
         body = """
@@ -278,14 +313,36 @@ print("waited", flush=True)
         assert owner.line() == "waited"
         assert alive(pid)
 
-    def test_keep_nothing_alive(self, start_user: StartUser) -> None:
-        body = """
-child = os.fork()
-if child:
-    print(child, flush=True)
-else:
-    os.close(1)
-    import time; time.sleep(60)
+    @pytest.mark.parametrize(
+        "start",
+        [
+            pytest.param("pid = os.fork() or (os.close(1), time.sleep(60))", id="fork"),
+            pytest.param("pid = spawned('fork').pid", id="multiprocessing-fork"),
+            pytest.param("pid = spawned('spawn').pid", id="multiprocessing-spawn"),
+            pytest.param("pid = spawned('forkserver').pid", id="multiprocessing-forkserver"),
+            pytest.param("pid = program(close_fds=False).pid", id="program"),
+            pytest.param(
+                "pid = program(preexec_fn=lambda: None, close_fds=False).pid", id="forked-program"
+            ),
+            pytest.param(
+                "pid = os.posix_spawnp('sleep', ['sleep', '60'], os.environ)", id="posix-spawn"
+            ),
+        ],
+    )
+    def test_keep_nothing_alive(self, start: str, start_user: StartUser) -> None:
+        body = f"""
+import multiprocessing, subprocess, time
+
+def spawned(method):
+    child = multiprocessing.get_context(method).Process(target=time.sleep, args=(60,))
+    child.start()
+    return child
+
+def program(**options):
+    return subprocess.Popen(["sleep", "60"], **options)
+
+{start}
+print(pid, flush=True)
 """
         owner = start_user(body=body)
         pid, child = int(owner.line()), int(owner.line())
@@ -295,6 +352,47 @@ else:
             assert alive(child)
         finally:
             os.kill(child, signal.SIGKILL)
+
+    def test_hold_no_lock_whenever_they_are_forked(self, tmp_path: Path) -> None:
+        program = """
+import os, pathlib, sys, threading, time
+from oban_pro.embedded.locks import FileLock
+
+def fork():
+    for _ in range(100):
+        if not os.fork():
+            sys.stdin.read()
+            os._exit(0)
+        time.sleep(0.001)
+
+folder = pathlib.Path(sys.argv[1])
+forking = threading.Thread(target=fork)
+forking.start()
+n = 0
+while forking.is_alive():
+    lock = FileLock(folder / str(n))
+    lock.try_own()
+    lock.close()
+    n += 1
+print("done", flush=True)
+sys.stdin.read()
+"""
+        with subprocess.Popen(
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(SOURCE)},
+        ) as process:
+            assert process.stdout
+            assert process.stdout.readline() == "done\n"
+
+            def is_free(path: Path) -> bool:
+                with closing(FileLock(path)) as lock:
+                    return lock.try_own()
+
+            # A child that was forked a moment ago is about to let go.
+            until(lambda: all(map(is_free, tmp_path.iterdir())))
 
     def test_may_become_users_themselves(self, tmp_path: Path, start_user: StartUser) -> None:
         body = """
@@ -315,6 +413,7 @@ os.write(write, b".")
         until(lambda: not alive(int(pid)))
 
 
+@pytest.mark.slow
 class TestEndOfTheOwner:
     @pytest.mark.parametrize(
         ("body", "number"),
@@ -342,6 +441,60 @@ class TestEndOfTheOwner:
         until(lambda: list(tmpdir.glob("*/initdb-*/PG_VERSION")))
         owner.process.kill()
         until(lambda: not list(tmpdir.iterdir()))
+
+    @pytest.mark.parametrize("kept", [True, False], ids=["kept", "temporary"])
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    def test_at_the_start_of_the_supervisor_leaves_nothing(
+        self, moment: str, kept: bool, tmp_path: Path, tmpdir: Path, start_user: StartUser
+    ) -> None:
+        ended, ending = os.pipe()
+        before = f"""
+import signal, subprocess
+
+class Popen(subprocess.Popen):
+    def __init__(self, command, **options):
+        if {moment!r} == "after":
+            options["pass_fds"] = [*options["pass_fds"], {ending}]
+            super().__init__(command, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+subprocess.Popen = Popen
+"""
+        user = start_user(*[tmp_path] * kept, before=before, pass_fds=[ending])
+        os.close(ending)
+        with os.fdopen(ended) as pipe:
+            assert pipe.read() == ""  # the supervisor has ended
+        assert user.process.wait(20) == -signal.SIGKILL
+        assert list(tmpdir.iterdir()) == []
+
+    @needs_proc
+    def test_between_the_start_of_a_temporary_server_and_its_use_ends_that(
+        self, tmpdir: Path, start_user: StartUser
+    ) -> None:
+        before = """
+import time
+from oban_pro.embedded import server
+
+class FileLock(server.FileLock):
+    def share(self):
+        child = os.fork() or (os.close(1), time.sleep(60))
+        print(os.readlink(f"/proc/self/fd/{self.fd}"), child, flush=True)
+        sys.stdin.readline()
+
+server.FileLock = FileLock
+"""
+        owner = start_user(before=before)
+        lock, child = owner.line().split()
+        home = Path(lock).parent
+        pid = int((home / "pgdata" / "postmaster.pid").read_text().split()[0])
+        try:
+            assert query(f"postgresql://postgres@/postgres?host={home}&port=5432", "SELECT 1") == 1
+            owner.process.kill()
+            until(lambda: not alive(pid))
+            until(lambda: not list(tmpdir.iterdir()))
+            assert alive(int(child))
+        finally:
+            os.kill(int(child), signal.SIGKILL)
 
     def test_comes_before_the_servers_when_a_terminal_interrupts(
         self, start_user: StartUser

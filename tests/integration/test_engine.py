@@ -1,31 +1,14 @@
 """Resolving dependencies: chains, gates, flags, empty groups, broken chains, retries."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from oban import Oban
 from psycopg import AsyncConnection
 
 from oban_pro import Workflow
-from tests.engine import Engine, make_job
-
-
-@pytest.fixture
-async def engine(oban: Oban, dsn: str) -> AsyncIterator[Engine]:
-    async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
-        yield Engine(oban, conn)
-
-
-def chain(*names: str, **options: Any) -> Workflow:
-    workflow = Workflow(**options)
-
-    for before, name in zip([None, *names], names, strict=False):
-        workflow.add(name, make_job(), deps=before or ())
-
-    return workflow
+from tests.support.engine import Engine, chain, make_job
 
 
 def nested(depth: int, **options: Any) -> Workflow:
@@ -236,7 +219,8 @@ class TestFlags:
     )
     async def test_a_job_may_ignore_one_of_the_two(self, engine, flag, move):
         workflow = chain("a").add("plain", make_job(), deps="a")
-        await engine.enqueue(workflow.add("ignores", make_job(), deps="a", **{flag: True}))
+        flags: dict[str, Any] = {flag: True}
+        await engine.enqueue(workflow.add("ignores", make_job(), deps="a", **flags))
 
         await getattr(engine, move)("a")
         states = await engine.states()
@@ -483,6 +467,7 @@ class TestRetryOfTheUpstream:
         assert (await engine.row("b")).state == "available"
 
 
+@pytest.mark.slow
 class TestSize:
     @pytest.mark.timeout(120)
     async def test_ten_thousand_levels_are_cancelled(self, oban, dsn):

@@ -9,13 +9,9 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow, schema
-from tests.engine import Engine, make_job
+from tests.support.engine import Engine, make_job
 
-
-@pytest.fixture
-async def engine(oban: Oban, dsn: str) -> AsyncIterator[Engine]:
-    async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
-        yield Engine(oban, conn)
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -378,3 +374,74 @@ class TestPlans:
             )
 
         return int(count)
+
+
+class TestTriggersOfTheUser:
+    """A trigger of the user's that changes other jobs while the engine changes some."""
+
+    @pytest.fixture
+    async def engine(self, engine: Engine) -> Engine:
+        await engine.rows(
+            """
+            CREATE FUNCTION follow() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+              UPDATE
+                oban_jobs
+              SET
+                state = NEW.state,
+                completed_at = NEW.completed_at,
+                cancelled_at = NEW.cancelled_at
+              WHERE
+                args ->> 'follows' = NEW.args ->> 'leads'
+                AND state NOT IN ('completed', 'cancelled');
+
+              RETURN NULL;
+            END;
+            $$
+            """
+        )
+        await engine.rows(
+            "CREATE TRIGGER follow AFTER UPDATE OF state ON oban_jobs FOR EACH ROW"
+            " WHEN (NEW.state IN ('completed', 'cancelled')) EXECUTE FUNCTION follow()"
+        )
+
+        return engine
+
+    async def test_settles_a_job_of_another_workflow_in_our_ack(self, engine):
+        leader = Workflow().add("a", make_job(args={"leads": 1}))
+        follower = Workflow().add("b", make_job(args={"follows": 1}))
+        follower.add("c", make_job(), deps="b")
+        await engine.enqueue(leader, follower)
+
+        await engine.complete("a")
+        assert await engine.states() == {"a": "completed", "b": "completed", "c": "available"}
+
+    async def test_settles_a_job_of_the_same_workflow_in_our_ack(self, engine):
+        workflow = Workflow().add("a", make_job(args={"leads": 1}))
+        workflow.add("b", make_job(args={"follows": 1})).add("c", make_job(), deps=["a", "b"])
+        await engine.enqueue(workflow)
+
+        await engine.complete("a")
+        assert await engine.states() == {"a": "completed", "b": "completed", "c": "available"}
+
+    async def test_breaks_a_job_while_the_engine_breaks_others(self, engine):
+        workflow = Workflow().add("a", make_job()).add("b", make_job(args={"leads": 1}), deps="a")
+        workflow.add("c", make_job(args={"follows": 1})).add("d", make_job(), deps="c")
+        await engine.enqueue(workflow)
+
+        await engine.cancel_by_ack("a")
+        assert set((await engine.states()).values()) == {"cancelled"}
+
+    async def test_is_seen_after_a_plain_job_was_stopped_in_the_same_transaction(self, engine):
+        workflow = Workflow().add("b", make_job(args={"follows": 1}))
+        await engine.enqueue(workflow.add("c", make_job(), deps="b"))
+        await engine.oban.enqueue_many([make_job("plain"), make_job(args={"leads": 1})])
+        (plain,) = await engine.fetch("plain")
+
+        async with engine.conn.transaction():
+            await engine.rows("UPDATE oban_jobs SET state = 'cancelled' WHERE id = %s", [plain.id])
+            await engine.rows(
+                "UPDATE oban_jobs SET state = 'completed' WHERE args ->> 'leads' = '1'"
+            )
+
+        assert (await engine.row("c")).state == "available"

@@ -5,9 +5,7 @@ import random
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from oban import Oban
@@ -18,16 +16,16 @@ from psycopg.errors import DeadlockDetected
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
-from tests.engine import Engine, make_job, random_workflow
-from tests.graphs import work
-from tests.recount import assert_consistent
-
-ROOT = Path(__file__).parents[2]
+from tests.support.databases import deadlocks
+from tests.support.engine import make_job, random_workflow
+from tests.support.graphs import work
+from tests.support.paths import ROOT
+from tests.support.recount import assert_consistent
 
 NODE = """
 import asyncio, sys
 from oban import Oban
-import tests.graphs
+import tests.support.graphs
 
 async def main():
     pool = await Oban.create_pool(sys.argv[1], min_size=1, max_size=5)
@@ -38,30 +36,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@pytest.fixture
-async def conn(dsn: str) -> AsyncIterator[AsyncConnection]:
-    async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
-        yield conn
-
-
-@pytest.fixture
-async def engine(oban: Oban, conn: AsyncConnection) -> Engine:
-    return Engine(oban, conn)
-
-
-async def deadlocks(conn: AsyncConnection) -> int:
-    if conn.info.server_version >= 150_000:
-        await conn.execute("SELECT pg_stat_force_next_flush()")
-
-    cursor = await conn.execute(
-        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    )
-    row = await cursor.fetchone()
-    assert row is not None
-
-    return int(row[0])
 
 
 async def counts(conn: AsyncConnection) -> dict[str, int]:

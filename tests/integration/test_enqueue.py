@@ -20,16 +20,10 @@ from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from oban_pro import Workflow, _host, errors, schema
-from oban_pro.insertion import JOBS_PER_STATEMENT
-from tests.conftest import StartOban
-from tests.graphs import Work, diamond, names, settled, work
-
-TABLES = (
-    "oban_jobs",
-    "oban_workflow_groups",
-    "oban_workflow_members",
-    "oban_workflow_edges",
-)
+from oban_pro.engine.insertion import JOBS_PER_STATEMENT
+from tests.support.databases import Psql
+from tests.support.fixtures import StartOban
+from tests.support.graphs import Work, diamond, names, settled, work
 
 
 def unstorable() -> Job:
@@ -44,36 +38,8 @@ class Char(Enum):
     NUL = "\0"
 
 
-class Database:
-    """Looks into a database, over a connection of its own."""
-
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-
-    def rows(self, query: str) -> list[dict[str, Any]]:
-        with psycopg.connect(self._dsn, row_factory=dict_row) as conn:
-            return conn.execute(query.encode()).fetchall()
-
-    def jobs(self) -> list[dict[str, Any]]:
-        return self.rows("SELECT * FROM oban_jobs ORDER BY id")
-
-    def is_empty(self) -> bool:
-        return not any(self.rows(f"SELECT FROM {table}") for table in TABLES)
-
-    def states(self) -> dict[str, str]:
-        return {row["meta"]["name"]: row["state"] for row in self.jobs()}
-
-    def edges(self) -> list[dict[str, Any]]:
-        return self.rows("SELECT upstream, downstream FROM oban_workflow_edges")
-
-
 @pytest.fixture
-def database(dsn: str) -> Database:
-    return Database(dsn)
-
-
-@pytest.fixture
-async def engine(dsn: str) -> AsyncIterator[AsyncEngine]:
+async def sqlalchemy_engine(dsn: str) -> AsyncIterator[AsyncEngine]:
     info = conninfo_to_dict(dsn)
     query = {key: str(value) for key, value in info.items() if key in ("host", "port", "sslmode")}
     url = URL.create(
@@ -96,7 +62,7 @@ class TestWorkflow:
         assert all(job.id and job.inserted_at and job.scheduled_at for job in jobs)
 
     async def test_starts_what_has_no_deps_and_suspends_the_rest(
-        self, oban: Oban, database: Database
+        self, oban: Oban, psql: Psql
     ) -> None:
         later = work(scheduled_in=3600)
         workflow = (
@@ -106,7 +72,7 @@ class TestWorkflow:
             .add_many("many", [work()], deps="left")
         )
         await oban.enqueue_many(workflow)
-        assert database.states() == {
+        assert psql.states() == {
             "start": "available",
             "later": "scheduled",
             "left": "suspended",
@@ -123,15 +89,13 @@ class TestWorkflow:
         assert (job.state, job.scheduled_at) == ("available", past)
 
     @pytest.mark.parametrize("flag", [True, 1, "yes", None, 0])
-    async def test_takes_anything_for_a_flag(
-        self, oban: Oban, database: Database, flag: Any
-    ) -> None:
+    async def test_takes_anything_for_a_flag(self, oban: Oban, psql: Psql, flag: Any) -> None:
         workflow = Workflow(ignore_cancelled=flag).add("a", work())
         await oban.enqueue_many(workflow.add("b", work(), deps="a", ignore_discarded=flag))
-        rows = database.rows("SELECT ignore_cancelled, name FROM oban_workflow_members ORDER BY id")
+        rows = psql.dicts("SELECT ignore_cancelled, name FROM oban_workflow_members ORDER BY id")
         assert [row["ignore_cancelled"] for row in rows] == [bool(flag)] * 2
 
-    async def test_ids_ascend_along_edges(self, oban: Oban, database: Database) -> None:
+    async def test_ids_ascend_along_edges(self, oban: Oban, psql: Psql) -> None:
         workflow = (
             Workflow(check_deps=False)
             .add("d", work(), deps="c")
@@ -143,19 +107,19 @@ class TestWorkflow:
         random.Random(7).shuffle(jobs)
         inserted = await oban.enqueue_many(jobs)
         assert names(inserted) == names(jobs)
-        edges = database.edges()
+        edges = psql.edges()
         assert len(edges) == 4
         assert all(0 < edge["upstream"] < edge["downstream"] for edge in edges)
 
-    async def test_writes_meta_as_it_was_built(self, oban: Oban, database: Database) -> None:
+    async def test_writes_meta_as_it_was_built(self, oban: Oban, psql: Psql) -> None:
         workflow = diamond(name="üñï").add_many("many", [work()], deps="end")
         await oban.enqueue_many(workflow)
-        assert [row["meta"] for row in database.jobs()] == [job.meta for job in workflow]
+        assert [row["meta"] for row in psql.jobs()] == [job.meta for job in workflow]
 
-    async def test_without_jobs_inserts_nothing(self, oban: Oban, database: Database) -> None:
+    async def test_without_jobs_inserts_nothing(self, oban: Oban, psql: Psql) -> None:
         assert await oban.enqueue_many(Workflow()) == []
         assert await oban.enqueue_many(Workflow().add_many("many", [])) == []
-        assert database.is_empty()
+        assert psql.is_empty()
 
     async def test_nests_three_hundred_levels_deep(self, oban: Oban) -> None:
         workflow = Workflow().add("x", work())
@@ -163,7 +127,7 @@ class TestWorkflow:
             workflow = Workflow().add("x", work()).add_workflow("sub", workflow, deps="x")
         assert len(await oban.enqueue_many(workflow)) == 301
 
-    async def test_takes_twenty_thousand_jobs(self, oban: Oban, database: Database) -> None:
+    async def test_takes_twenty_thousand_jobs(self, oban: Oban, psql: Psql) -> None:
         workflow = (
             Workflow()
             .add("first", work())
@@ -172,8 +136,8 @@ class TestWorkflow:
         )
         jobs = await oban.enqueue_many(workflow)
         assert len(jobs) == 20_002
-        assert len(database.edges()) == 2
-        (root,) = database.rows("SELECT count(*), min(id), max(id) FROM oban_jobs")
+        assert len(psql.edges()) == 2
+        (root,) = psql.dicts("SELECT count(*), min(id), max(id) FROM oban_jobs")
         assert (root["count"], root["min"], root["max"]) == (20_002, jobs[0].id, jobs[-1].id)
 
     async def test_wakes_the_queues_with_work(self, oban: Oban, dsn: str) -> None:
@@ -199,34 +163,32 @@ class TestWorkflow:
 
 
 class TestMixture:
-    async def test_of_workflows_and_plain_jobs(self, oban: Oban, database: Database) -> None:
+    async def test_of_workflows_and_plain_jobs(self, oban: Oban, psql: Psql) -> None:
         plain = work()
         one, other = diamond(), diamond()
         jobs = await oban.enqueue_many([*one, *other, plain])
-        assert len(jobs) == len(database.jobs()) == 9
+        assert len(jobs) == len(psql.jobs()) == 9
         assert jobs[-1] is plain
         assert plain.state == "available"
         assert len({job.meta["workflow_id"] for job in jobs[:-1]}) == 2
 
-    async def test_in_any_order(self, oban: Oban, database: Database) -> None:
+    async def test_in_any_order(self, oban: Oban, psql: Psql) -> None:
         jobs = [*diamond(), *diamond(), work(), work()]
         random.Random(7).shuffle(jobs)
         assert await oban.enqueue_many(jobs) == jobs
-        assert len(database.jobs()) == 10
-        assert all(edge["upstream"] < edge["downstream"] for edge in database.edges())
+        assert len(psql.jobs()) == 10
+        assert all(edge["upstream"] < edge["downstream"] for edge in psql.edges())
 
-    async def test_of_a_new_workflow_and_one_that_exists(
-        self, oban: Oban, database: Database
-    ) -> None:
+    async def test_of_a_new_workflow_and_one_that_exists(self, oban: Oban, psql: Psql) -> None:
         first = await oban.enqueue_many(diamond(id="old"))
         jobs = await oban.enqueue_many([*diamond(id="old"), *diamond(id="new"), work()])
         assert [job.id for job in jobs[:4]] == [job.id for job in first]
-        assert len(database.jobs()) == 9
+        assert len(psql.jobs()) == 9
 
 
 class TestPart:
     async def test_is_refused_by_name_before_anything_is_written(
-        self, oban: Oban, database: Database
+        self, oban: Oban, psql: Psql
     ) -> None:
         _, *rest = diamond(id="w")
         with pytest.raises(
@@ -234,36 +196,34 @@ class TestPart:
             match="'w' must be enqueued as a whole, got 3 of 4 jobs; 'start' is missing",
         ):
             await oban.enqueue_many([*rest, work()])
-        assert database.is_empty()
+        assert psql.is_empty()
 
-    async def test_of_one_job_is_refused(self, oban: Oban, database: Database) -> None:
+    async def test_of_one_job_is_refused(self, oban: Oban, psql: Psql) -> None:
         first, *_ = diamond()
         with pytest.raises(errors.PartialWorkflowError):
             await oban.enqueue(first)
-        assert database.is_empty()
+        assert psql.is_empty()
 
-    async def test_of_a_nested_workflow_is_refused(self, oban: Oban, database: Database) -> None:
+    async def test_of_a_nested_workflow_is_refused(self, oban: Oban, psql: Psql) -> None:
         workflow = Workflow().add("a", work()).add_workflow("sub", diamond(), deps="a")
         with pytest.raises(errors.PartialWorkflowError, match="'a' is missing"):
             await oban.enqueue_many(list(workflow)[1:])
-        assert database.is_empty()
+        assert psql.is_empty()
 
-    async def test_without_what_binds_a_job_to_it_is_refused(
-        self, oban: Oban, database: Database
-    ) -> None:
+    async def test_without_what_binds_a_job_to_it_is_refused(self, oban: Oban, psql: Psql) -> None:
         jobs = list(diamond())
         jobs[0].extra = {}
         with pytest.raises(errors.PartialWorkflowError, match="'start' is missing"):
             await oban.enqueue_many(jobs)
-        assert database.is_empty()
+        assert psql.is_empty()
 
     async def test_is_no_whole_because_one_job_is_listed_twice(
-        self, oban: Oban, database: Database
+        self, oban: Oban, psql: Psql
     ) -> None:
         start, left, right, _ = diamond()
         with pytest.raises(errors.PartialWorkflowError, match="'end' is missing"):
             await oban.enqueue_many([start, left, right, right])
-        assert database.is_empty()
+        assert psql.is_empty()
 
     async def test_may_be_all_of_a_workflow_of_one_job(self, oban: Oban) -> None:
         (job,) = Workflow("w").add("a", work())
@@ -281,24 +241,24 @@ class Foreign:
 class TestBadInput:
     @pytest.mark.parametrize("bad", [None, {}, "job", Work, Workflow()])
     async def test_is_refused_before_anything_is_written(
-        self, oban: Oban, database: Database, bad: Any
+        self, oban: Oban, psql: Psql, bad: Any
     ) -> None:
         with pytest.raises(errors.InvalidJobError, match="must be Jobs, got"):
             await oban.enqueue_many([*diamond(), bad])
-        assert database.is_empty()
+        assert psql.is_empty()
 
     async def test_hints_at_a_workflow_in_a_list(self, oban: Oban) -> None:
         with pytest.raises(errors.InvalidJobError, match=r"use \[\*workflow"):
             await oban.enqueue_many([work(), diamond()])  # type: ignore[list-item]
 
-    async def test_in_the_graph_inserts_nothing(self, oban: Oban, database: Database) -> None:
+    async def test_in_the_graph_inserts_nothing(self, oban: Oban, psql: Psql) -> None:
         workflow = Workflow(check_deps=False).add("a", work(), deps="b")
         with pytest.raises(errors.UnknownDependencyError, match="'b' of 'a'"):
             await oban.enqueue_many(workflow)
         workflow.add("b", work(), deps="a")
         with pytest.raises(errors.CycleError, match="must not form a cycle"):
             await oban.enqueue_many(workflow)
-        assert database.is_empty()
+        assert psql.is_empty()
 
     @pytest.mark.parametrize(
         "value",
@@ -314,25 +274,27 @@ class TestBadInput:
         ],
         ids=lambda value: type(value).__name__ if isinstance(value, (object, set)) else repr(value),
     )
-    async def test_in_args_names_the_job(self, oban: Oban, database: Database, value: Any) -> None:
+    async def test_in_args_names_the_job(self, oban: Oban, psql: Psql, value: Any) -> None:
         workflow = Workflow().add("a", work()).add("b", Work.new({"key": value}), deps="a")
         with pytest.raises(errors.InvalidJobError, match="args of job 'b' must be JSON"):
             await oban.enqueue_many(workflow)
-        with pytest.raises(errors.InvalidJobError, match=r"args of job of tests\.graphs\.Work"):
+        with pytest.raises(
+            errors.InvalidJobError, match=r"args of job of tests\.support\.graphs\.Work"
+        ):
             await oban.enqueue_many([work(), Work.new({"key": value})])
-        assert database.is_empty()
+        assert psql.is_empty()
 
     @pytest.mark.parametrize(
         "args", [{"k": "a\0b"}, {"k\0": 1}, {"k": [{"l": ["\0"]}]}, {"k": Char.NUL}], ids=repr
     )
     async def test_with_nul_names_the_job(
-        self, oban: Oban, database: Database, args: dict[str, Any]
+        self, oban: Oban, psql: Psql, args: dict[str, Any]
     ) -> None:
         with pytest.raises(errors.InvalidJobError, match="args of job 'a' must not hold NUL"):
             await oban.enqueue_many(Workflow().add("a", Work.new(args)))
         with pytest.raises(errors.InvalidJobError, match="meta of job 'a' must not hold NUL"):
             await oban.enqueue_many(Workflow().add("a", work(meta=args)))
-        assert database.is_empty()
+        assert psql.is_empty()
 
     async def test_nested_endlessly_names_the_job(self, oban: Oban) -> None:
         args: dict[str, Any] = {}
@@ -340,36 +302,34 @@ class TestBadInput:
         with pytest.raises(errors.InvalidJobError, match="args of job 'a' must be JSON"):
             await oban.enqueue_many(Workflow().add("a", Work.new(args)))
 
-    async def test_that_only_the_database_sees_leaves_nothing(
-        self, oban: Oban, database: Database
-    ) -> None:
+    async def test_that_only_the_database_sees_leaves_nothing(self, oban: Oban, psql: Psql) -> None:
         workflow = diamond().add("long", unstorable())
         with pytest.raises(psycopg.errors.CheckViolation):
             await oban.enqueue_many(workflow)
-        assert database.is_empty()
+        assert psql.is_empty()
 
-    async def test_as_connection_is_refused(self, oban: Oban, database: Database) -> None:
+    async def test_as_connection_is_refused(self, oban: Oban, psql: Psql) -> None:
         with pytest.raises(TypeError, match="AsyncConnection"):
             await oban.enqueue_many(diamond(), conn=object())
         with pytest.raises(TypeError, match="conn must lead to a psycopg connection"):
             await oban.enqueue_many(diamond(), conn=Foreign())
-        assert database.is_empty()
+        assert psql.is_empty()
 
     async def test_with_a_connection_that_is_not_psycopgs_still_inserts_plain_jobs(
-        self, oban: Oban, database: Database, dsn: str
+        self, oban: Oban, psql: Psql, dsn: str
     ) -> None:
         async with await AsyncConnection.connect(dsn) as conn:
             await oban.enqueue_many([work(), work()], conn=Foreign(conn))
-        assert len(database.jobs()) == 2
+        assert len(psql.jobs()) == 2
 
 
 class TestSameId:
-    async def test_returns_the_jobs_that_exist(self, oban: Oban, database: Database) -> None:
+    async def test_returns_the_jobs_that_exist(self, oban: Oban, psql: Psql) -> None:
         first = await oban.enqueue_many(diamond(id="w").add_many("m", [work()], deps="end"))
         again = await oban.enqueue_many(Workflow(id="w").add("something else", work()))
         assert [job.id for job in again] == [job.id for job in first]
         assert names(again) == ["start", "left", "right", "end", "0"]
-        assert len(database.jobs()) == 5
+        assert len(psql.jobs()) == 5
 
     async def test_returns_them_as_they_are_now(
         self, oban: Oban, start_oban: StartOban, wait_until: Any
@@ -381,35 +341,33 @@ class TestSameId:
         (job,) = await oban.enqueue_many(workflow)
         assert (job.state, job.attempt) == ("completed", 1)
 
-    async def test_of_one_object_enqueued_twice(self, oban: Oban, database: Database) -> None:
+    async def test_of_one_object_enqueued_twice(self, oban: Oban, psql: Psql) -> None:
         workflow = diamond().add_workflow("sub", diamond())
         first = [job.id for job in await oban.enqueue_many(workflow)]
         assert [job.id for job in await oban.enqueue_many(workflow)] == first
-        assert len(database.jobs()) == 8
+        assert len(psql.jobs()) == 8
 
-    async def test_of_one_object_listed_twice(self, oban: Oban, database: Database) -> None:
+    async def test_of_one_object_listed_twice(self, oban: Oban, psql: Psql) -> None:
         workflow = diamond()
         jobs = await oban.enqueue_many([*workflow, *workflow])
-        assert len({job.id for job in jobs}) == len(database.jobs()) == 4
+        assert len({job.id for job in jobs}) == len(psql.jobs()) == 4
 
-    async def test_of_two_builders_in_one_list(self, oban: Oban, database: Database) -> None:
+    async def test_of_two_builders_in_one_list(self, oban: Oban, psql: Psql) -> None:
         jobs = await oban.enqueue_many([*diamond(id="w"), *diamond(id="w")])
         assert len(jobs) == 8
-        assert len({job.id for job in jobs}) == len(database.jobs()) == 4
+        assert len({job.id for job in jobs}) == len(psql.jobs()) == 4
 
-    async def test_enqueued_twenty_times_at_once_inserts_one(
-        self, oban: Oban, database: Database
-    ) -> None:
+    async def test_enqueued_twenty_times_at_once_inserts_one(self, oban: Oban, psql: Psql) -> None:
         results = await asyncio.gather(
             *(oban.enqueue_many(diamond(id="w").add_many("m", [work()])) for _ in range(20))
         )
         assert len({tuple(sorted(job.id or 0 for job in jobs)) for jobs in results}) == 1
-        assert len(database.jobs()) == 5
-        assert len(database.rows("SELECT FROM oban_workflow_groups")) == 2
-        assert len(database.rows("SELECT FROM oban_workflow_members")) == 6
+        assert len(psql.jobs()) == 5
+        assert len(psql.dicts("SELECT FROM oban_workflow_groups")) == 2
+        assert len(psql.dicts("SELECT FROM oban_workflow_members")) == 6
 
     async def test_in_opposite_orders_at_once_does_not_deadlock(
-        self, oban: Oban, database: Database
+        self, oban: Oban, psql: Psql
     ) -> None:
         ids = ["a", "b", "c"]
         await asyncio.gather(
@@ -418,27 +376,25 @@ class TestSameId:
                 for n in range(10)
             )
         )
-        assert len(database.jobs()) == 12
+        assert len(psql.jobs()) == 12
 
     async def test_nested_and_taken_is_refused_and_leaves_nothing(
-        self, oban: Oban, database: Database
+        self, oban: Oban, psql: Psql
     ) -> None:
         await oban.enqueue_many(Workflow(id="mine").add("a", work()))
         workflow = diamond().add_workflow("sub", Workflow(id="mine").add("x", work()))
         with pytest.raises(errors.DuplicateIdError, match="mine"):
             await oban.enqueue_many(workflow)
-        assert len(database.jobs()) == 1
-        assert len(database.rows("SELECT FROM oban_workflow_groups")) == 1
+        assert len(psql.jobs()) == 1
+        assert len(psql.dicts("SELECT FROM oban_workflow_groups")) == 1
 
-    async def test_is_free_again_after_a_rollback(
-        self, oban: Oban, database: Database, dsn: str
-    ) -> None:
+    async def test_is_free_again_after_a_rollback(self, oban: Oban, psql: Psql, dsn: str) -> None:
         workflow = diamond()
         async with await AsyncConnection.connect(dsn) as conn:
             await oban.enqueue_many(workflow, conn=conn)
             await conn.rollback()
         await oban.enqueue_many(workflow)
-        assert database.states() == {
+        assert psql.states() == {
             "start": "available",
             "left": "suspended",
             "right": "suspended",
@@ -448,18 +404,18 @@ class TestSameId:
 
 class TestJobAgain:
     async def test_in_another_workflow_starts_as_its_new_place_says(
-        self, oban: Oban, database: Database
+        self, oban: Oban, psql: Psql
     ) -> None:
         first, second = work(), work()
         await oban.enqueue_many(Workflow().add("a", first).add("b", second, deps="a"))
         await oban.enqueue_many(Workflow().add("c", second).add("d", first, deps="c"))
-        assert database.states() == {
+        assert psql.states() == {
             "a": "available",
             "b": "suspended",
             "c": "available",
             "d": "suspended",
         }
-        assert len({row["id"] for row in database.jobs()}) == 4
+        assert len({row["id"] for row in psql.jobs()}) == 4
 
     async def test_from_the_database_starts_anew(
         self, oban: Oban, start_oban: StartOban, wait_until: Any
@@ -479,7 +435,7 @@ class TestJobAgain:
 class TestConn:
     @pytest.mark.parametrize("autocommit", [False, True])
     async def test_of_psycopg_rolled_back_leaves_nothing(
-        self, oban: Oban, database: Database, dsn: str, autocommit: bool
+        self, oban: Oban, psql: Psql, dsn: str, autocommit: bool
     ) -> None:
         async with (
             await AsyncConnection.connect(dsn, autocommit=autocommit) as conn,
@@ -487,70 +443,68 @@ class TestConn:
         ):
             jobs = await oban.enqueue_many([*diamond(), work(), work()], conn=conn)
             assert all(job.id for job in jobs)
-        assert database.is_empty()
+        assert psql.is_empty()
 
     @pytest.mark.parametrize("autocommit", [False, True])
     async def test_of_psycopg_committed_keeps_all(
-        self, oban: Oban, database: Database, dsn: str, autocommit: bool
+        self, oban: Oban, psql: Psql, dsn: str, autocommit: bool
     ) -> None:
         async with (
             await AsyncConnection.connect(dsn, autocommit=autocommit) as conn,
             conn.transaction(),
         ):
             await oban.enqueue_many(diamond(), conn=conn)
-            assert database.is_empty()
-        assert len(database.jobs()) == 4
+            assert psql.is_empty()
+        assert len(psql.jobs()) == 4
 
-    async def test_is_not_committed_by_us(self, oban: Oban, database: Database, dsn: str) -> None:
+    async def test_is_not_committed_by_us(self, oban: Oban, psql: Psql, dsn: str) -> None:
         async with await AsyncConnection.connect(dsn) as conn:
             await oban.enqueue_many(diamond(), conn=conn)
-            assert database.is_empty()
+            assert psql.is_empty()
             await conn.rollback()
-        assert database.is_empty()
+        assert psql.is_empty()
 
     async def test_in_autocommit_is_still_one_transaction(
-        self, oban: Oban, database: Database, dsn: str
+        self, oban: Oban, psql: Psql, dsn: str
     ) -> None:
         async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
             with pytest.raises(psycopg.errors.CheckViolation):
                 await oban.enqueue_many(diamond().add("bad", unstorable()), conn=conn)
-            assert database.is_empty()
+            assert psql.is_empty()
             await oban.enqueue_many(diamond(), conn=conn)
-        assert len(database.jobs()) == 4
+        assert len(psql.jobs()) == 4
 
-    async def test_may_make_dicts_of_rows(self, oban: Oban, database: Database, dsn: str) -> None:
+    async def test_may_make_dicts_of_rows(self, oban: Oban, psql: Psql, dsn: str) -> None:
         async with await AsyncConnection.connect(dsn, row_factory=dict_row) as conn:
             await oban.enqueue_many(diamond(id="w"), conn=conn)
             again = await oban.enqueue_many(diamond(id="w"), conn=conn)
             await oban.enqueue_many([work(), work()], conn=conn)
         assert all(isinstance(job, Job) for job in again)
-        assert len(database.jobs()) == 6
+        assert len(psql.jobs()) == 6
 
-    async def test_may_be_a_cursor(self, oban: Oban, database: Database, dsn: str) -> None:
+    async def test_may_be_a_cursor(self, oban: Oban, psql: Psql, dsn: str) -> None:
         async with await AsyncConnection.connect(dsn) as conn:
             async with conn.cursor() as cursor:
                 assert isinstance(cursor, AsyncCursor)
                 await oban.enqueue_many(diamond(), conn=cursor)
             await conn.rollback()
-            assert database.is_empty()
+            assert psql.is_empty()
             async with conn.cursor(row_factory=dict_row) as cursor:
                 await oban.enqueue_many(diamond(), conn=cursor)
-        assert len(database.jobs()) == 4
+        assert len(psql.jobs()) == 4
 
-    async def test_may_be_used_on_after_bad_input(
-        self, oban: Oban, database: Database, dsn: str
-    ) -> None:
+    async def test_may_be_used_on_after_bad_input(self, oban: Oban, psql: Psql, dsn: str) -> None:
         async with await AsyncConnection.connect(dsn) as conn:
             with pytest.raises(errors.PartialWorkflowError):
                 await oban.enqueue_many(list(diamond())[1:], conn=conn)
             with pytest.raises(errors.InvalidJobError):
                 await oban.enqueue_many(Workflow().add("a", Work.new({"k": object()})), conn=conn)
             await oban.enqueue_many(diamond(), conn=conn)
-        assert len(database.jobs()) == 4
+        assert len(psql.jobs()) == 4
 
     @pytest.mark.parametrize("before", ["", "SELECT", "SAVEPOINT mine"])
     async def test_holds_nothing_of_ours_after_bad_input(
-        self, oban: Oban, database: Database, dsn: str, before: LiteralString
+        self, oban: Oban, psql: Psql, dsn: str, before: LiteralString
     ) -> None:
         many = Workflow().add_many("all", [work() for _ in range(JOBS_PER_STATEMENT)])
         many.add("bad", Work.new({"k": object()}), deps="all")
@@ -564,14 +518,14 @@ class TestConn:
                 await oban.enqueue_many(many, conn=conn)
             await conn.commit()
 
-        assert database.is_empty()
-        assert bool(database.rows("SELECT to_regclass('beside') AS beside")[0]["beside"]) == bool(
+        assert psql.is_empty()
+        assert bool(psql.dicts("SELECT to_regclass('beside') AS beside")[0]["beside"]) == bool(
             before
         )
 
     @pytest.mark.parametrize("pipelined", [False, True])
     async def test_holds_nothing_of_ours_in_a_block_that_goes_on(
-        self, oban: Oban, database: Database, dsn: str, pipelined: bool
+        self, oban: Oban, psql: Psql, dsn: str, pipelined: bool
     ) -> None:
         bad = [*diamond(), work(), Work.new({"k": object()})]
 
@@ -584,47 +538,47 @@ class TestConn:
                     await oban.enqueue_many(bad, conn=conn)
                 await oban.enqueue_many([work(), work()], conn=conn)
 
-        assert len(database.jobs()) == 2
-        assert database.rows("SELECT FROM oban_workflow_groups") == []
+        assert len(psql.jobs()) == 2
+        assert psql.dicts("SELECT FROM oban_workflow_groups") == []
 
     async def test_of_a_session_rolled_back_leaves_nothing(
-        self, oban: Oban, database: Database, engine: AsyncEngine
+        self, oban: Oban, psql: Psql, sqlalchemy_engine: AsyncEngine
     ) -> None:
-        async with AsyncSession(engine) as session:
+        async with AsyncSession(sqlalchemy_engine) as session:
             await session.execute(text("CREATE TABLE beside (id int)"))
             await oban.enqueue_many([*diamond(), work()], conn=session)
             await session.rollback()
-        assert database.is_empty()
-        assert database.rows("SELECT to_regclass('beside') AS beside") == [{"beside": None}]
+        assert psql.is_empty()
+        assert psql.dicts("SELECT to_regclass('beside') AS beside") == [{"beside": None}]
 
     async def test_of_a_session_committed_keeps_all(
-        self, oban: Oban, database: Database, engine: AsyncEngine
+        self, oban: Oban, psql: Psql, sqlalchemy_engine: AsyncEngine
     ) -> None:
-        async with AsyncSession(engine) as session, session.begin():
+        async with AsyncSession(sqlalchemy_engine) as session, session.begin():
             await oban.enqueue_many(diamond(), conn=session)
-            assert database.is_empty()
-        assert len(database.jobs()) == 4
+            assert psql.is_empty()
+        assert len(psql.jobs()) == 4
 
     @pytest.mark.parametrize("commit", [True, False])
     async def test_of_sqlalchemy(
-        self, oban: Oban, database: Database, engine: AsyncEngine, commit: bool
+        self, oban: Oban, psql: Psql, sqlalchemy_engine: AsyncEngine, commit: bool
     ) -> None:
-        async with engine.connect() as conn:
+        async with sqlalchemy_engine.connect() as conn:
             await oban.enqueue_many(diamond(), conn=conn)
             await (conn.commit() if commit else conn.rollback())
-        assert len(database.jobs()) == (4 if commit else 0)
-        assert database.is_empty() is not commit
+        assert len(psql.jobs()) == (4 if commit else 0)
+        assert psql.is_empty() is not commit
 
     async def test_of_sqlalchemy_in_autocommit_is_still_one_transaction(
-        self, oban: Oban, database: Database, engine: AsyncEngine
+        self, oban: Oban, psql: Psql, sqlalchemy_engine: AsyncEngine
     ) -> None:
-        autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        autocommit = sqlalchemy_engine.execution_options(isolation_level="AUTOCOMMIT")
         async with autocommit.connect() as conn:
             await oban.enqueue_many(diamond(), conn=conn)
-            assert len(database.jobs()) == 4
+            assert len(psql.jobs()) == 4
             with pytest.raises(psycopg.errors.CheckViolation):
                 await oban.enqueue_many(diamond().add("bad", unstorable()), conn=conn)
-        assert len(database.jobs()) == 4
+        assert len(psql.jobs()) == 4
 
 
 WEIRD: list[dict[str, Any]] = [
@@ -650,13 +604,13 @@ WEIRD: list[dict[str, Any]] = [
 
 
 class TestPlainJobs:
-    async def test_are_inserted_exactly_as_oban_does(self, oban: Oban, database: Database) -> None:
+    async def test_are_inserted_exactly_as_oban_does(self, oban: Oban, psql: Psql) -> None:
         def jobs() -> list[Job]:
             return [Job("some.Worker", **fields) for fields in WEIRD]
 
         theirs = await _host.default_insert_jobs(oban._query, jobs())
         ours = await oban.enqueue_many(jobs())
-        rows = database.jobs()
+        rows = psql.jobs()
         count = len(WEIRD)
         assert len(rows) == 2 * count
         for index, fields in enumerate(WEIRD):
@@ -670,7 +624,7 @@ class TestPlainJobs:
             assert our_row["scheduled_at"].replace(tzinfo=UTC) == ours[index].scheduled_at
             assert our_row["inserted_at"].replace(tzinfo=UTC) == ours[index].inserted_at
 
-    async def test_in_a_workflow_keep_their_fields(self, oban: Oban, database: Database) -> None:
+    async def test_in_a_workflow_keep_their_fields(self, oban: Oban, psql: Psql) -> None:
         at = datetime(2040, 6, 1, 12, tzinfo=timezone(timedelta(hours=2)))
         job = Work.new(
             {"ünï": 2**70},
@@ -683,35 +637,33 @@ class TestPlainJobs:
             inserted_at=datetime(2001, 1, 1, tzinfo=UTC),
         )
         await oban.enqueue_many(Workflow().add("a", work()).add("b", job, deps="a"))
-        _, row = database.jobs()
+        _, row = psql.jobs()
         assert row["args"] == {"ünï": 2**70}
         assert (row["queue"], row["priority"], row["max_attempts"]) == ("other", 3, 7)
         assert row["tags"] == ["some", "tags"]
         assert row["meta"]["mine"] == 1
         assert row["scheduled_at"].replace(tzinfo=UTC) == at
         assert row["inserted_at"] == datetime(2001, 1, 1)
-        assert (row["state"], row["worker"]) == ("suspended", "tests.graphs.Work")
+        assert (row["state"], row["worker"]) == ("suspended", "tests.support.graphs.Work")
 
-    async def test_are_inserted_in_bulk_in_their_order(
-        self, oban: Oban, database: Database
-    ) -> None:
+    async def test_are_inserted_in_bulk_in_their_order(self, oban: Oban, psql: Psql) -> None:
         jobs = await oban.enqueue_many(Work.new({"n": n}) for n in range(12_000))
         ids = [job.id or 0 for job in jobs]
         assert ids == sorted(ids)
-        assert [row["args"]["n"] for row in database.jobs()] == list(range(12_000))
+        assert [row["args"]["n"] for row in psql.jobs()] == list(range(12_000))
 
-    async def test_listed_twice_are_inserted_twice(self, oban: Oban, database: Database) -> None:
+    async def test_listed_twice_are_inserted_twice(self, oban: Oban, psql: Psql) -> None:
         job = work()
         await oban.enqueue_many([job, job])
-        assert len(database.jobs()) == 2
+        assert len(psql.jobs()) == 2
 
-    async def test_leave_no_trace_in_our_tables(self, oban: Oban, database: Database) -> None:
+    async def test_leave_no_trace_in_our_tables(self, oban: Oban, psql: Psql) -> None:
         await oban.enqueue_many([work(), work()])
-        assert database.rows("SELECT FROM oban_workflow_members") == []
+        assert psql.dicts("SELECT FROM oban_workflow_members") == []
 
-    async def test_may_be_none_at_all(self, oban: Oban, database: Database) -> None:
+    async def test_may_be_none_at_all(self, oban: Oban, psql: Psql) -> None:
         assert await oban.enqueue_many([]) == []
-        assert database.is_empty()
+        assert psql.is_empty()
 
 
 @pytest.fixture
@@ -757,7 +709,7 @@ class TestDatabaseWithoutOurTables:
             await oban.enqueue_many(diamond())
         with pytest.raises(errors.SchemaError, match="run: oban-workflows install"):
             await Workflow("w").status()
-        assert Database(empty_dsn).jobs() == []
+        assert Psql(empty_dsn).jobs() == []
 
     async def test_takes_workflows_once_they_are_installed(
         self, plain_pool: AsyncConnectionPool
@@ -775,8 +727,8 @@ class TestDatabaseWithoutOurTables:
             await oban.enqueue_many(Workflow().add("a", work()))
             await schema.uninstall(plain_pool)
             await oban.enqueue_many([work(), work()])
-            database = Database(empty_dsn)
-            await wait_until(lambda: [job["state"] for job in database.jobs()] == ["completed"] * 3)
+            psql = Psql(empty_dsn)
+            await wait_until(lambda: [job["state"] for job in psql.jobs()] == ["completed"] * 3)
             with pytest.raises(errors.SchemaError, match="run: oban-workflows install"):
                 await oban.enqueue_many(diamond())
 

@@ -1,32 +1,18 @@
 """Why a job waits, or what broke it."""
 
-from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from oban import Oban
-from oban.oban import _instances
 from oban.testing import drain_queue
 from psycopg import AsyncConnection
 
 from oban_pro import Workflow, errors, sql
 from oban_pro.testing import run_workflow
-from tests.conftest import StartOban
-from tests.graphs import Work, diamond, work
-
-
-@pytest.fixture(autouse=True)
-def instances() -> Iterator[None]:
-    """Forget the instances of other tests: handles find them by name."""
-    _instances.clear()
-    yield
-    _instances.clear()
-
-
-@pytest.fixture
-async def conn(dsn: str) -> Any:
-    async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
-        yield conn
+from tests.support.explained import nodes_of
+from tests.support.fixtures import StartOban
+from tests.support.graphs import Work, diamond, work
 
 
 def failing(**params: Any) -> Any:
@@ -35,13 +21,6 @@ def failing(**params: Any) -> Any:
 
 async def chain_of(workflow: Workflow, name: str) -> list[str]:
     return ["/".join(link.path) for link in (await workflow.explain(name)).chain]
-
-
-def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-
-    for part in plan.get("Plans", []):
-        yield from nodes_of(part)
 
 
 class TestOfAJobThatBroke:
@@ -254,6 +233,43 @@ class TestOfAJobThatWaitsForNothing:
         assert found.summary == "job 'a' is next in queue 'busy', which 1 node runs"
         await node.stop()
 
+    async def test_counts_a_node_for_as_long_as_rescuing_waits_for_it(
+        self, oban: Oban, conn: AsyncConnection
+    ) -> None:
+        workflow = Workflow().add("a", work(queue="slow")).add("b", work(queue="plain"))
+        await oban.enqueue_many(workflow)
+
+        for queue, meta in (("slow", {"oban_workflows_patience": 300}), ("plain", {})):
+            await oban._query.insert_producer(
+                uuid=str(uuid4()), name="Oban", node="node", queue=queue, meta=meta
+            )
+
+        async def reasons(age: str) -> list[str]:
+            await conn.execute(
+                "UPDATE oban_producers SET updated_at = timezone('UTC', now()) - %s::interval",
+                [age],
+            )
+
+            return [(await workflow.explain(name)).reason for name in "ab"]
+
+        assert await reasons("50 s") == ["queued", "queued"]
+        assert await reasons("200 s") == ["queued", "unserved"]
+        assert await reasons("400 s") == ["unserved", "unserved"]
+
+    async def test_tells_that_who_runs_one_is_silent(
+        self, oban: Oban, conn: AsyncConnection
+    ) -> None:
+        workflow = Workflow().add("a", work())
+        await oban.enqueue_many(workflow)
+        uuid = str(uuid4())
+        await oban._query.insert_producer(
+            uuid=uuid, name="Oban", node="node", queue="default", meta={}
+        )
+        await oban._query.fetch_jobs(demand=1, queue="default", node="node", uuid=uuid)
+        assert (await workflow.explain("a")).reason == "running"
+        await conn.execute("UPDATE oban_producers SET updated_at = updated_at - interval '61 s'")
+        assert (await workflow.explain("a")).reason == "orphaned"
+
     async def test_tells_who_runs_one_and_whether_it_lives(
         self, oban: Oban, start_oban: StartOban, conn: AsyncConnection
     ) -> None:
@@ -281,9 +297,9 @@ class TestOfAJobThatWaitsForNothing:
 
 class TestNames:
     async def test_may_be_paths(self, oban: Oban) -> None:
-        workflow = Workflow().add_workflow("a/b", Workflow().add("c/d", work()))
+        workflow = Workflow().add_workflow("a", Workflow().add("b", work()))
         await oban.enqueue_many(workflow)
-        assert (await workflow.explain("a/b/c/d")).subject.path == ("a/b", "c/d")
+        assert (await workflow.explain("a/b")).subject.path == ("a", "b")
 
     async def test_that_are_unknown_raise_and_suggest_one(self, oban: Oban) -> None:
         workflow = Workflow(id="w").add_workflow("sub", diamond())
@@ -304,7 +320,7 @@ class TestPlan:
         await oban.enqueue_many(Workflow().add_many("many", [work() for _ in range(3000)]))
         await oban.enqueue_many(diamond(id="w"))
         await conn.execute("ANALYZE")
-        statement = "EXPLAIN (FORMAT json) " + sql.query("chain", "public")
+        statement = "EXPLAIN (FORMAT json) " + sql.statement("queries/chain", "public")
         cursor = await conn.execute(statement.encode(), {"id": "w", "name": "end"})
         (plan,) = (await cursor.fetchone() or ([],))[0]
         (recursion,) = (

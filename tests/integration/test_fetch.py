@@ -10,8 +10,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import _host
 from oban_pro._plugin import get_jobs
-from oban_pro.store import Store
-from tests.conftest import StartOban
+from oban_pro.engine.store import Store
+from tests.support.fixtures import StartOban
 
 NODE = ["node", "uuid"]
 

@@ -12,17 +12,18 @@ from psycopg import AsyncConnection
 
 from oban_pro import Workflow
 from oban_pro.errors import WorkflowError
-from tests.graphs import Work, settled, work
-from tests.recount import assert_consistent
+from tests.support.fixtures import WaitUntil
+from tests.support.graphs import Work, settled, work
+from tests.support.recount import assert_consistent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Callable
 
     from oban import Job, Oban
 
-    from tests.conftest import StartOban
+    from tests.support.fixtures import StartOban
 
-    type WaitUntil = Callable[..., Awaitable[Any]]
+pytestmark = pytest.mark.slow
 
 
 def deep(levels: int) -> list[Any]:
@@ -44,6 +45,8 @@ TEXTS = {
     "path": "../../etc/passwd\\..\\",
     "mermaid": '"]-->x[("%%{init}%%`',
     "control": "\x01\x1b[31m\r\n\t",
+    # six bytes each in a notification, which has room for 8,000
+    "controls": "\x01" * 1_400,
     "bidi": "\u202eevil\u2066\ufeff",
     "beyond": "\U0010ffff\uffff",
 }
@@ -87,12 +90,6 @@ class Records(Worker):
 @pytest.fixture
 async def node(start_oban: StartOban) -> Oban:
     return await start_oban({"default": 5})
-
-
-@pytest.fixture
-async def conn(dsn: str) -> AsyncIterator[AsyncConnection]:
-    async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
-        yield conn
 
 
 async def is_refused(oban: Oban, conn: AsyncConnection, build: Callable[[], Workflow]) -> bool:

@@ -12,9 +12,9 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow, schema
-from tests.cli import run_cli
-from tests.conftest import StartOban
-from tests.graphs import settled, work
+from tests.support.cli import run_cli
+from tests.support.fixtures import StartOban
+from tests.support.graphs import settled, work
 
 COUNTERS = (
     "suspended",
@@ -59,7 +59,7 @@ def mixed() -> Workflow:
 
 
 @pytest.fixture
-async def conn(pool: AsyncConnectionPool) -> AsyncIterator[AsyncConnection[DictRow]]:
+async def elixir(pool: AsyncConnectionPool) -> AsyncIterator[AsyncConnection[DictRow]]:
     async with pool.connection() as conn:
         conn.row_factory = dict_row  # type: ignore[assignment]
         yield conn  # type: ignore[misc]
@@ -70,22 +70,22 @@ async def rows(conn: AsyncConnection[Any], query: str, params: Any = None) -> li
 
 
 class TestRelation:
-    async def test_is_found_among_the_tables(self, conn: AsyncConnection[Any]) -> None:
+    async def test_is_found_among_the_tables(self, elixir: AsyncConnection[Any]) -> None:
         query = (
             "SELECT table_name FROM information_schema.tables"
             " WHERE table_schema = 'public' AND table_name = 'oban_workflows'"
         )
-        assert len(await rows(conn, query)) == 1
+        assert len(await rows(elixir, query)) == 1
 
     async def test_lists_roots_with_their_own_jobs_counted(
-        self, oban: Oban, conn: AsyncConnection[Any]
+        self, oban: Oban, elixir: AsyncConnection[Any]
     ) -> None:
         workflow = mixed()
         await oban.enqueue_many(workflow)
-        (listed,) = await rows(conn, LIST, {"states": ["executing"]})
+        (listed,) = await rows(elixir, LIST, {"states": ["executing"]})
         assert listed["id"] == workflow.id
         assert listed["name"] == "outer"
-        assert listed["meta"] == {"queues": ["default"], "workers": ["tests.graphs.Work"]}
+        assert listed["meta"] == {"queues": ["default"], "workers": ["tests.support.graphs.Work"]}
         assert listed["started_at"] is None
         assert listed["completed_at"] is None
         assert {name: listed[name] for name in COUNTERS if listed[name]} == {
@@ -94,13 +94,13 @@ class TestRelation:
         }
 
     async def test_counts_every_state_of_a_settled_one(
-        self, start_oban: StartOban, conn: AsyncConnection[Any], wait_until: Any
+        self, start_oban: StartOban, elixir: AsyncConnection[Any], wait_until: Any
     ) -> None:
         workflow = mixed()
         await (await start_oban()).enqueue_many(workflow)
         await wait_until(lambda: settled(workflow))
-        assert await rows(conn, LIST, {"states": ["executing"]}) == []
-        (listed,) = await rows(conn, LIST, {"states": ["discarded"]})
+        assert await rows(elixir, LIST, {"states": ["executing"]}) == []
+        (listed,) = await rows(elixir, LIST, {"states": ["discarded"]})
         assert {name: listed[name] for name in COUNTERS if listed[name]} == {
             "completed": 1,
             "discarded": 1,
@@ -109,19 +109,19 @@ class TestRelation:
         assert listed["inserted_at"] <= listed["started_at"] <= listed["completed_at"]
 
     async def test_leads_to_nested_ones_and_to_jobs(
-        self, oban: Oban, conn: AsyncConnection[Any]
+        self, oban: Oban, elixir: AsyncConnection[Any]
     ) -> None:
         workflow = mixed()
         await oban.enqueue_many(workflow)
         query = "SELECT id, name, suspended FROM oban_workflows WHERE parent_id = %s"
-        (nested,) = await rows(conn, query, [workflow.id])
+        (nested,) = await rows(elixir, query, [workflow.id])
         assert (nested["name"], nested["suspended"]) == ("inner", 2)
-        own = {job["name"] for job in await rows(conn, JOBS, [workflow.id])}
+        own = {job["name"] for job in await rows(elixir, JOBS, [workflow.id])}
         assert own == {"fine", "broken", "after"}
-        assert {job["name"] for job in await rows(conn, SUP, [workflow.id])} == {"x", "y"}
+        assert {job["name"] for job in await rows(elixir, SUP, [workflow.id])} == {"x", "y"}
 
     async def test_counts_open_jobs_in_every_state(
-        self, oban: Oban, conn: AsyncConnection[Any]
+        self, oban: Oban, elixir: AsyncConnection[Any]
     ) -> None:
         workflow = Workflow()
         expected = {state: number for number, state in enumerate(COUNTERS[1:5], start=1)}
@@ -131,23 +131,23 @@ class TestRelation:
             workflow.add(f"{number}", work())
 
         jobs = await oban.enqueue_many(workflow)
-        await conn.execute(
+        await elixir.execute(
             "UPDATE oban_jobs j SET state = s.state::oban_job_state"
             " FROM unnest(%s::bigint[], %s::text[]) s(id, state) WHERE j.id = s.id",
             [[job.id for job in jobs], states],
         )
-        (listed,) = await rows(conn, LIST, {"states": ["executing"]})
+        (listed,) = await rows(elixir, LIST, {"states": ["executing"]})
         assert {name: listed[name] for name in COUNTERS if listed[name]} == expected
 
     async def test_has_what_the_graph_of_a_workflow_is_drawn_from(
-        self, oban: Oban, conn: AsyncConnection[Any]
+        self, oban: Oban, elixir: AsyncConnection[Any]
     ) -> None:
         workflow = mixed()
         await oban.enqueue_many(workflow)
         query = JOBS.replace(
             "AS name", "AS name, meta -> 'deps' AS deps, meta -> 'workflow' AS drawn"
         )
-        jobs = await rows(conn, query, [workflow.id])
+        jobs = await rows(elixir, query, [workflow.id])
         assert {job["name"]: (job["deps"], job["drawn"]) for job in jobs} == {
             "fine": ([], True),
             "broken": ([], True),
@@ -160,13 +160,16 @@ class TestRelation:
             ("name ILIKE '%night%'", ["Nightly import"]),
             ("id = ANY('{first,third}')", ["Nightly import", "report"]),
             ("meta -> 'queues' ?| '{mail,none}'", ["report"]),
-            ("meta -> 'workers' ? 'tests.graphs.Work'", ["Nightly import", "other", "report"]),
+            (
+                "meta -> 'workers' ? 'tests.support.graphs.Work'",
+                ["Nightly import", "other", "report"],
+            ),
             ("state = 'cancelled'", ["other"]),
             ("available > 1", ["Nightly import"]),
         ],
     )
     async def test_is_searched_as_its_list_is(
-        self, condition: str, found: list[str], oban: Oban, conn: AsyncConnection[Any]
+        self, condition: str, found: list[str], oban: Oban, elixir: AsyncConnection[Any]
     ) -> None:
         first = Workflow(id="first", name="Nightly import").add("a", work()).add("b", work())
         second = Workflow(id="second", name="other").add("a", work())
@@ -174,17 +177,17 @@ class TestRelation:
         await oban.enqueue_many([*first, *second, *third])
         await second.cancel_jobs()
         query = f"SELECT name FROM oban_workflows WHERE parent_id IS NULL AND {condition}"
-        names = {row["name"] for row in await rows(conn, query)}
+        names = {row["name"] for row in await rows(elixir, query)}
         assert sorted(names) == found
 
     @pytest.mark.parametrize("column", ["inserted_at", "started_at", "completed_at", "name"])
     async def test_looks_up_only_what_is_on_a_page(
-        self, column: str, oban: Oban, conn: AsyncConnection[Any]
+        self, column: str, oban: Oban, elixir: AsyncConnection[Any]
     ) -> None:
         await oban.enqueue_many([job for _ in range(200) for job in mixed()])
         query = LIST.replace("inserted_at DESC", f"{column} DESC")
         explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {query}"
-        (plan,) = await rows(conn, explain, {"states": ["executing"]})
+        (plan,) = await rows(elixir, explain, {"states": ["executing"]})
         subplans = [node for node in nodes(plan["QUERY PLAN"][0]["Plan"]) if is_subplan(node)]
         assert len(subplans) > 3
         assert max(node["Actual Loops"] for node in subplans) <= 20
@@ -204,12 +207,12 @@ def is_subplan(node: dict[str, Any]) -> bool:
 class TestIndexes:
     @pytest.mark.parametrize("query", [JOBS, SUP, JOBS + " AND meta ? 'workflow_id'"])
     async def test_serve_lookups_by_workflow(
-        self, query: str, pool: AsyncConnectionPool, conn: AsyncConnection[Any]
+        self, query: str, pool: AsyncConnectionPool, elixir: AsyncConnection[Any]
     ) -> None:
         await schema.create_web_indexes(pool)
         await schema.create_web_indexes(pool)
-        await conn.execute("SET enable_seqscan = off")
-        plan = str(await rows(conn, f"EXPLAIN {query}", ["some id"]))
+        await elixir.execute("SET enable_seqscan = off")
+        plan = str(await rows(elixir, f"EXPLAIN {query}", ["some id"]))
         assert "workflow_id_index" in plan
 
     def test_are_created_on_the_command_line_and_removed_again(

@@ -1,7 +1,7 @@
 """Whose jobs are taken back, and whose are left alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -12,81 +12,14 @@ from oban._lifeline import _rescue as plain_rescue
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from oban_pro import Workflow, schema
-from oban_pro._plugin import heartbeat, limbo
+from oban_pro import Workflow, _host, schema
+from oban_pro._plugin import lost_jobs, patience
 from oban_pro._plugin import rescue as plugin
-from oban_pro.transactions import run
-from tests.conftest import StartOban
-from tests.engine import Engine, make_job
-
-PATIENCE = 60.0
-RESCUE_AFTER = 300.0
-
-
-class Cluster(Engine):
-    """Nodes that are rows alone: they beat, take jobs and fall silent as a test says."""
-
-    async def join(self, meta: dict[str, Any] | None = None) -> str:
-        uuid = str(uuid4())
-        await self.query.insert_producer(
-            uuid=uuid, name="Oban", node="node", queue="default", meta=meta or {}
-        )
-
-        return uuid
-
-    async def take(self, uuid: str, node: str = "node", demand: int = 100) -> list[Job]:
-        jobs = await self.query.fetch_jobs(demand, "default", node, uuid)
-        self.running |= {job.id: job for job in jobs if job.id is not None}
-
-        return jobs
-
-    async def silence(self, uuid: str, seconds: float) -> None:
-        """Let the last heartbeat be that long ago."""
-        await self.rows(
-            "UPDATE oban_producers SET updated_at = updated_at - make_interval(secs => %s)"
-            " WHERE uuid = %s",
-            (seconds, uuid),
-        )
-
-    async def work_for(self, seconds: float) -> None:
-        """Let every executing job have run for that long."""
-        await self.rows(
-            "UPDATE oban_jobs SET attempted_at = attempted_at - make_interval(secs => %s)"
-            " WHERE state = 'executing'",
-            (seconds,),
-        )
-
-    async def sweep(self) -> int:
-        """Look as every node does each few seconds."""
-        rescued = await run(self.query, lambda store: store.rescue(PATIENCE))
-        await self.check()
-
-        return rescued
-
-    async def lifeline(self) -> int:
-        """Look as the leader does once a minute; returns how many it says were rescued."""
-        events: list[dict[str, Any]] = []
-        names = ["oban.lifeline.rescue.stop"]
-        telemetry.attach("rescue", names, lambda _, meta: events.append(meta))
-
-        try:
-            await use_ext("lifeline.rescue", plain_rescue, self.query, RESCUE_AFTER)
-        finally:
-            telemetry.detach("rescue")
-
-        await self.check()
-        (event,) = events
-
-        return int(event["rescued_count"])
-
-    async def job_states(self) -> list[str]:
-        return [state for (state,) in await self.rows("SELECT state FROM oban_jobs ORDER BY id")]
-
-
-@pytest.fixture
-async def cluster(oban: Oban, pool: Any) -> AsyncIterator[Cluster]:
-    async with await AsyncConnection.connect(pool.conninfo, autocommit=True) as conn:
-        yield Cluster(oban, conn)
+from tests.support.cluster import RESCUE_AFTER, Cluster
+from tests.support.elixir import ELIXIR
+from tests.support.engine import make_job
+from tests.support.fixtures import StartOban, WaitUntil
+from tests.support.silence import HEARD
 
 
 async def started(cluster: Cluster, **opts: Any) -> str:
@@ -180,7 +113,7 @@ class TestSilentNodes:
         assert await cluster.sweep() == 0
         assert await cluster.rows("SELECT count(*) FROM oban_workflow_producers") == [(1,)]
         await cluster.work_for(61)
-        assert await cluster.sweep() == 1
+        assert [await cluster.sweep() for _ in range(2)] == [1, 0]
         assert await cluster.rows("SELECT count(*) FROM oban_workflow_producers") == [(0,)]
 
 
@@ -232,10 +165,105 @@ class TestLiveNodes:
                 cluster = Cluster(oban, conn)
                 uuid = await started(cluster)
                 await schema.install(pool)
+                await conn.execute(HEARD.encode())
                 await cluster.work_for(1_000)
                 assert await cluster.lifeline() == 0
                 await cluster.silence(uuid, 61)
                 assert await cluster.sweep() == 1
+
+
+class TestSilence:
+    """Only what the database could hear counts."""
+
+    # A twentieth of it is what the machine may take between two looks.
+    @pytest.mark.parametrize("patience", [60, 120])
+    async def test_counts_anew_when_the_database_was_away(
+        self, cluster: Cluster, patience: float
+    ) -> None:
+        uuid = await self._run_job(cluster, oban_workflows_patience=patience)
+        await cluster.pass_unheard(3_600)
+        assert await cluster.sweep() == 0
+        # a quarter of the patience, which may pass between two looks, has counted
+        await cluster.pass_silently(patience * 0.7)
+        assert await cluster.sweep() == 0
+        await cluster.pass_silently(patience * 0.1)
+        assert await cluster.sweep() == 1
+        assert uuid
+
+    async def test_counts_anew_when_the_clock_was_set_back(self, cluster: Cluster) -> None:
+        await self._run_job(cluster, oban_workflows_patience=60)
+        await cluster.pass_unheard(-3_600)
+        assert await cluster.sweep() == 0
+        await cluster.pass_silently(59)
+        assert await cluster.sweep() == 0
+        await cluster.pass_silently(2)
+        assert await cluster.sweep() == 1
+
+    async def test_counts_from_the_first_look_on(self, cluster: Cluster) -> None:
+        await cluster.rows("DELETE FROM oban_workflow_hearing")
+        await self._run_job(cluster, oban_workflows_patience=60)
+        await cluster.pass_unheard(3_600)
+        assert await cluster.sweep() == 0
+        await cluster.pass_silently(61)
+        assert await cluster.sweep() == 1
+
+    async def test_of_nodes_on_plain_oban_counts_when_their_pools_are_back(
+        self, cluster: Cluster
+    ) -> None:
+        await self._run_job(cluster)
+        await cluster.pass_unheard(100)
+        assert await cluster.sweep() == 0
+        await cluster.pass_silently(60 + 80 - 15)
+        assert await cluster.sweep() == 0
+        await cluster.pass_silently(20)
+        assert await cluster.sweep() == 1
+
+    async def test_counts_however_seldom_somebody_looks(self, cluster: Cluster) -> None:
+        await self._run_job(cluster, oban_workflows_patience=60)
+
+        for _ in range(3):
+            await cluster.pass_unheard(100)
+            assert await cluster.sweep() == 0
+
+        await cluster.pass_unheard(100)
+        assert await cluster.sweep() == 1
+
+    async def test_counts_for_one_while_others_are_heard(self, cluster: Cluster) -> None:
+        await self._run_job(cluster, oban_workflows_patience=60)
+        live = await cluster.join({"oban_workflows_patience": 60})
+        await cluster.oban.enqueue_many([make_job()])
+        await cluster.take(live)
+        await cluster.pass_silently(61)
+        await cluster.query.refresh_producers([live])
+        assert await cluster.sweep() == 1
+
+    @pytest.mark.parametrize("moment", ["infinity", "-infinity"])
+    async def test_counts_from_the_first_look_on_after_an_infinite_heartbeat(
+        self, cluster: Cluster, moment: str
+    ) -> None:
+        uuid = await self._run_job(cluster)
+        await cluster.rows(
+            "UPDATE oban_producers SET updated_at = %s::timestamp WHERE uuid = %s", (moment, uuid)
+        )
+        assert await cluster.sweep() == 0
+        await cluster.work_for(60 + 150 + 1)
+        assert await cluster.sweep() == 1
+
+    async def test_of_jobs_without_a_heartbeat_counts_as_well(self, cluster: Cluster) -> None:
+        await cluster.oban.enqueue_many([make_job()])
+        await cluster.take("drain", "drain")
+        await cluster.pass_unheard(3_600)
+        assert await cluster.lifeline() == 0
+        await cluster.pass_silently(RESCUE_AFTER)
+        assert await cluster.lifeline() == 1
+
+    async def _run_job(self, cluster: Cluster, **meta: Any) -> str:
+        await cluster.oban.enqueue_many([make_job()])
+        uuid = await cluster.join(meta)
+        assert len(await cluster.take(uuid)) == 1
+        assert await cluster.sweep() == 0
+
+        return uuid
 
 
 class TestNodesWithoutHeartbeat:
@@ -286,11 +314,11 @@ class TestRescuedJobs:
 
         async with await AsyncConnection.connect(dsn) as other:
             await other.execute("UPDATE oban_jobs SET state = 'completed', completed_at = now()")
-            rescue = asyncio.create_task(cluster.sweep())
-            await asyncio.wait([rescue], timeout=0.05)
-            assert not rescue.done()
+            sweep = asyncio.create_task(cluster.sweep())
+            await asyncio.wait([sweep], timeout=0.05)
+            assert not sweep.done()
 
-        assert await rescue == 0
+        assert await sweep == 0
         assert await cluster.job_states() == ["completed"]
 
     async def test_that_wait_without_an_attempt_left_are_discarded(self, cluster: Cluster) -> None:
@@ -299,6 +327,87 @@ class TestRescuedJobs:
         assert await cluster.sweep() == 0
         assert await cluster.lifeline() == 1
         assert await cluster.job_states() == ["discarded"]
+
+
+class TestErrors:
+    """Whoever takes a job back says so."""
+
+    @pytest.mark.parametrize(("max_attempts", "state"), [(20, "available"), (1, "discarded")])
+    async def test_name_the_node_that_was_silent(
+        self, cluster: Cluster, max_attempts: int, state: str
+    ) -> None:
+        uuid = await started(cluster, max_attempts=max_attempts)
+        await cluster.silence(uuid, 61)
+        await cluster.work_for(61)
+        await cluster.sweep()
+        (job,) = await cluster.query.all_jobs([state])
+        error: Any
+        (error,) = job.errors
+        assert error["attempt"] == 1
+        expected = "node node was silent for more than 60 seconds and counts as dead"
+        assert error["error"] == expected
+        at = datetime.fromisoformat(error["at"])
+        assert timedelta() < datetime.now(UTC) - at < timedelta(minutes=1)
+
+    async def test_explain_what_they_broke(self, cluster: Cluster) -> None:
+        workflow = Workflow().add("a", make_job(max_attempts=1)).add("b", make_job(), deps="a")
+        await cluster.enqueue(workflow)
+        uuid = await cluster.join()
+        await cluster.take(uuid)
+        await cluster.silence(uuid, 61)
+        await cluster.work_for(61)
+        await cluster.sweep()
+        assert (await workflow.explain("b")).summary == (
+            "job 'b' was cancelled because job 'a' was discarded after 1 of 1 attempts:"
+            " node node was silent for more than 60 seconds and counts as dead"
+        )
+
+    async def test_follow_those_of_earlier_attempts(self, cluster: Cluster) -> None:
+        uuid = await started(cluster)
+        await cluster.rows("""UPDATE oban_jobs SET errors = '[{"error": "first"}]'""")
+        await cluster.silence(uuid, 61)
+        await cluster.work_for(61)
+        await cluster.sweep()
+        assert await cluster.rows("SELECT errors -> 0 ->> 'error' FROM oban_jobs") == [("first",)]
+
+    async def test_tell_of_jobs_without_a_heartbeat(self, cluster: Cluster) -> None:
+        await cluster.oban.enqueue_many([make_job()])
+        await cluster.take("drain", "drain")
+        await cluster.work_for(RESCUE_AFTER + 1)
+        await cluster.lifeline()
+        assert await self._errors(cluster) == [
+            "ran for more than 300 seconds on node drain, which sends no heartbeat"
+        ]
+
+    async def test_tell_of_jobs_without_an_attempt_left(self, cluster: Cluster) -> None:
+        await cluster.oban.enqueue_many([make_job(max_attempts=1)])
+        await cluster.rows("UPDATE oban_jobs SET attempt = 1")
+        await cluster.lifeline()
+        assert await self._errors(cluster) == ["was available without an attempt left"]
+
+    async def test_are_kept_in_tables_that_elixir_made(self, empty_dsn: str) -> None:
+        async with (
+            await AsyncConnection.connect(empty_dsn, autocommit=True) as conn,
+            AsyncConnectionPool(empty_dsn, min_size=1, open=False) as pool,
+        ):
+            await conn.execute(ELIXIR.encode())
+            await schema.install(pool)
+            await conn.execute(HEARD.encode())
+            cluster = Cluster(Oban(pool=pool), conn)
+            uuid = await started(cluster, max_attempts=1)
+            await cluster.silence(uuid, 61)
+            await cluster.work_for(61)
+            assert await cluster.sweep() == 1
+            assert await cluster.rows(
+                "SELECT state::text, errors[1] ->> 'attempt' FROM oban_jobs"
+            ) == [("discarded", "1")]
+
+    async def _errors(self, cluster: Cluster) -> list[str]:
+        rows = await cluster.rows(
+            "SELECT jsonb_path_query(errors, '$[*].error') #>> '{}' FROM oban_jobs"
+        )
+
+        return [error for (error,) in rows]
 
 
 @worker()
@@ -318,9 +427,6 @@ def sleeper() -> type[Sleeper]:
     Sleeper.started, Sleeper.wake = 0, asyncio.Event()
 
     return Sleeper
-
-
-type WaitUntil = Callable[..., Awaitable[Any]]
 
 
 class TestNodes:
@@ -351,6 +457,58 @@ class TestNodes:
             return await cluster.job_states() == ["completed"]
 
         await wait_until(settled)
+
+    async def test_beat_though_their_pool_is_used_up(
+        self, cluster: Cluster, dsn: str, wait_until: WaitUntil
+    ) -> None:
+        async with (
+            AsyncConnectionPool(dsn, min_size=1, max_size=2, open=False) as pool,
+            Oban(pool=pool, queues={"default": 1}, name="small", refresher={"interval": 0.2}),
+            pool.connection(),
+            pool.connection(),
+        ):
+            ((before,),) = await cluster.rows("SELECT updated_at FROM oban_producers")
+
+            async def have_beaten() -> bool:
+                later = "SELECT updated_at > %s + interval '1 s' FROM oban_producers"
+
+                return await cluster.rows(later, [before]) == [(True,)]
+
+            await wait_until(have_beaten)
+
+    @pytest.mark.parametrize("whole", [True, False])
+    async def test_keep_a_job_that_goes_on_longer_while_they_stop(
+        self,
+        start_oban: StartOban,
+        cluster: Cluster,
+        wait_until: WaitUntil,
+        sleeper: type[Sleeper],
+        whole: bool,
+    ) -> None:
+        brief: dict[str, Any] = {"refresher": {"interval": 0.1, "max_age": 0.5}}
+        node = await start_oban(**brief, name="stopping", shutdown_grace_period=None)
+        await cluster.oban.enqueue_many([sleeper.new()])
+        await wait_until(lambda: sleeper.started)
+        stopping = asyncio.create_task(node.stop() if whole else node.stop_queue("default"))
+        await start_oban(**brief, name="beside")
+        await cluster.rows("DELETE FROM oban_workflow_hearing")
+
+        async def have_looked() -> bool:
+            heard = (
+                "SELECT sum(heard_until - heard_from) > interval '2 s' FROM oban_workflow_hearing"
+            )
+
+            return await cluster.rows(heard) == [(True,)]
+
+        try:
+            await wait_until(have_looked, timeout=20)
+            assert not stopping.done()
+        finally:
+            sleeper.wake.set()
+            await stopping
+
+        assert sleeper.started == 1
+        assert await cluster.job_states() == ["completed"]
 
     async def test_start_a_long_job_once(
         self, start_oban: StartOban, cluster: Cluster, wait_until: WaitUntil, sleeper: type[Sleeper]
@@ -399,6 +557,46 @@ class TestJobsThatNeverReachTheirProducer:
         await cluster.work_for(6)
         await wait_until(lambda: states_are("completed", "available"))
 
+    async def test_keep_their_only_attempt(
+        self, start_oban: StartOban, cluster: Cluster, wait_until: WaitUntil, sleeper: type[Sleeper]
+    ) -> None:
+        oban, (job,) = await self._take(start_oban, cluster, wait_until, sleeper)
+        assert await lost_jobs.requeue(oban._query) == 1
+        found = await oban.get_job(job.id or 0)
+        assert found is not None
+        assert (found.state, found.attempt, found.errors) == ("available", 0, [])
+
+    async def test_lose_it_and_say_why_when_they_had_begun(
+        self, start_oban: StartOban, cluster: Cluster, wait_until: WaitUntil, sleeper: type[Sleeper]
+    ) -> None:
+        oban, jobs = await self._take(start_oban, cluster, wait_until, sleeper)
+        lost_jobs.hand(oban._producers["other"], jobs)
+        assert await lost_jobs.requeue(oban._query) == 1
+        found = await oban.get_job(jobs[0].id or 0)
+        assert found is not None
+        assert (found.state, found.attempt) == ("discarded", 1)
+        error: Any
+        (error,) = found.errors
+        assert error["error"] == "node node-1 lost track of the job"
+
+    async def _take(
+        self, start_oban: StartOban, cluster: Cluster, wait_until: WaitUntil, sleeper: type[Sleeper]
+    ) -> tuple[Oban, list[Job]]:
+        """Take a job, which may run once, for a producer that does not have it."""
+        sleeper.wake.set()
+        oban = await start_oban({"other": 1})
+        await cluster.oban.enqueue_many([sleeper.new(queue="other")])
+        await wait_until(lambda: sleeper.started)
+        await cluster.oban.enqueue_many([sleeper.new(max_attempts=1)])
+        taken = await cluster.take(oban._producers["other"]._uuid)
+        await cluster.work_for(6)
+
+        for job in taken:
+            assert job.attempted_at is not None
+            job.attempted_at -= timedelta(seconds=6)
+
+        return oban, taken
+
     async def test_are_none_that_run(
         self, start_oban: StartOban, cluster: Cluster, wait_until: WaitUntil, sleeper: type[Sleeper]
     ) -> None:
@@ -406,7 +604,12 @@ class TestJobsThatNeverReachTheirProducer:
         await cluster.oban.enqueue_many([sleeper.new()])
         await wait_until(lambda: sleeper.started)
         await cluster.work_for(6)
-        assert await limbo.give_back(oban._query) == 0
+
+        for job in _host.running_jobs(oban._producers["default"]):
+            assert job.attempted_at is not None
+            job.attempted_at -= timedelta(seconds=6)
+
+        assert await lost_jobs.requeue(oban._query) == 0
         sleeper.wake.set()
 
 
@@ -434,4 +637,4 @@ class TestDatabasesWithoutWorkflows:
         async with AsyncConnectionPool(empty_dsn, min_size=1, open=False) as pool:
             query: Any = Oban(pool=pool)._query
             await plugin.sweep(query)
-            assert heartbeat.patience_of(query) == heartbeat.DEFAULT
+            assert patience.of(query) == patience.DEFAULT

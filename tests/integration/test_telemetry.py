@@ -8,8 +8,8 @@ import pytest
 from oban import Oban
 
 from oban_pro import Workflow, doctor, telemetry
-from tests.conftest import StartOban
-from tests.graphs import work
+from tests.support.fixtures import StartOban
+from tests.support.graphs import work
 
 type Events = list[tuple[str, dict[str, Any]]]
 
@@ -88,6 +88,66 @@ class TestSettled:
             "retried",
             "cancelled",
             "settled",
+        ]
+
+
+class TestWaits:
+    async def test_that_open_are_told_once_by_all_nodes_together(
+        self, oban: Oban, start_oban: StartOban, events: Events, wait_until: Any
+    ) -> None:
+        for number in range(3):
+            await start_oban(name=f"node-{number}", queues={})
+
+        inner = Workflow().add_signal("and/or").add_signal("later", deps="and/or")
+        workflow = Workflow(name="order").add_workflow("sub", inner).add_timer("t", 3600)
+        await oban.enqueue_many(workflow)
+        await wait_until(lambda: "waiting" in names(events))
+        await workflow.signal(r"sub/and\/or", by="ada")
+        await wait_until(lambda: names(events).count("waiting") == 2)
+        first, second = [meta for name, meta in events if name.endswith("waiting")]
+        assert first == {
+            "workflow_id": workflow.id,
+            "name": "order",
+            "path": r"sub/and\/or",
+            "by": None,
+        }
+        assert second["path"] == "sub/later"
+
+    async def test_that_open_again_are_told_again(
+        self, oban: Oban, start_oban: StartOban, events: Events, wait_until: Any
+    ) -> None:
+        await start_oban(name="watcher", queues={})
+        workflow = Workflow().add_signal("a")
+        await oban.enqueue_many(workflow)
+        await wait_until(lambda: names(events).count("waiting") == 1)
+        await workflow.reject("a", by="ada")
+        await workflow.retry_jobs()
+        await wait_until(lambda: names(events).count("waiting") == 2)
+        assert "rejected" in names(events)
+
+    async def test_that_are_signalled_are_told_where_somebody_took_it(
+        self, oban: Oban, events: Events
+    ) -> None:
+        workflow = Workflow().add_signal("a")
+        await oban.enqueue_many(workflow)
+        events.clear()
+        assert await workflow.signal("a", by="ada") == 1
+        assert await workflow.signal("a", by="bob") == 0
+        assert await workflow.reject("a", by="bob") == 0
+        metadata = {"workflow_id": workflow.id, "path": "a", "by": "ada"}
+        assert events == [("oban.workflow.signalled", metadata)]
+
+    async def test_that_time_out_are_told(
+        self, oban: Oban, start_oban: StartOban, events: Events, wait_until: Any
+    ) -> None:
+        await start_oban(name="watcher", queues={})
+        workflow = Workflow(name="order").add_signal("a", wait_for=0.001).add_timer("t", 0.001)
+        await oban.enqueue_many(workflow)
+        await wait_until(lambda: "timed_out" in names(events))
+        await wait_until(lambda: "settled" in names(events))
+        metadata = {"workflow_id": workflow.id, "name": "order", "path": "a", "by": None}
+        assert [one for one in events if one[0].endswith("timed_out")] == [
+            ("oban.workflow.timed_out", metadata)
         ]
 
 

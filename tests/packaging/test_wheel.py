@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import oban_pro
-from tests.packaging.conftest import PROJECT, ROOT, SMOKE, Uv, run, run_suite
+from tests.support.environments import PROJECT, SMOKE, Uv, run, run_suite
+from tests.support.paths import ROOT
 
 CONSTRAINTS = PROJECT["tool"]["uv"]["constraint-dependencies"]
 

@@ -16,7 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from oban._recorded import decode_recorded
 
-from oban_pro.codec import CodecError, decode, encode, from_json, kinds, to_json
+from oban_pro.errors import CodecError
+from oban_pro.values.codec import decode, encode, formats, from_json, to_json
 
 
 class Size(enum.Enum):
@@ -80,7 +81,9 @@ plain_values = st.recursive(
 )
 
 
-TAGS = sorted(kind.__name__.lower() for kind in kinds.SCALARS | kinds.COLLECTIONS)
+TAGS = sorted(
+    {kind.__name__.lower() for kind in formats.SCALARS | formats.COLLECTIONS} | {*formats.OBJECTS}
+)
 
 
 def image(value: Any) -> Any:

@@ -3,20 +3,24 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 HEAD = """
 from datetime import timedelta
 from typing import Any
+from oban import Job
 from oban_pro import Workflow
 
+def linear(job: Job) -> float: return 30.0 * job.attempt
+def by_day(job: Job) -> timedelta: return timedelta(days=1)
+def wordy(job: Job) -> str: return "1m"
 async def extract(context: dict[str, Any]) -> list[int]: return [1]
 def load(context: dict[str, Any]) -> int: return 1
 async def fetch(url: str, context: dict[str, Any]) -> str: return url
+async def grow(context: dict[str, Any]) -> Workflow: return Workflow()
 async def untyped(context): return context
 async def untyped_item(item, context): return item
 async def no_context() -> int: return 1
@@ -32,6 +36,10 @@ RIGHT = [
     'workflow.add_cascade("a", ({1: "x"}, fetch), scheduled_in=60, max_attempts=3)',
     'workflow.add_cascade("a", untyped).add_cascade("b", (range(3), untyped_item))',
     'workflow.add_context({"a": 1, "b": [None]}).add_context({})',
+    'Workflow(defaults={"queue": "io", "scheduled_in": 60, "meta": {"a": 1}}, name="x")',
+    'workflow.add_cascade("a", extract, timeout=60, backoff=linear, give_up_on=ValueError)',
+    'workflow.add_cascade("a", (["x"], fetch), timeout=timedelta(hours=1), backoff=by_day)',
+    'workflow.add_graft("a", grow, timeout=None, backoff=0.5, give_up_on=(OSError, KeyError))',
 ]
 
 WRONG = [
@@ -47,6 +55,14 @@ WRONG = [
     'workflow.add_cascade("a", extract, scheduled_in="1h")',
     'workflow.add_cascade("a", extract, deps=5)',
     "workflow.add_context([1])",
+    'Workflow(defaults={"que": "io"})',
+    'Workflow(defaults={"timeout": 60})',
+    'workflow.add_cascade("a", extract, timeout="1m")',
+    'workflow.add_cascade("a", extract, backoff=wordy)',
+    'workflow.add_cascade("a", extract, backoff=extract)',
+    'workflow.add_cascade("a", extract, give_up_on=KeyboardInterrupt)',
+    'workflow.add_cascade("a", extract, give_up_on=[ValueError])',
+    'workflow.add_graft("a", Job("worker"), timeout=5)',
 ]
 
 

@@ -1,6 +1,7 @@
 """What can be a cascade, and what is refused when it is added."""
 
 import functools
+import json
 import sys
 import types
 from collections import Counter
@@ -9,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from oban_pro import Workflow, codec, errors
-from oban_pro.functions import resolve_function
-from oban_pro.options import JobOptions
-from tests import flows
-from tests.graphs import Work, names
+from oban_pro import Workflow, errors
+from oban_pro.building.arguments import JobOptions
+from oban_pro.building.functions import CONTEXT, resolve_function
+from oban_pro.values import codec
+from tests.support import flows
+from tests.support.graphs import Work, names
 
 
 def add(function: Any, items: Any = None, **options: Any) -> Workflow:
@@ -27,9 +29,9 @@ class TestFunction:
     )
     def test_is_stored_by_its_import_path(self, function: Any) -> None:
         (job,) = add(function)
-        assert job.args == {"function": f"tests.flows:{function.__qualname__}"}
-        assert job.meta["handler"] == f"tests.flows.{function.__qualname__}"
-        assert resolve_function(job.args["function"]) is function
+        assert job.args == {"function": f"tests.support.flows:{function.__qualname__}"}
+        assert job.meta["handler"] == f"tests.support.flows.{function.__qualname__}"
+        assert resolve_function(job.args["function"], CONTEXT) is function
 
     @pytest.mark.parametrize(
         ("function", "reason"),
@@ -41,14 +43,23 @@ class TestFunction:
             (functools.partial(flows.keep_item, 1), "a partial cannot be imported by name"),
             (flows.Toolbox().method, "a bound method cannot be imported by name"),
             (flows.Toolbox.factory, "a bound method cannot be imported by name"),
+            (
+                flows.Toolbox.close,
+                "importing tests.support.flows.Toolbox.close must give this very function, got"
+                " Toolbox.close in module tests.support.flows is a method; make it a staticmethod",
+            ),
+            (json.dumps, "module json is part of Python's standard library"),
             (flows.Toolbox, "it must be a function, got the class Toolbox; use add() for workers"),
             (Work, "it must be a function, got the class Work; use add() for workers"),
-            (flows.Toolbox(), "it must be a function, got <tests.flows.Toolbox object"),
+            (flows.Toolbox(), "it must be a function, got <tests.support.flows.Toolbox object"),
             (print, "it must be a function, got <built-in function print>"),
             (None, "it must be a function, got None"),
-            ("tests.flows:one", "it must be a function, got 'tests.flows:one'"),
+            ("tests.support.flows:one", "it must be a function, got 'tests.support.flows:one'"),
             (flows.generates, "generates is a generator; return a list instead"),
-            (flows.original, "importing tests.flows.replaced must give this very function, got"),
+            (
+                flows.original,
+                "importing tests.support.flows.replaced must give this very function, got",
+            ),
             (flows.no_arguments, "it must accept (context), got no_arguments()"),
             (flows.three_arguments, "it must accept (context), got three_arguments(item"),
             (flows.needs_keyword, "it must accept (context), got needs_keyword(context"),
@@ -79,16 +90,15 @@ class TestFunction:
     @pytest.mark.parametrize(
         ("path", "reason"),
         [
-            ("tests.flows:gone", "has no attribute 'gone'"),
+            ("tests.support.flows:gone", "has no attribute 'gone'"),
             ("no_such_module:f", "No module named 'no_such_module'"),
             ("__main__:gone", "it lives in the program that enqueued it"),
             ("", "Empty module name"),
-            ("tests.flows:saved", "must be callable, got"),
         ],
     )
     def test_that_is_gone_is_named(self, path: str, reason: str) -> None:
         with pytest.raises(errors.FunctionNotFoundError) as error:
-            resolve_function(path)
+            resolve_function(path, CONTEXT)
         assert repr(path) in str(error.value)
         assert reason in str(error.value)
 
@@ -196,13 +206,13 @@ class TestItems:
         assert codec.from_json(job.args["item"]) == {"at": datetime(2024, 5, 1), "n": [1]}
 
     def test_that_cannot_be_stored_are_refused_with_job_item_and_type(self) -> None:
-        with pytest.raises(codec.UnsupportedTypeError) as refusal:
+        with pytest.raises(errors.UnsupportedTypeError) as refusal:
             add(flows.keep_item, [1, {"deep": [flows.Thing()]}])
         message = str(refusal.value)
         assert message.startswith("item '1' of 'a' cannot be stored: value['deep'][0] must be of a")
-        assert message.endswith("got tests.flows.Thing")
+        assert message.endswith("got tests.support.flows.Thing")
 
-        with pytest.raises(codec.UnsupportedTypeError, match=r"item 'x' of 'a' .*Counter"):
+        with pytest.raises(errors.UnsupportedTypeError, match=r"item 'x' of 'a' .*Counter"):
             add(flows.keep_item, {"x": Counter()})
 
     @pytest.mark.parametrize("key", [None, 1.0, True, (1,), b"x"])
@@ -237,7 +247,7 @@ class TestContext:
             Workflow().add_context(context)
 
     def test_that_cannot_be_stored_is_refused(self) -> None:
-        with pytest.raises(codec.UnsupportedTypeError, match=r"context cannot be stored: .*Thing"):
+        with pytest.raises(errors.UnsupportedTypeError, match=r"context cannot be stored: .*Thing"):
             Workflow().add_context({"a": flows.Thing()})
 
     def test_is_encoded_when_it_is_added(self) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import collections
-import dataclasses
 import enum
 import json
 import math
@@ -16,24 +15,17 @@ import types
 import zlib
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from textwrap import dedent
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 from oban import Record
 
-from oban_pro.codec import (
-    CodecError,
-    UnsupportedTypeError,
-    decode,
-    encode,
-    from_json,
-    record,
-    to_json,
-)
+from oban_pro.errors import CodecError, UnsupportedTypeError
+from oban_pro.values.codec import decode, encode, etf, from_json, record, to_json
 
 
 class Status(enum.Enum):
@@ -59,13 +51,9 @@ class Outer:
         ONE = 1
 
 
-class Point(NamedTuple):
-    x: int
-
-
-@dataclasses.dataclass
 class User:
-    name: str
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 class Elsewhere(tzinfo):
@@ -148,12 +136,16 @@ TAGGED: list[Any] = [
     Access.READ | Access.WRITE,
     Access(0),
     Outer.Inner.ONE,
+    Path("/var/data/rows.csv"),
+    Path(),
+    Path("odd \udcff \n name"),
+    PurePosixPath("a/b"),
+    PureWindowsPath("C:\\data"),
 ]
 
 REFUSED: list[Any] = [
     object(),
     User("ada"),
-    Point(1),
     collections.Counter("aab"),
     collections.OrderedDict(a=1),
     collections.defaultdict(list),
@@ -342,6 +334,35 @@ class TestDecode:
         assert peak < 2_000_000
 
     @pytest.mark.parametrize(
+        ("unit", "each"),
+        [(b"j", 1), (b"h\x00", 1), (b"k\x00\x01a", 2), (b"h\x01j", 2), (b"t\0\0\0\x01a\1a\1", 3)],
+    )
+    def test_makes_no_more_values_of_a_compressed_term_than_it_may(
+        self, unit: bytes, each: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(etf, "MAX_VALUES", 600)
+
+        def many(count: int) -> bytes:
+            return b"l" + struct.pack(">I", count) + count * unit + b"j"
+
+        assert len(decode(compressed(many(600 // each)))) == 600 // each
+        with pytest.raises(CodecError, match="a compressed term must hold at most 600 values"):
+            decode(compressed(many(600 // each + 1)))
+        assert len(decode(term(many(1000)))) == 1000
+
+    def test_is_not_filled_by_a_small_compressed_term(self) -> None:
+        bomb = compressed(b"l" + struct.pack(">I", 19_000_000) + 19_000_000 * b"j" + b"j")
+        assert len(bomb) < 30_000
+
+        tracemalloc.start()
+        with pytest.raises(CodecError, match="a compressed term must hold at most 1000000 values"):
+            decode(bomb)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+        assert peak < 50_000_000
+
+    @pytest.mark.parametrize(
         "damaged",
         [
             tagged("unknown", 1),
@@ -377,6 +398,9 @@ class TestDecode:
             tagged("enum", [f"{__name__}:Status", ["PAID"]]),
             tagged("enum", [f"{__name__}:Access", "READ|EXECUTE"]),
             tagged("enum", [f"{__name__}:User", "name"]),
+            tagged("path", 7),
+            tagged("path", ["ä"]),
+            tagged("path", []),
             tagged("enum", [f"{__name__}:Outer.Inner.ONE", "name"]),
         ],
         ids=lambda damaged: repr(damaged)[:60],
@@ -453,9 +477,9 @@ class TestRecord:
         assert decode(record(text, limit=70_000_000).encoded) == text
 
 
-@pytest.mark.parametrize("first", ["oban", "oban_pro.codec"])
+@pytest.mark.parametrize("first", ["oban", "oban_pro.values.codec"])
 def test_imports_in_any_order(first: str) -> None:
-    code = f"import {first}; from oban_pro.codec import record; record(1)"
+    code = f"import {first}; from oban_pro.values.codec import record; record(1)"
 
     subprocess.run([sys.executable, "-c", code], check=True)
 

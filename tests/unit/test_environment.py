@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from oban_pro.cli.demo import environment
-from oban_pro.cli.demo.environment import Checked, Installed
-from tests.sites import add_distribution, recorded_hash
+from oban_pro.demo import environment
+from oban_pro.demo.environment import Checked, Installed
+from tests.support.sites import add_distribution, recorded_hash
 
 
 def check_only(site: Path) -> Checked:

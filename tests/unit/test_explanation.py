@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from oban_pro.explanation import Explanation, Link, human_duration, last_line
+from oban_pro.model.explanation import Explanation, Link
+from oban_pro.model.wording import human_duration, last_line
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -50,3 +51,28 @@ class TestSummary:
     def test_of_a_time_that_has_passed_says_that_nobody_took_the_job(self) -> None:
         link = Link(("a",), "job", "scheduled", queue="q", scheduled_at=NOW - timedelta(seconds=1))
         assert Explanation("w", NOW, (link,), ()).reason == "unserved"
+
+    @pytest.mark.parametrize(
+        ("code", "told"), [("__main__:load", True), ("__main__.Load", True), ("shop:load", False)]
+    )
+    def test_of_code_of_a_program_says_where_to_put_it(self, code: str, told: bool) -> None:
+        link = Link(("a",), "job", "scheduled", scheduled_at=NOW, unknown_code=code)
+        found = Explanation("w", NOW, (link,), ())
+        assert found.reason == "deferred"
+        assert found.summary.endswith("put it in a module that nodes can import") == told
+
+    def test_on_a_standby_says_that_the_nodes_are_not_known(self) -> None:
+        link = Link(("a",), "job", "available", queue="q", nodes=None, paused=None, alive=None)
+        found = Explanation("w", NOW, (link,), ())
+        assert found.reason == "queued"
+        assert found.summary == (
+            "job 'a' is next in queue 'q'; a standby cannot know which nodes run it"
+        )
+
+    def test_on_a_standby_takes_nobody_for_gone(self) -> None:
+        link = Link(
+            ("a",), "job", "executing", node="n", attempt=1, max_attempts=2, alive=None, nodes=None
+        )
+        found = Explanation("w", NOW, (link,), ())
+        assert found.reason == "running"
+        assert found.summary == "job 'a' has been running on 'n' for 0.0s, attempt 1 of 2"

@@ -1,14 +1,18 @@
 """What we rely on in oban's private modules: a release that changes it is noticed here."""
 
+import importlib.util
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import oban._backoff
 import oban._config
 import oban._executor
 import oban._extensions
+import oban._leader
 import oban._lifeline
+import oban._notifier
 import oban._producer
 import oban._pruner
 import oban._query
@@ -17,7 +21,10 @@ import oban.oban
 import pytest
 from oban import Job, Oban
 from oban.schema import install_sql
+from oban.worker import resolve_worker
 from psycopg_pool import AsyncConnectionPool
+
+from oban_pro._plugin import executions, oban_start, verify_structure
 
 
 def parameters(function: Callable[..., Any]) -> list[str]:
@@ -37,17 +44,28 @@ class TestSignatures:
             (oban._query.Query.connection, ["self"]),
             (oban._query.Query.insert_jobs, ["self", "jobs", "conn"]),
             (oban._query.Query.ack_jobs, ["self", "acks"]),
+            (verify_structure._verify_structure, ["self"]),
             (oban._producer._get_jobs, ["producer"]),
             (oban._producer._init, ["producer"]),
+            (oban._producer._scale, ["producer", "kwargs"]),
             (oban._producer.Producer.notify, ["self"]),
+            (oban_start._stop_producer, ["self"]),
+            (oban_start._stop_oban, ["self"]),
+            (oban_start._create_oban, ["self", "pool", "dispatcher"]),
             (oban._pruner._prune, ["query", "max_age", "limit"]),
+            (oban._pruner.build_pruner, ["config", "leader", "query"]),
             (oban._lifeline._rescue, ["query", "rescue_after"]),
+            (oban._notifier.build_notifier, ["spec", "query"]),
             (oban._refresher.build_refresher, ["config", "leader", "producers", "query"]),
             (Oban.get_instance, ["name"]),
             (oban._executor.Executor, ["job", "safe"]),
-            (oban._executor.Executor.execute, ["self"]),
+            (executions._execute, ["self"]),
+            (oban._executor.Executor._report_stopped, ["self"]),
             (oban._backoff.jittery_clamped, ["attempt", "max_attempts", "clamped_max"]),
             (oban._config.Config.load, ["path", "overrides"]),
+            (oban._config.Config.from_toml, ["path"]),
+            (oban._producer._validate, ["queue", "limit", "extra"]),
+            (resolve_worker, ["path"]),
             (install_sql, ["prefix"]),
         ],
         ids=lambda value: getattr(value, "__qualname__", ""),
@@ -76,10 +94,13 @@ class TestPoints:
             (oban._query.Query.ack_jobs, "query.ack_jobs"),
             (oban._producer.Producer._get_jobs, "producer.get_jobs"),
             (oban._producer.Producer.start, "producer.init"),
+            (oban._producer.Producer._validate, "producer.validate"),
             (oban._producer.Producer.restore, "producer.restore"),
             (oban._pruner.Pruner._prune, "pruner.prune"),
+            (oban.oban.Oban.__init__, "pruner.build"),
+            (oban.oban.Oban.__init__, "notifier.build"),
             (oban._lifeline.Lifeline._rescue, "lifeline.rescue"),
-            (oban._executor.Executor._record_stopped, "executor.wrap_result"),
+            (executions._record_stopped, "executor.wrap_result"),
         ],
     )
     def test_are_where_oban_asks_for_extensions(
@@ -87,6 +108,19 @@ class TestPoints:
     ) -> None:
         source = "".join(inspect.getsource(caller).split())
         assert f'use_ext("{name}",' in source
+
+    def test_that_are_none_are_names_that_oban_looks_up_when_it_calls(self) -> None:
+        assert "resolve_worker(self.job.worker)" in inspect.getsource(executions._process)
+        assert "cls.from_toml(path)" in inspect.getsource(oban._config.Config.load)
+        assert "self._query.verify_structure()" in inspect.getsource(Oban._verify_structure)
+        assert "await self._verify_structure()" in inspect.getsource(Oban.start)
+
+    def test_a_node_verifies_the_structure_before_it_starts_anything(self) -> None:
+        start = "".join(inspect.getsource(oban.oban.Oban.start).split())
+        begin = "ifself._producers:awaitself._verify_structure()"
+        assert 0 < start.index(begin) < start.index("self._dispatcher.start()")
+        verify = inspect.getsource(oban.oban.Oban._verify_structure)
+        assert "await self._query.verify_structure()" in verify
 
     def test_are_kept_in_a_dict_by_name(self) -> None:
         assert type(oban._extensions._extensions) is dict
@@ -110,6 +144,11 @@ class TestAttributes:
             "meta",
         ]
 
+    def test_of_executors(self) -> None:
+        executor = oban._executor.Executor(Job("worker"))
+        assert (executor.safe, executor.action, executor.result) == (True, None, None)
+        assert executor._traceback is None
+
     def test_of_jobs(self) -> None:
         assert {"id", "args", "meta", "state", "extra"} <= set(Job.__slots__)
         assert Job("worker").extra == {}
@@ -128,6 +167,23 @@ class TestAttributes:
             "worker",
         ]
 
+    def test_of_the_command_that_starts_a_node(self) -> None:
+        # Importing it would set up logging.
+        spec = importlib.util.find_spec("oban.cli")
+        assert spec is not None
+        assert spec.origin is not None
+        source = Path(spec.origin).read_text("utf-8")
+        assert "\ndef handle_signals() -> asyncio.Event:\n" in source
+        assert source.index("conf.create_oban(pool)") < source.index("= handle_signals()")
+        assert source.index("= handle_signals()") < source.index("async with oban:")
+        assert "shutdown_grace_period" in parameters(Oban)
+        assert "shutdown_grace_period" in oban._config.Config.__dataclass_fields__
+
+    def test_of_producers_whose_jobs_are_cancelled(self) -> None:
+        source = inspect.getsource(oban_start._stop_producer)
+        assert source.index("_drain_running()") < source.index("self._ack_jobs()")
+        assert "task.cancel()" in inspect.getsource(oban._producer.Producer._drain_running)
+
     async def test_of_queries_and_instances(self) -> None:
         oban_ = Oban(pool=AsyncConnectionPool("", open=False), name="pinned", prefix="elsewhere")
         try:
@@ -137,8 +193,61 @@ class TestAttributes:
         finally:
             del oban.oban._instances["pinned"]
 
+    def test_of_pruners(self) -> None:
+        source = inspect.getsource(oban._pruner.Pruner)
+        assert "self._leader = leader" in source
+        assert "self._stopping = asyncio.Event()" in source
+        assert "self._loop_task = None" in source
+        assert isinstance(inspect.getattr_static(oban._leader.Leader, "is_leader"), property)
+
+    def test_of_pools(self) -> None:
+        assert parameters(AsyncConnectionPool._connect) == ["self", "timeout"]
+        assert inspect.iscoroutinefunction(AsyncConnectionPool._connect)
+        pool = AsyncConnectionPool("", open=False)
+        assert pool._workers == []
+        source = inspect.getsource(AsyncConnectionPool._start_workers)
+        assert "aspawn(" in source
+
+    def test_of_pools_that_are_watched(self) -> None:
+        # What `connection` gives out goes through the method that the instance may replace.
+        assert "await self.getconn(timeout=timeout)" in inspect.getsource(
+            AsyncConnectionPool.connection
+        )
+        assert parameters(AsyncConnectionPool.getconn) == ["self", "timeout"]
+        assert AsyncConnectionPool("", open=False, kwargs={"a": 1}).kwargs == {"a": 1}
+
+    def test_of_notifiers(self) -> None:
+        notifier = oban._notifier.PostgresNotifier
+        assert parameters(notifier.listen) == ["self", "channel", "callback", "wait", "timeout"]
+        assert "await self._connect()" in inspect.getsource(notifier.start)
+        assert "await self._connect()" in inspect.getsource(notifier._reconnect)
+        connect = inspect.getsource(notifier._connect)
+        assert "self._pending_listen.add(channel)" in connect
+        assert "self._loop_task = asyncio.create_task(self._loop()" in connect
+        assert "self._beat_task = asyncio.create_task(self._beat()" in connect
+        assert "self._reconnect_attempts = 0" in connect
+        init = inspect.getsource(notifier.__init__)
+        assert "self._connect_timeout = connect_timeout" in init
+        assert "self._listen_events = {}" in init
+        assert "self._subscriptions = defaultdict(dict)" in init
+
+    def test_of_refreshers(self) -> None:
+        source = inspect.getsource(oban._refresher.Refresher.__init__)
+        assert "self._interval = interval" in source
+        assert "self._producers = producers" in source
+        assert "self._query = query" in source
+        assert "await self._refresh()" in inspect.getsource(oban._refresher.Refresher._loop)
+        assert parameters(oban._refresher.Refresher._cleanup) == ["self"]
+
+    def test_of_producers_that_stop(self) -> None:
+        source = inspect.getsource(oban_start._stop_producer)
+        assert "async with self._init_lock:" in source
+        assert source.rindex("delete_producer") > source.index("stop_gracefully")
+
     def test_of_producers(self) -> None:
         source = inspect.getsource(oban._producer.Producer.__init__)
+        assert "self._init_lock = asyncio.Lock()" in source
+        assert "self._stopping = asyncio.Event()" in source
         assert "self._query = query" in source
         assert "self._running_jobs = {}" in source
         assert "self._pending_acks = []" in source

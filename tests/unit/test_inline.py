@@ -11,9 +11,9 @@ from oban.testing import process_job
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow, errors, from_result
-from tests import flows, growth
-from tests.flows import extract, load, transform
-from tests.graphs import work
+from tests.support import flows, growth
+from tests.support.flows import extract, load, transform
+from tests.support.graphs import work
 
 
 @pytest.fixture

@@ -3,14 +3,8 @@
 import pytest
 
 from oban_pro import Workflow
-from oban_pro.plan import Plan, PlannedGroup, plan_of
-from tests.graphs import diamond, work
-
-
-def plan_for(workflow: Workflow) -> Plan:
-    plan = plan_of(next(iter(workflow)))
-    assert plan is not None
-    return plan
+from oban_pro.building.plan import Plan, PlannedGroup, plan_of
+from tests.support.graphs import diamond, plan_for, work
 
 
 def group(plan: Plan, name: str) -> PlannedGroup:

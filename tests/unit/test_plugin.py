@@ -3,11 +3,22 @@
 from collections.abc import Iterator
 from typing import Any
 
+import oban._config
+import oban._executor
+import oban._producer
+import oban._query
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import _host, _plugin
 
-POINTS = ("query.insert_jobs", "query.ack_jobs", "producer.get_jobs", "executor.wrap_result")
+POINTS = (
+    "query.insert_jobs",
+    "query.ack_jobs",
+    "producer.get_jobs",
+    "executor.wrap_result",
+    "notifier.build",
+)
 
 
 def slots() -> dict[str, Any]:
@@ -61,7 +72,7 @@ class TestRegister:
         _host.put_ext("query.insert_jobs", other)
         _plugin.register()
         hook = _host.get_ext("query.insert_jobs", _missing)
-        query: Any = object()
+        query = _host.Query(AsyncConnectionPool("", open=False))
         assert await hook(query, [], None) == []
         assert other.calls == [(query, [], None)]
 
@@ -71,6 +82,34 @@ class TestRegister:
         _host.put_ext("query.insert_jobs", other)
         _plugin.register()
         assert _host.get_ext("query.insert_jobs", _missing) is not other
+
+
+class TestNotifiers:
+    def build(self, spec: dict[str, Any]) -> Any:
+        query = _host.Query(AsyncConnectionPool("", open=False))
+
+        return _host.get_ext("notifier.build", _host.default_build_notifier)(spec, query)
+
+    def test_of_others_stay_theirs(self) -> None:
+        theirs = object()
+        _host.put_ext("notifier.build", lambda spec, query: theirs)
+        _plugin.register()
+        assert self.build({}) is theirs
+        _plugin.unregister()
+        assert self.build({}) is theirs
+
+    def test_of_kinds_that_there_are_not_are_refused_by_oban(self) -> None:
+        _plugin.register()
+        with pytest.raises(ValueError, match="unknown notifier type: 'redis'"):
+            self.build({"type": "redis"})
+
+    @pytest.mark.parametrize("kind", [{}, {"type": "postgres"}])
+    def test_of_oban_keep_their_options(self, kind: dict[str, Any]) -> None:
+        _plugin.register()
+        built = self.build(kind | {"beat_interval": 5.0})
+        assert isinstance(built, _host.PostgresNotifier)
+        assert type(built) is not _host.PostgresNotifier
+        assert built._beat_interval == 5.0
 
 
 class TestUnregister:
@@ -101,6 +140,28 @@ class TestUnregister:
         _plugin.unregister()
         assert _host.get_ext("query.insert_jobs", _missing) is other
         assert _host.get_ext("query.ack_jobs", _missing) is _missing
+
+    def test_puts_back_the_functions_that_have_no_slot(self) -> None:
+        def wrapped() -> list[Any]:
+            executor: Any = oban._executor
+            config = oban._config.Config
+
+            return [
+                oban._query.Query.fetch_jobs,
+                oban._query.Query.verify_structure,
+                executor.Executor.execute,
+                executor.resolve_worker,
+                config.from_toml,
+                config.create_oban,
+                oban._producer.Producer.stop,
+                oban.Oban.stop,
+            ]
+
+        originals = wrapped()
+        _plugin.register()
+        assert not set(originals) & set(wrapped())
+        _plugin.unregister()
+        assert wrapped() == originals
 
     def test_is_harmless_where_nothing_is_registered(self) -> None:
         _plugin.unregister()

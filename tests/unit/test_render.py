@@ -8,8 +8,8 @@ from oban import Job, Worker, worker
 
 from oban_pro import Graph, Vertex, Workflow, from_result
 from oban_pro.render import Drawn, stored_graph
-from tests import flows
-from tests.graphs import diamond, work
+from tests.support import flows
+from tests.support.graphs import diamond, work
 
 
 @worker()

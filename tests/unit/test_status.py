@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from oban_pro.status import GroupCounts, WorkflowStatus, build_status
+from oban_pro.model.status import GroupCounts, WorkflowStatus, build_status
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 

@@ -1,5 +1,7 @@
 """The builder, without a database."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -7,14 +9,16 @@ import pytest
 from oban import Job
 
 from oban_pro import Workflow, errors
-from oban_pro.plan import Flags, Plan, plan_of
-from tests.graphs import Work, diamond, names, work
+from oban_pro.building.plan import Flags
+from tests.support.graphs import Work, diamond, names, plan_for, work
 
 
-def plan_for(workflow: Workflow) -> Plan:
-    plan = plan_of(next(iter(workflow)))
-    assert plan is not None
-    return plan
+def reverse(context: Any) -> None:
+    pass
+
+
+def double(item: Any, context: Any) -> None:
+    pass
 
 
 def flags(workflow: Workflow) -> dict[str, Flags]:
@@ -46,7 +50,7 @@ class TestInit:
     def test_takes_the_name_of_an_oban_by_keyword_alone(self) -> None:
         Workflow(oban="other")
         with pytest.raises(TypeError):
-            Workflow("id", "name", True, False, False, "other")  # type: ignore[call-arg]
+            Workflow("id", "name", True, False, False, "other")  # type: ignore[call-arg, arg-type]
 
 
 class TestAdd:
@@ -96,6 +100,32 @@ class TestAdd:
         with pytest.raises(errors.InvalidArgumentError, match="deps of 'b' must be"):
             Workflow().add("a", work()).add("b", work(), deps=deps)
 
+    @pytest.mark.parametrize(
+        ("need", "deps", "said"),
+        [
+            (0, ["a"], "need of 'b' must be from 1 to 1, as many as it has deps, got 0"),
+            (2, ["a", "a"], "need of 'b' must be from 1 to 1, as many as it has deps, got 2"),
+            (True, ["a"], "need of 'b' must be an int, got True"),
+            (1.0, ["a"], "need of 'b' must be an int, got 1.0"),
+            (1, [], "need of 'b' needs deps to count, got none"),
+        ],
+    )
+    def test_refuses_to_need_what_there_is_not(self, need: Any, deps: Any, said: str) -> None:
+        adds: list[Callable[[Workflow], Workflow]] = [
+            lambda w: w.add("b", work(), deps=deps, need=need),
+            lambda w: w.add_workflow("b", Workflow(), deps=deps, need=need),
+            lambda w: w.add_many("b", [work()], deps=deps, need=need),
+            lambda w: w.add_cascade("b", reverse, deps=deps, need=need),
+            lambda w: w.add_cascade("b", ([1], double), deps=deps, need=need),
+            lambda w: w.add_graft("b", work(), deps=deps, need=need),
+            lambda w: w.add_signal("b", deps=deps, need=need),
+            lambda w: w.add_timer("b", 1, deps=deps, need=need),
+        ]
+
+        for add in adds:
+            with pytest.raises(errors.InvalidArgumentError, match=f"^{re.escape(said)}$"):
+                add(Workflow().add("a", work()))
+
     def test_gives_a_job_added_twice_two_places(self) -> None:
         job = work()
         workflow = Workflow().add("a", job).add("b", job, deps="a")
@@ -117,14 +147,52 @@ class TestAdd:
         assert issubclass(errors.CycleError, errors.WorkflowError)
 
 
+class TestTolerance:
+    @pytest.mark.parametrize("value", [-1, 1.0, 1.5, -0.1, True, "1", float("nan"), float("inf")])
+    def test_is_a_number_or_a_share(self, value: Any) -> None:
+        said = (
+            f"tolerate of 'b' must be an int from 0 on, or a share below 1, got {value!r}",
+            f"fail_fast of 'b' must be a bool, got {value!r}",
+        )
+        adds: list[Callable[[dict[str, Any]], Workflow]] = [
+            lambda options: Workflow().add_many("b", [work()], **options),
+            lambda options: Workflow().add_cascade("b", ([1], double), **options),
+            lambda options: Workflow().add_graft("b", ([1], double), **options),
+        ]
+
+        for add in adds:
+            with pytest.raises(errors.InvalidArgumentError, match=f"^{re.escape(said[0])}$"):
+                add({"tolerate": value})
+
+            if value is not True:
+                with pytest.raises(errors.InvalidArgumentError, match=f"^{re.escape(said[1])}$"):
+                    add({"fail_fast": value})
+
+    def test_is_for_fan_outs_alone(self) -> None:
+        for option, value in (("tolerate", 1), ("fail_fast", True)):
+            options: dict[str, Any] = {option: value}
+            said = f"{option} of 'b' is for fan-outs"
+
+            with pytest.raises(errors.InvalidArgumentError, match=said):
+                Workflow().add_cascade("b", reverse, **options)
+
+            with pytest.raises(errors.InvalidArgumentError, match=said):
+                Workflow().add_graft("b", work(), **options)
+
+
 class TestNamespace:
-    @pytest.mark.parametrize("taken", ["job", "sub", "many"])
-    @pytest.mark.parametrize("add", ["add", "add_workflow", "add_many"])
+    @pytest.mark.parametrize("taken", ["job", "sub", "many", "grow"])
+    @pytest.mark.parametrize("add", ["add", "add_workflow", "add_many", "add_graft"])
     def test_is_one_for_jobs_and_groups(self, taken: str, add: str) -> None:
         workflow = (
-            Workflow().add("job", work()).add_workflow("sub", Workflow()).add_many("many", [])
+            Workflow()
+            .add("job", work())
+            .add_workflow("sub", Workflow())
+            .add_many("many", [])
+            .add_graft("grow", work())
         )
-        member: Any = {"add": work(), "add_workflow": Workflow(), "add_many": []}[add]
+        members = {"add": work(), "add_workflow": Workflow(), "add_many": [], "add_graft": work()}
+        member: Any = members[add]
         with pytest.raises(errors.DuplicateNameError, match=repr(taken)):
             getattr(workflow, add)(taken, member)
 

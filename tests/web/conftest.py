@@ -5,16 +5,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from psycopg_pool import AsyncConnectionPool
-from starlette.types import ASGIApp
 
 from oban_pro.web import create_app
-
-TOKEN = "a token for tests"
-
-
-def browse(app: ASGIApp) -> httpx.AsyncClient:
-    """Open a client that keeps cookies, as a browser does."""
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+from tests.support.dashboard import TOKEN, browse
 
 
 @pytest.fixture

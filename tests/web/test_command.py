@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli import run_cli, start_cli
+from tests.support.cli import run_cli, start_cli
 
 
 class TestWeb:
@@ -24,6 +24,23 @@ class TestWeb:
             # an address of this machine too, but not the one that it listens on
             with pytest.raises(httpx.ConnectError):
                 httpx.get(address.replace("127.0.0.1", "127.0.0.2"))
+        finally:
+            server.send_signal(signal.SIGINT)
+            assert server.wait(timeout=20) == 0
+            server.stdout.close()
+
+    def test_checks_names_on_every_address(self, dsn: str, tmp_path: Path) -> None:
+        options = ("--host", "0.0.0.0", "--allow-host", "shop.example", "--port", "0")
+        server = start_cli("web", *options, cwd=tmp_path, dsn=dsn)
+        assert server.stdout is not None
+
+        try:
+            address = server.stdout.readline().split()[-1].replace("0.0.0.0", "127.0.0.1")
+            assert httpx.get(address).status_code == 200
+            assert httpx.get(address, headers={"Host": "shop.example"}).status_code == 200
+            strange = httpx.get(address, headers={"Host": "evil.example"})
+            assert strange.status_code == 400
+            assert "--allow-host" in strange.text
         finally:
             server.send_signal(signal.SIGINT)
             assert server.wait(timeout=20) == 0

@@ -7,9 +7,10 @@ from contextlib import aclosing
 from oban import Oban
 from psycopg_pool import AsyncConnectionPool
 
-from oban_pro.web.database import Database
-from oban_pro.web.live import Bell, changes
-from tests.graphs import diamond
+from oban_pro.engine.listener import Listener
+from oban_pro.web.live import CHANNELS, changes
+from oban_pro.web.session import PageSession
+from tests.support.graphs import diamond
 
 
 class TestChanges:
@@ -18,9 +19,9 @@ class TestChanges:
     ) -> None:
         workflow = diamond()
         await oban.enqueue_many(workflow)
-        database = Database(pool, "public")
+        session = PageSession(pool, "public")
 
-        async with asyncio.timeout(20), aclosing(self.stream(database, workflow.id)) as stream:
+        async with asyncio.timeout(20), aclosing(self.stream(session, workflow.id)) as stream:
             first = await anext(stream)
             await workflow.cancel_jobs()
             second = await next_event(stream)
@@ -37,7 +38,7 @@ class TestChanges:
 
         async with (
             asyncio.timeout(20),
-            aclosing(self.stream(Database(pool, "public"), workflow.id)) as stream,
+            aclosing(self.stream(PageSession(pool, "public"), workflow.id)) as stream,
         ):
             await anext(stream)
             assert await anext(stream) == ":\n\n"
@@ -45,20 +46,21 @@ class TestChanges:
     async def test_are_told_by_the_database_before_polling_would(
         self, oban: Oban, pool: AsyncConnectionPool
     ) -> None:
-        bell = Bell(Database(pool, "public"))
+        session, listener = PageSession(pool, "public"), Listener(*CHANNELS)
         workflow = diamond()
         await oban.enqueue_many(workflow)
 
-        async with asyncio.timeout(20), bell.listen() as rung:
-            while not rung.is_set():
-                await workflow.cancel_jobs()
-                await workflow.retry_jobs()
-                await asyncio.sleep(0.05)
+        async with asyncio.timeout(20), listener.listen(session, lambda _: True) as told:
+            # It is told once when the connection listens.
+            await told.wait()
+            told.clear()
+            await workflow.cancel_jobs()
+            await told.wait()
 
-        assert bell._task is None
+        assert listener._task is None
 
-    def stream(self, database: Database, workflow_id: str) -> AsyncGenerator[str]:
-        return changes(database, Bell(database), workflow_id)
+    def stream(self, session: PageSession, workflow_id: str) -> AsyncGenerator[str]:
+        return changes(session, Listener(*CHANNELS), workflow_id)
 
 
 async def next_event(stream: AsyncGenerator[str]) -> str:

@@ -7,8 +7,9 @@ from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
 from oban_pro.web import create_app
-from tests.graphs import diamond, work
-from tests.web.conftest import TOKEN, browse
+from oban_pro.web.security import KnownHosts
+from tests.support.dashboard import TOKEN, browse
+from tests.support.graphs import diamond, work
 
 
 async def states(workflow: Workflow) -> dict[str, str]:
@@ -86,9 +87,95 @@ class TestPermission:
         assert "samesite=strict" in cookie
         assert TOKEN not in cookie
 
+    async def test_ends_after_a_day_whoever_keeps_the_cookie(
+        self, workflow: Workflow, pool: AsyncConnectionPool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        app = create_app(pool, allow_operations=True, token=TOKEN)
+        proof = {"X-CSRF-Token": app.state.guard._prove("csrf")}
+
+        async with browse(app) as client:
+            answer = await client.get("/unlock", params={"token": TOKEN})
+            assert "max-age=86400" in answer.headers["set-cookie"].lower()
+            cookie = client.cookies["oban_workflows"]
+            stolen = {"Cookie": f"oban_workflows={cookie}", **proof}
+            later = int(cookie.partition(".")[0])
+
+            for now, code in ((later - 1, 200), (later, 403)):
+                monkeypatch.setattr("oban_pro.web.security.time", lambda now=now: now)
+                client.cookies.clear()
+                answer = await client.post("/workflows/the-one/retry", headers=stolen)
+                assert answer.status_code == code
+
+    @pytest.mark.parametrize(
+        "forged", ["", ".", "9999999999", "9999999999.", "x.y", "9999999999.{proof}", "{proof}"]
+    )
+    async def test_is_not_prolonged_by_a_forged_cookie(
+        self, forged: str, workflow: Workflow, pool: AsyncConnectionPool
+    ) -> None:
+        app = create_app(pool, allow_operations=True, token=TOKEN)
+
+        async with browse(app) as client:
+            await client.get("/unlock", params={"token": TOKEN})
+            proof = client.cookies["oban_workflows"].partition(".")[2]
+            client.cookies.clear()
+            cookie = {"Cookie": f"oban_workflows={forged.format(proof=proof)}"}
+            page = await client.get("/workflows/the-one", headers=cookie)
+
+        assert "read-only" in page.text
+        assert "hx-post" not in page.text
+
     def test_cannot_be_allowed_without_a_token(self) -> None:
         with pytest.raises(ValueError, match="token must be given"):
             create_app("postgresql:///unused", allow_operations=True)
+
+
+class TestHosts:
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "localhost",
+            "LOCALHOST:4600",
+            "localhost.",
+            "127.0.0.1:4600",
+            "127.1.2.3",
+            "192.168.1.20:80",
+            "[::1]:4600",
+            "[2001:db8::1]",
+            "shop.example:4600",
+            "Shop.Example",
+        ],
+    )
+    async def test_that_are_addresses_or_named_are_answered(
+        self, host: str, pool: AsyncConnectionPool
+    ) -> None:
+        async with browse(KnownHosts(create_app(pool), ["shop.example"])) as client:
+            assert (await client.get("/", headers={"Host": host})).status_code == 200
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "evil.example",
+            "shop.example.evil.example",
+            "xshop.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "",
+            ":80",
+            "[]",
+            "localhost:80:90",
+        ],
+    )
+    async def test_that_are_not_are_told_how(self, host: str, pool: AsyncConnectionPool) -> None:
+        async with browse(KnownHosts(create_app(pool), ["shop.example"])) as client:
+            answer = await client.get("/", headers={"Host": host})
+
+        assert answer.status_code == 400
+        assert "--allow-host" in answer.text
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+    async def test_may_be_any_where_that_is_said(self, pool: AsyncConnectionPool) -> None:
+        async with browse(KnownHosts(create_app(pool), ["*"])) as client:
+            assert (await client.get("/", headers={"Host": "any.example"})).status_code == 200
 
 
 class TestHeaders:

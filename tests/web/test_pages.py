@@ -15,12 +15,14 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from oban_pro import Workflow, schema, sql
+from oban_pro.engine.search_statements import RootFilters
 from oban_pro.web import create_app
 from oban_pro.web.templating import quote_id
-from tests.conftest import Server, StartOban
-from tests.flows import keep_item, nothing
-from tests.graphs import diamond, settled, work
-from tests.web.conftest import browse
+from tests.support.dashboard import browse
+from tests.support.databases import Server
+from tests.support.fixtures import StartOban
+from tests.support.flows import keep_item, nothing
+from tests.support.graphs import diamond, settled, work
 
 SCRIPT = "<script>alert('x')</script>"
 
@@ -192,8 +194,8 @@ class TestList:
             )
             await conn.execute("UPDATE oban_workflow_groups SET root = key")
             await conn.execute("ANALYZE oban_workflow_groups")
-            query = sql.query("roots", "public")
-            params = {"states": None, "search": None, "name": None, "limit": 51, "offset": 0}
+            query = sql.statement("queries/roots", "public")
+            params = {**RootFilters()._asdict(), "limit": 51, "offset": 0}
             cursor = await conn.execute(f"EXPLAIN (FORMAT JSON) {query}".encode(), params)
             (plan,) = await cursor.fetchone() or ()
 
@@ -407,7 +409,7 @@ class TestJob:
         await (await start_oban()).enqueue_many(workflow)
         await wait_until(lambda: settled(workflow))
         text = (await self.job_page(reader, workflow, "middle")).text
-        assert "tests.flows" in text
+        assert "tests.support.flows" in text
         assert "Recorded" in text
         assert "<pre>None</pre>" in text
         assert text.index("Upstream") < text.index(">up<") < text.index("Downstream")
@@ -536,7 +538,7 @@ class TestMounted:
         async with browse(app) as client:
             assert "seen" in (await client.get("/")).text
 
-        await app.state.database.close()
+        await app.state.session.close()
 
     async def test_looks_into_the_schema_that_prefix_names(
         self, pool: AsyncConnectionPool, reader: httpx.AsyncClient
@@ -556,7 +558,7 @@ class TestMounted:
             async with browse(app) as client:
                 answer = await client.get("/")
 
-            await app.state.database.close()
+            await app.state.session.close()
 
         assert answer.status_code == 503
         assert "install" in answer.text

@@ -9,16 +9,16 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import sql
-from tests.graphs import diamond
+from tests.support.graphs import diamond
 
 STATEMENTS: dict[str, dict[str, Any]] = {
-    "web_roots": {"ids": ["the-one"], "looked_at": 2000},
-    "web_place": {"id": "the-one"},
-    "web_path": {"id": "the-one", "opened": [], "ends": "{}"},
-    "web_retries": {"id": "the-one"},
-    "web_members": {"id": "the-one", "opened": [], "shut": [], "path": [], "limit": 150},
-    "web_edges": {"ids": [1, 2, 3, 4]},
-    "web_jobs": {
+    "roots": {"ids": ["the-one"], "looked_at": 2000},
+    "breadcrumbs": {"id": "the-one"},
+    "path": {"id": "the-one", "opened": [], "ends": "{}"},
+    "retries": {"id": "the-one"},
+    "members": {"id": "the-one", "opened": [], "shut": [], "path": [], "limit": 150},
+    "edges": {"ids": [1, 2, 3, 4]},
+    "jobs": {
         "id": "the-one",
         "search": None,
         "state": "available",
@@ -27,8 +27,8 @@ STATEMENTS: dict[str, dict[str, Any]] = {
         "page": 1,
         "limit": 100,
     },
-    "web_job": {"id": "the-one", "job": 1},
-    "web_neighbours": {"job": 1, "limit": 60},
+    "job": {"id": "the-one", "job": 1},
+    "neighbours": {"job": 1, "limit": 60},
 }
 
 
@@ -49,7 +49,7 @@ class TestStatements:
 
 async def find_scanned(conn: AsyncConnection[Any], name: str) -> set[str]:
     """Name the tables that a statement reads from one end to the other."""
-    query = f"EXPLAIN (FORMAT JSON) {sql.query(name, 'public')}".encode()
+    query = f"EXPLAIN (FORMAT JSON) {sql.statement(f'dashboard/{name}', 'public')}".encode()
     cursor = await conn.execute(query, STATEMENTS[name])
     plan = json.dumps(await cursor.fetchone())
 

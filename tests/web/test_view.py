@@ -7,23 +7,23 @@ from oban import Oban
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
-from oban_pro.web.database import Database
+from oban_pro.web.session import PageSession
 from oban_pro.web.view import read_view
-from tests.conftest import StartOban
-from tests.flows import keep_item
-from tests.graphs import settled, work
+from tests.support.fixtures import StartOban
+from tests.support.flows import keep_item
+from tests.support.graphs import settled, work
 
 MANY = 1000
 
 
 @pytest.fixture
-def database(pool: AsyncConnectionPool) -> Database:
-    return Database(pool, "public")
+def session(pool: AsyncConnectionPool) -> PageSession:
+    return PageSession(pool, "public")
 
 
-async def view_of(database: Database, workflow: Workflow, *opened: str) -> dict[str, Any]:
+async def view_of(session: PageSession, workflow: Workflow, *opened: str) -> dict[str, Any]:
     """Read a view in which groups are open by name, and what is on the critical path in it."""
-    async with database.connect() as store:
+    async with session.connect() as store:
         view = await read_view(store, workflow.id)
         assert view is not None
         keys = [int(member["id"]) for member in view["members"] if member["name"] in opened]
@@ -32,7 +32,7 @@ async def view_of(database: Database, workflow: Workflow, *opened: str) -> dict[
 
     names = {member["id"]: member["name"] for member in view["members"]}
     view["critical"] = {member["name"] for member in view["members"] if member["critical"]}
-    view["steps"] = {(names[up], names[down]) for up, down in view["path"]}
+    view["path_edges"] = {(names[up], names[down]) for up, down in view["path"]}
 
     return view
 
@@ -52,7 +52,7 @@ async def run(pool: AsyncConnectionPool, workflow: Workflow, ends: dict[str, flo
 
 class TestCriticalPath:
     async def test_goes_back_from_what_ended_last_through_what_it_waited_for_longest(
-        self, oban: Oban, pool: AsyncConnectionPool, database: Database
+        self, oban: Oban, pool: AsyncConnectionPool, session: PageSession
     ) -> None:
         workflow = Workflow()
 
@@ -61,21 +61,21 @@ class TestCriticalPath:
 
         await oban.enqueue_many(workflow)
         await run(pool, workflow, {"a": 2, "b": 5, "c": 9, "d": 3})
-        view = await view_of(database, workflow)
+        view = await view_of(session, workflow)
         assert view["critical"] == {None, "b", "c"}
-        assert view["steps"] == {("b", "c")}
+        assert view["path_edges"] == {("b", "c")}
 
     async def test_takes_no_short_cut_between_what_is_on_it(
-        self, oban: Oban, pool: AsyncConnectionPool, database: Database
+        self, oban: Oban, pool: AsyncConnectionPool, session: PageSession
     ) -> None:
         workflow = Workflow().add("a", work()).add("b", work(), deps="a")
         workflow.add("c", work(), deps=["a", "b"])
         await oban.enqueue_many(workflow)
         await run(pool, workflow, {"a": 1, "b": 2, "c": 3})
-        assert (await view_of(database, workflow))["steps"] == {("a", "b"), ("b", "c")}
+        assert (await view_of(session, workflow))["path_edges"] == {("a", "b"), ("b", "c")}
 
     async def test_goes_on_inside_the_groups_on_it(
-        self, oban: Oban, pool: AsyncConnectionPool, database: Database
+        self, oban: Oban, pool: AsyncConnectionPool, session: PageSession
     ) -> None:
         slow = Workflow().add("first", work()).add("second", work(), deps="first")
         fast = Workflow().add("in fast", work())
@@ -84,26 +84,26 @@ class TestCriticalPath:
         await run(pool, workflow, {"first": 6, "second": 9, "in fast": 4})
         await set_end(pool, "fast", 4)
         await set_end(pool, "slow", 9)
-        view = await view_of(database, workflow)
+        view = await view_of(session, workflow)
         assert view["critical"] == {None, "slow", "first", "second"}
 
-    async def test_leaves_out_what_has_not_started(self, oban: Oban, database: Database) -> None:
+    async def test_leaves_out_what_has_not_started(self, oban: Oban, session: PageSession) -> None:
         workflow = Workflow().add("a", work()).add("b", work(), deps="a")
         await oban.enqueue_many(workflow)
-        assert (await view_of(database, workflow))["critical"] == {None}
+        assert (await view_of(session, workflow))["critical"] == {None}
 
     async def test_shows_the_one_job_of_many_that_took_longest(
-        self, oban: Oban, pool: AsyncConnectionPool, database: Database
+        self, oban: Oban, pool: AsyncConnectionPool, session: PageSession
     ) -> None:
         workflow = Workflow().add_cascade("many", (list(range(MANY)), keep_item))
         await oban.enqueue_many(workflow)
         await run(pool, workflow, {str(MANY - 7): 5})
-        assert (await view_of(database, workflow))["critical"] == {None, "many"}
-        view = await view_of(database, workflow, "many")
+        assert (await view_of(session, workflow))["critical"] == {None, "many"}
+        view = await view_of(session, workflow, "many")
         assert view["critical"] == {None, "many", str(MANY - 7)}
 
     async def test_goes_through_the_rest_where_it_has_more_members_than_are_drawn(
-        self, oban: Oban, pool: AsyncConnectionPool, database: Database
+        self, oban: Oban, pool: AsyncConnectionPool, session: PageSession
     ) -> None:
         workflow = Workflow()
 
@@ -112,21 +112,21 @@ class TestCriticalPath:
 
         await oban.enqueue_many(workflow)
         await run(pool, workflow, {f"n{number}": number for number in range(MANY)})
-        view = await view_of(database, workflow)
+        view = await view_of(session, workflow)
         assert "850 more" in view["critical"]
-        assert ("n149", "850 more") in view["steps"]
+        assert ("n149", "850 more") in view["path_edges"]
         assert all(member["critical"] for member in view["members"])
 
 
 class TestRetries:
     async def test_of_jobs_and_of_the_groups_around_them(
-        self, start_oban: StartOban, database: Database, wait_until: Any
+        self, start_oban: StartOban, session: PageSession, wait_until: Any
     ) -> None:
         jobs = {"fails": work("fail", max_attempts=2), "works": work()}
         workflow = Workflow().add_many("many", jobs).add("other", work())
         await (await start_oban()).enqueue_many(workflow)
         await wait_until(lambda: settled(workflow))
-        view = await view_of(database, workflow, "many")
+        view = await view_of(session, workflow, "many")
         kinds = {
             member["name"]: {kind for kind, *_ in member["phases"]} for member in view["members"]
         }

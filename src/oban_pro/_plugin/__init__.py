@@ -13,11 +13,17 @@ from oban_pro import _host
 from . import (
     ack_jobs,
     before_stage,
+    executions,
     get_jobs,
     heartbeat,
     insert_jobs,
+    notifier,
+    oban_start,
     prune,
+    queue_limits,
     rescue,
+    validate,
+    verify_structure,
     wrap_result,
 )
 
@@ -25,14 +31,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _HOOKS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "notifier.build": (notifier.build, _host.default_build_notifier),
     "query.insert_jobs": (insert_jobs.build, _host.default_insert_jobs),
     "query.ack_jobs": (ack_jobs.build, _host.default_ack_jobs),
     "producer.get_jobs": (get_jobs.build, _host.default_get_jobs),
     "stager.before_stage": (before_stage.build, before_stage.nothing),
     "producer.init": (heartbeat.build_meta, _host.default_producer_meta),
+    "producer.validate": (validate.build, _host.default_validate),
+    "producer.scale": (queue_limits.build, _host.default_scale),
     "producer.restore": (heartbeat.build_meta, _host.default_producer_meta),
     "refresher.build": (heartbeat.build_refresher, _host.default_build_refresher),
     "lifeline.rescue": (rescue.build, _host.default_rescue),
+    "pruner.build": (prune.build_pruner, _host.default_build_pruner),
     "pruner.prune": (prune.build, _host.default_prune),
     "executor.wrap_result": (wrap_result.build, wrap_result.unchanged),
 }
@@ -51,7 +61,10 @@ def register() -> None:
             _registered[name] = build(current)
             _host.put_ext(name, _registered[name])
 
-    _host.hook_fetch()
+    _host.hook_methods()
+    executions.hook()
+    oban_start.hook()
+    verify_structure.hook()
 
 
 def unregister() -> None:
@@ -67,4 +80,7 @@ def unregister() -> None:
         else:
             _host.put_ext(name, _previous[name])
 
-    _host.unhook_fetch()
+    _host.unhook_methods()
+    executions.unhook()
+    oban_start.unhook()
+    verify_structure.unhook()

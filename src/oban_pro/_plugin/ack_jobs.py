@@ -2,35 +2,42 @@
 
 The statement settles the jobs, carries that through the workflows, and takes the next jobs. oban
 retries a failed ack only when the producer wakes up next, so conflicts are retried here.
+
+Whatever an ack raises costs its own job at most. A batch that raises is settled in halves; a job
+whose own ack still raises fails with that error; and if the database refuses that as well, the ack
+is kept aside, so that the producer goes on. So are the acks of a workflow that somebody holds.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-from psycopg import DatabaseError, DataError, IntegrityError
-from psycopg.errors import ProgramLimitExceeded
+from psycopg.errors import LockNotAvailable
 
-from oban_pro import _host, schema, transactions
-from oban_pro.errors import GraftError, WorkflowError
-from oban_pro.grafting import graft_of
-from oban_pro.insertion import Batch, announce, insert
+from oban_pro import _host, schema
+from oban_pro.engine.failures import is_about_text, is_passing, is_unreachable
+from oban_pro.engine.grafting import returned_by
+from oban_pro.engine.insertion import Batch, insert, tell_inserted
+from oban_pro.engine.session import session_of
+from oban_pro.errors import GraftError
 
-from . import ahead, limbo
-from .acks import Encoded, batches_of, encode, join
+from . import deferred_acks, housekeeping, lost_jobs, prefetched
+from .ack_encoding import Encoded, batches_of, encode, join
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
-    from oban import Job
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from oban_pro._host import AckAction, Producer, Query
-    from oban_pro.store import Store
+    from oban_pro.engine.results import Acked
+    from oban_pro.engine.store import Store
 
 type AckJobs = Callable[[Query, list[AckAction]], Awaitable[list[int]]]
 
-# What PostgreSQL raises for values that it cannot hold: out of range, too large, not text.
-UNSTORABLE = (DataError, IntegrityError, ProgramLimitExceeded)
+logger = logging.getLogger(__name__)
+
+BRIEFLY = 0.2
+"""Seconds for which acks of a producer conflict, before those concerned are kept aside."""
 
 
 def build(fallback: AckJobs) -> AckJobs:
@@ -40,30 +47,49 @@ def build(fallback: AckJobs) -> AckJobs:
         if not acks:
             return []
 
-        try:
-            await schema.ensure_query(query)
-
-            return await _ack_all(query, acks)
-        except schema.MISSING:
-            schema.forget(query)
-
-            return await fallback(query, acks)
+        return await session_of(query).or_else(
+            lambda: _ack_all(query, acks), lambda: fallback(query, acks)
+        )
 
     return ack_jobs
 
 
+async def retry_deferred(query: Query, *, all_at_once: bool = False) -> None:
+    """Try the acks again that could not settle their jobs so far."""
+    async with housekeeping.mending(query):
+        await deferred_acks.retry(query, _settle_again, all_at_once=all_at_once)
+
+
+async def _settle_again(query: Query, acks: Sequence[AckAction], waits: bool) -> list[int]:
+    return await session_of(query).or_else(
+        lambda: _ack_each(query, acks, waits=waits),
+        lambda: _host.default_ack_jobs(query, [*acks]),
+    )
+
+
 async def _ack_all(query: Query, acks: Sequence[AckAction]) -> list[int]:
-    grafters = [ack for ack in acks if graft_of(ack.job) is not None]
-    others = [ack for ack in acks if graft_of(ack.job) is None] if grafters else acks
-    batches = [*batches_of(others)]
+    if not (acks := deferred_acks.put_with_others(query, acks)):
+        return []
 
-    if len(batches) == 1 and not grafters and (producer := ahead.producer_of(query, acks)):
-        return await _ack_and_take(producer, batches[0])
+    if producer := prefetched.producer_of(query, acks):
+        batches = [*batches_of(acks)]
 
-    acked = [job_id for batch in batches for job_id in await _ack(query, batch)]
+        if len(batches) == 1 and not any(returned_by(ack.job) for ack in acks):
+            return await _ack_and_take(producer, batches[0])
+
+    return await _ack_each(query, acks)
+
+
+async def _ack_each(query: Query, acks: Sequence[AckAction], *, waits: bool = True) -> list[int]:
+    grafters = [ack for ack in acks if returned_by(ack.job) is not None]
+    others = [ack for ack in acks if returned_by(ack.job) is None]
+    acked = []
+
+    for batch in batches_of(others):
+        acked += await _ack(query, batch, waits=waits)
 
     for ack in grafters:
-        acked += await _ack_graft(query, ack)
+        acked += await _ack_graft(query, ack, waits=waits)
 
     return acked
 
@@ -76,64 +102,142 @@ async def _ack_and_take(producer: Producer, batch: Sequence[Encoded]) -> list[in
     query, demand = _host.query_of(producer), _host.demand_of(producer)
     queue, attempted_by = _host.queue_of(producer), _host.attempted_by(producer)
 
-    with limbo.taking(producer):
+    with lost_jobs.taking(producer):
         try:
-            acked, jobs = await transactions.run_single(
-                query, lambda store: store.ack(join(batch), queue, demand, attempted_by)
-            )
-        except DatabaseError as error:
-            if error.sqlstate is None or isinstance(error, schema.MISSING):
+            acked = await _send(query, batch, queue, demand, attempted_by)
+        except Exception as error:
+            if _is_for_all(error):
                 raise
 
             return await _ack(query, batch)
 
-        ahead.keep(producer, jobs)
+        prefetched.keep(producer, acked.jobs)
 
-    return acked
-
-
-async def fail(query: Query, failed: Sequence[tuple[Job, Exception]]) -> None:
-    """Fail jobs that were taken and cannot be run."""
-    await _ack(query, [encode(_host.failed_ack(job, error)) for job, error in failed])
+    return acked.acked
 
 
-async def _ack(query: Query, batch: Sequence[Encoded]) -> list[int]:
-    """Settle a batch; acks that cannot be stored, which would fail it for ever, fail their jobs."""
+async def _ack(query: Query, batch: Sequence[Encoded], *, waits: bool = True) -> list[int]:
+    """Settle a batch, in halves if one of its acks keeps the others from settling."""
     try:
-        return await _settle(query, batch)
-    except UNSTORABLE as error:
+        return (await _send(query, batch, waits=waits)).acked
+    except Exception as error:
+        if _is_for_all(error):
+            raise
+
         if len(batch) == 1:
-            return await _settle(query, [encode(_host.failed_ack(batch[0].ack.job, error))])
+            return await _ack_otherwise(query, batch[0].ack, error)
 
-        half = len(batch) // 2
+    half = len(batch) // 2
 
-        return await _ack(query, batch[:half]) + await _ack(query, batch[half:])
+    # The whole batch has waited for others already.
+    first = await _ack(query, batch[:half], waits=False)
+
+    return first + await _ack(query, batch[half:], waits=False)
 
 
-async def _settle(query: Query, batch: Sequence[Encoded]) -> list[int]:
-    acked, _ = await transactions.run_single(query, lambda store: store.ack(join(batch)))
+async def _ack_otherwise(query: Query, ack: AckAction, error: Exception) -> list[int]:
+    """Settle a job whose own ack raised: fail it, or else keep its ack aside for later."""
+    for encoded in _instead_of(ack, error):
+        try:
+            return (await _send(query, [encoded])).acked
+        except Exception as another:
+            if _is_for_all(another):
+                raise
+
+            error = another
+
+    if not lost_jobs.is_taken(query, ack.job):
+        # Nobody would try it again.
+        raise error
+
+    if (ack.id, ack.attempted_at) not in deferred_acks.held(query):
+        logger.warning("Failed to settle job %s; trying again later", ack.id, exc_info=error)
+
+    deferred_acks.keep(query, ack, error)
+
+    return []
+
+
+def _instead_of(ack: AckAction, error: Exception) -> Iterator[Encoded]:
+    """Yield acks to try one after the other in place of one that raised."""
+    if is_passing(error):
+        return
+
+    if is_about_text(error):
+        yield encode(ack, ascii_only=True)
+
+    yield encode(_host.failed_ack(ack.job, error, ack.error), ascii_only=True)
+
+
+def _is_for_all(error: Exception) -> bool:
+    """Tell whether an error would be the same for every ack: there are no tables, or no line."""
+    return is_unreachable(error) or isinstance(error, schema.MISSING)
+
+
+async def _send(
+    query: Query,
+    batch: Sequence[Encoded],
+    queue: str = "",
+    demand: int = 0,
+    attempted_by: Sequence[str] = (),
+    *,
+    waits: bool = True,
+) -> Acked:
+    """Settle a batch and take jobs, in one statement; keep aside what somebody holds."""
+    acks, session = join(batch), session_of(query)
+
+    async def send(seconds: float | None, *, waits: bool) -> Acked:
+        return await session.execute(
+            lambda store: store.ack(acks, queue, demand, attempted_by, waits=waits), seconds
+        )
+
+    if not lost_jobs.is_taken(query, batch[0].ack.job):
+        return await send(None, waits=True)
+
+    if waits:
+        try:
+            return await send(BRIEFLY, waits=True)
+        except LockNotAvailable:
+            pass
+
+    acked = await send(BRIEFLY, waits=False)
+    held = {*acked.held}
+
+    for ack, _ in batch:
+        if ack.id in held:
+            error = LockNotAvailable("somebody holds the job, or its workflow")
+            deferred_acks.keep(query, ack, error)
 
     return acked
 
 
-async def _ack_graft(query: Query, ack: AckAction) -> list[int]:
+async def _ack_graft(query: Query, ack: AckAction, *, waits: bool) -> list[int]:
     """Graft what a grafter returned and settle it, in one transaction."""
-    plan = graft_of(ack.job)
+    plan = returned_by(ack.job)
     assert plan is not None
+    is_taken = lost_jobs.is_taken(query, ack.job)
 
     async def graft_and_ack(store: Store) -> list[int]:
-        await insert(store, Batch(list(plan), [plan]))
-        acked, _ = await store.ack(join([encode(ack)]))
+        if is_taken:
+            await store.limit_waits(BRIEFLY if waits else 0.001)
 
-        return acked
+        await insert(store, Batch(list(plan), [plan]))
+
+        return (await store.ack(join([encode(ack)]))).acked
 
     try:
-        acked = await transactions.run(query, graft_and_ack)
-        announce([plan])
-
-        return acked
+        acked = await session_of(query).transact(
+            graft_and_ack, seconds=BRIEFLY if is_taken else None
+        )
     except GraftError:
         # It no longer executes: whoever stopped it has settled it.
         return []
-    except (WorkflowError, *UNSTORABLE) as error:
-        return await _ack(query, [encode(_host.failed_ack(ack.job, error))])
+    except Exception as error:
+        if _is_for_all(error):
+            raise
+
+        return await _ack_otherwise(query, ack, error)
+
+    tell_inserted([plan])
+
+    return acked

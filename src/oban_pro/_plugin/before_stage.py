@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
-from oban_pro import _host, schema, telemetry
-from oban_pro.store import Store
+from oban_pro import telemetry
+from oban_pro.engine.session import session_of
+from oban_pro.model.paths import join_path
+from oban_pro.model.wording import last_line
 
-from . import limbo, rescue
+from . import ack_jobs, housekeeping, lost_jobs, timers
+from .fire_schedules import fire_schedules
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from oban_pro._host import Query
+    from oban_pro.engine.results import SettledRoot
+
+COUNTS = ("completed", "cancelled", "discarded", "skipped")
+"""What is counted of a workflow that has settled."""
+
+COUNTED = 1_000
+"""Jobs that are counted at most of those that were cancelled because of others."""
 
 type BeforeStage = Callable[[Query], Awaitable[None]]
-
-logger = logging.getLogger(__name__)
 
 
 def build(fallback: BeforeStage) -> BeforeStage:
@@ -26,12 +33,12 @@ def build(fallback: BeforeStage) -> BeforeStage:
     async def before_stage(query: Query) -> None:
         await fallback(query)
 
-        for task in (limbo.wake, rescue.sweep, _announce_settled):
-            try:
-                await task(query)
-            except Exception:
-                # Staging must go on; the next tick tries again.
-                logger.warning("Failed in %s before staging", task.__name__, exc_info=True)
+        lost_jobs.wake_producers(query)
+        housekeeping.start(query, ack_jobs.retry_deferred)
+        housekeeping.start(query, tell_settled)
+        housekeeping.start(query, timers.tick)
+        housekeeping.start(query, timers.tell_waiting)
+        housekeeping.start(query, fire_schedules)
 
     return before_stage
 
@@ -40,13 +47,54 @@ async def nothing(_query: Query) -> None:
     """Do nothing, as oban by itself."""
 
 
-async def _announce_settled(query: Query) -> None:
-    async with query.connection() as conn:
-        if not await schema.is_installed(conn, query):
-            return
+async def tell_settled(query: Query) -> None:
+    """Tell telemetry of the workflows that have settled."""
+    session = session_of(query)
 
-        settled = await Store(conn, _host.prefix_of(query)).claim_settled()
+    if not await session.is_installed():
+        return
 
-    for workflow_id, name, state in settled:
-        metadata = {"workflow_id": workflow_id, "name": name, "state": state}
+    settled = await session.execute(lambda store: store.claim_settled())
+
+    for root in settled:
+        counts = zip(COUNTS, root.counts, strict=True)
+        metadata = {
+            "workflow_id": root.id,
+            "name": root.name,
+            "state": root.state,
+            "total": sum(root.counts),
+            "counts": {state: count for state, count in counts if count},
+            "duration_seconds": root.seconds,
+        }
         telemetry.execute("oban.workflow.settled", metadata)
+
+    # Nobody else tells what was claimed, so all of it comes first.
+    for root in settled:
+        if root.counts[COUNTS.index("cancelled")]:
+            await _tell_broken(query, root)
+
+
+async def _tell_broken(query: Query, root: SettledRoot) -> None:
+    """Tell telemetry how many jobs were cancelled behind others, and what broke first."""
+    session = session_of(query)
+    cancelled = await session.execute(lambda store: store.tree(root.id, ["cancelled"], COUNTED))
+    count = sum(line.caused for line in cancelled)
+
+    broken = ["cancelled", "discarded"]
+    # those that failed by themselves come first
+    causes = await session.execute(lambda store: store.tree(root.id, broken, 1)) if count else []
+
+    if not causes:
+        # None is, or somebody has retried them since.
+        return
+
+    cause = causes[0]
+    metadata = {
+        "workflow_id": root.id,
+        "name": root.name,
+        "count": count,
+        "path": join_path(cause.path),
+        "state": cause.state,
+        "error": last_line(cause.error) if cause.error else None,
+    }
+    telemetry.execute("oban.workflow.broken", metadata)

@@ -6,19 +6,18 @@ docs/explanation/performance.md. Remembering lets a handle inside a job find its
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
-from oban_pro import _host, schema, transactions
+from oban_pro import _host
+from oban_pro.engine.session import session_of
+from oban_pro.model import job_notes
 
-from . import ack_jobs, ahead, limbo
+from . import housekeeping, lost_jobs, prefetched
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from oban import Job
-
-logger = logging.getLogger(__name__)
 
 type GetJobs = Callable[[_host.Producer], Awaitable[list[Job]]]
 
@@ -30,37 +29,50 @@ def build(fallback: GetJobs) -> GetJobs:
     async def get_jobs(producer: _host.Producer) -> list[Job]:
         query = _host.query_of(producer)
 
-        with limbo.taking(producer):
+        with lost_jobs.taking(producer):
             jobs = await take(producer)
 
-        readable, failed = [], []
+        readable, running = [], []
+        own = {job.id: job for job in _host.held_jobs(producer)}
 
         for job in jobs:
             _host.remember_query(job, query)
 
-            if error := _host.why_unreadable(job):
-                failed.append((job, error))
+            if error := job.extra.get(job_notes.UNREADABLE):
+                # Failing it takes a lock, which the others must not wait for.
+                _host.acknowledge(producer, _host.failed_ack(job, error))
+            elif going_on := own.get(job.id):
+                running.append((job, going_on))
             else:
                 readable.append(job)
 
-        if failed:
-            await _fail(query, failed)
+        lost_jobs.hand(producer, readable)
+
+        if running:
+            _wait_for_end(producer, running)
 
         return readable
 
     return get_jobs
 
 
-async def _fail(query: _host.Query, failed: list[tuple[Job, Exception]]) -> None:
-    """Fail jobs that cannot be read. What goes wrong must not keep the others from running."""
-    try:
-        await ack_jobs.fail(query, failed)
-    except Exception:
-        logger.exception("Failed to settle jobs that cannot be read")
+def _wait_for_end(producer: _host.Producer, running: list[tuple[Job, Job]]) -> None:
+    """Let jobs wait that this producer runs already; the node was taken for dead in between."""
+    _, uuid = _host.attempted_by(producer)
+
+    for _, job in running:
+        _host.tell_cancelled(job)
+
+    async def let_jobs_wait(query: _host.Query) -> None:
+        async with housekeeping.mending(query):
+            await session_of(query).execute(lambda store: store.wait_for_end(running, uuid), 0)
+
+    # If that fails, they are missed in time, as any job that was taken and never arrived.
+    housekeeping.start(_host.query_of(producer), let_jobs_wait)
 
 
 async def _take(producer: _host.Producer) -> list[Job]:
-    if (jobs := ahead.collect(producer)) is not None:
+    if (jobs := prefetched.collect(producer)) is not None:
         return jobs
 
     query, demand = _host.query_of(producer), _host.demand_of(producer)
@@ -68,19 +80,13 @@ async def _take(producer: _host.Producer) -> list[Job]:
     if demand <= 0:
         return []
 
-    try:
-        await schema.ensure_query(query)
-        jobs = await transactions.run_single(
-            query,
-            lambda store: store.fetch(
-                _host.queue_of(producer), demand, _host.attempted_by(producer)
-            ),
-        )
-    except schema.MISSING:
-        schema.forget(query)
+    queue, attempted_by = _host.queue_of(producer), _host.attempted_by(producer)
 
-        return await _host.default_get_jobs(producer)
+    async def fetch() -> list[Job]:
+        session = session_of(query)
+        jobs = await session.execute(lambda store: store.fetch(queue, demand, attempted_by))
+        prefetched.prefetch_for(producer)
 
-    ahead.welcome(producer)
+        return jobs
 
-    return jobs
+    return await session_of(query).or_else(fetch, lambda: _host.default_get_jobs(producer))

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from oban import Job
-from psycopg.errors import UndefinedTable
+from psycopg.errors import UndefinedFunction, UndefinedTable
 
 from oban_pro import _host, schema
-from oban_pro.errors import InvalidJobError, PartialWorkflowError
-from oban_pro.insertion import Batch, announce, insert
-from oban_pro.plan import Plan, plan_of
-from oban_pro.store import Store
-from oban_pro.transactions import repeat, transaction
+from oban_pro.building.plan import Plan, plan_of
+from oban_pro.engine.callers import find_caller, unwrap
+from oban_pro.engine.insertion import Batch, insert, tell_inserted
+from oban_pro.engine.repeating import changing
+from oban_pro.engine.session import session_of
+from oban_pro.errors import InvalidJobError, PartialWorkflowError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from oban_pro._host import Query
+    from oban_pro.engine.session import Session
+    from oban_pro.engine.store import Store
 
 type InsertJobs = Callable[[Query, list[Job], Any], Awaitable[list[Job]]]
 
@@ -28,50 +31,75 @@ def build(fallback: InsertJobs) -> InsertJobs:
     """Build the hook in front of another one, which serves databases without our tables."""
 
     async def insert_jobs(query: Query, jobs: list[Job], conn: Any = None) -> list[Job]:
-        plans = _check(jobs)
-        caller = None if conn is None else await _host.connection_of(conn)
-
-        if plans and caller is None and conn is not None:
-            raise TypeError(f"conn must lead to a psycopg connection, got {conn!r}")
-
-        # A single plain job gains nothing from a batch.
-        if not plans and (len(jobs) < 2 or (caller is None and conn is not None)):
-            return await fallback(query, jobs, conn)
-
-        inserted = await _insert(query, Batch(jobs, plans), caller)
-        announce(plans)
-
-        if inserted is None:
-            return await fallback(query, jobs, conn)
-
-        for job in inserted:
-            _host.remember_query(job, query)
-
-        return inserted
+        return await insert_through(session_of(query), jobs, conn, fallback)
 
     return insert_jobs
 
 
+async def insert_through(
+    session: Session[Store],
+    jobs: list[Job],
+    conn: Any = None,
+    fallback: InsertJobs = _host.default_insert_jobs,
+) -> list[Job]:
+    """Insert whole workflows and plain jobs.
+
+    Args:
+        session: How to reach the database.
+        jobs: The jobs, with every workflow whole.
+        conn: A connection whose transaction to use.
+        fallback: What inserts a single plain job, and all where there are no tables of ours.
+    """
+    plans = _check(jobs)
+    caller = await (unwrap(conn) if plans else find_caller(conn))
+
+    # A single plain job gains nothing from a batch.
+    if not plans and (len(jobs) < 2 or (caller is None and conn is not None)):
+        return await _fall_back(fallback, session, jobs, conn)
+
+    inserted = await _insert(session, Batch(jobs, plans), caller)
+    tell_inserted(plans)
+
+    if inserted is None:
+        return await _fall_back(fallback, session, jobs, conn)
+
+    for job in inserted:
+        session.remember(job)
+
+    return inserted
+
+
+async def _fall_back(
+    fallback: InsertJobs, session: Session[Store], jobs: list[Job], conn: Any
+) -> list[Job]:
+    """Call another hook, which takes a connection from the pool unless it is given one."""
+    query = session.query
+
+    async with changing(), session.explaining("enqueuer"):
+        if conn is not None or _host.is_home(query):
+            return await fallback(query, jobs, conn)
+
+        async with session.transaction() as own:
+            return await fallback(query, jobs, own)
+
+
 async def _insert(
-    query: Query, batch: Batch, caller: AsyncConnection[Any] | None
+    session: Session[Store], batch: Batch, caller: AsyncConnection[Any] | None
 ) -> list[Job] | None:
     """Insert a batch, or return None where there are only plain jobs and no tables of ours."""
-
-    async def attempt() -> list[Job] | None:
-        async with transaction(query, caller) as conn:
-            if not batch.plans and not await schema.is_installed(conn, query):
-                return None
-
-            await schema.ensure(conn, query)
-
-            return await insert(Store(conn, _host.prefix_of(query)), batch)
-
     for is_last in (False, True):
         try:
-            return await attempt() if caller is not None else await repeat(attempt)
-        except UndefinedTable:
+            return await session.transact(
+                lambda store: insert(store, batch), caller, kind="enqueuer"
+            )
+        except SchemaError:
+            if batch.plans:
+                raise
+
+            return None
+        except (UndefinedFunction, UndefinedTable):
             # The tables may have been removed since they were found good.
-            schema.forget(query)
+            schema.forget(session.query)
 
             if is_last or caller is not None:
                 raise

@@ -1,75 +1,64 @@
 """``lifeline.rescue``: run the jobs of a dead node again, judged by its missing heartbeat.
 
 oban's lifeline ticks once a minute, on the leader alone, and the leader may be what died. So every
-node looks as well, each few seconds, from its stager; the database lets one of them do it.
+node looks as well, each few seconds; the database lets one of them look at a time.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from oban import telemetry
-from psycopg.errors import UndefinedFunction, UndefinedTable
 
-from oban_pro import schema, transactions
-from oban_pro.errors import SchemaError
+from oban_pro.engine.session import session_of
 
-from . import heartbeat, limbo
+from . import housekeeping, lost_jobs, patience
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from oban_pro._host import Query
+    from oban_pro.engine.results import Lost
 
 type Rescue = Callable[[Query, float], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
-
-# When each instance looks next, on the monotonic clock.
-_next: WeakKeyDictionary[Query, float] = WeakKeyDictionary()
 
 
 def build(fallback: Rescue) -> Rescue:
     """Build the hook in front of another one, which serves databases without our tables."""
 
     async def rescue(query: Query, rescue_after: float) -> None:
-        try:
-            await schema.ensure_query(query)
-
+        async def ours() -> None:
             with telemetry.span("oban.lifeline.rescue", {}) as context:
-                context.add({"rescued_count": await _rescue(query, rescue_after)})
-        except (SchemaError, UndefinedFunction, UndefinedTable):
-            schema.forget(query)
-            await fallback(query, rescue_after)
+                silent = await _look(query, rescue_after)
+                context.add({"rescued_count": await lost_jobs.take_back(query, silent)})
+
+        await session_of(query).or_else(ours, lambda: fallback(query, rescue_after))
 
     return rescue
 
 
 async def sweep(query: Query) -> None:
-    """Rescue jobs of silent nodes, where it is time to look again."""
-    now = time.monotonic()
-
-    if now < _next.get(query, now):
+    """Look for jobs of silent nodes, and of this one, that nobody runs; rescue them meanwhile."""
+    if not await session_of(query).is_installed():
         return
 
-    _next[query] = now + heartbeat.patience_of(query) / 12
+    silent = await _look(query)
 
-    try:
-        await schema.ensure_query(query)
-    except SchemaError:
-        return
+    async def rescue_jobs(query: Query) -> None:
+        if silent and (rescued := await lost_jobs.take_back(query, silent)):
+            logger.info("Rescued %s jobs of producers without a heartbeat", rescued)
 
-    if rescued := await _rescue(query):
-        logger.info("Rescued %s jobs of producers without a heartbeat", rescued)
+        if lost := await lost_jobs.requeue(query):
+            logger.info("Gave %s jobs back that their producers do not have", lost)
 
-    if lost := await limbo.give_back(query):
-        logger.info("Gave %s jobs back that never reached their producer", lost)
+    # Looking goes on, or what the database hears would not count.
+    housekeeping.start(query, rescue_jobs, key="rescue_jobs")
 
 
-async def _rescue(query: Query, rescue_after: float | None = None) -> int:
-    patience = max(heartbeat.DEFAULT, heartbeat.patience_of(query))
+async def _look(query: Query, rescue_after: float | None = None) -> Sequence[Lost]:
+    seconds = max(patience.DEFAULT, patience.of(query))
 
-    return await transactions.run(query, lambda store: store.rescue(patience, rescue_after))
+    return await session_of(query).execute(lambda store: store.silent_jobs(seconds, rescue_after))

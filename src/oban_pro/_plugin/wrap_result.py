@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from oban import Job, Record
 
-from oban_pro import inline
+from oban_pro.engine import inline
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from oban_pro.model.wording import SHOWN
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STYLES = {
     "completed": "green",
+    "skipped": "dim green",
     "executing": "yellow",
+    "retryable": "magenta",
     "available": "blue",
     "scheduled": "cyan",
-    "retryable": "magenta",
     "suspended": "bright_black",
     "cancelled": "red",
     "discarded": "bold red",
 }
-"""Every state of a job, in the order in which a bar shows them."""
+"""The colour of each state."""
 
 
 def draw_bar(counts: Mapping[str, int], width: int) -> Text:
@@ -28,22 +31,38 @@ def draw_bar(counts: Mapping[str, int], width: int) -> Text:
     bar = Text()
     seen = drawn = 0
 
-    for state, style in STYLES.items():
+    for state in SHOWN:
         seen += counts.get(state, 0)
         end = round(seen * width / total) if total else 0
-        bar.append("━" * (end - drawn), style=style)
+        bar.append("━" * (end - drawn), style=STYLES[state])
         drawn = end
 
     return bar
 
 
-def draw_legend(counts: Mapping[str, int], *, without: str | None = None) -> Text:
-    """Say in words how many jobs are in each state."""
+def draw_legend(
+    counts: Mapping[str, int],
+    *,
+    without: str | None = None,
+    waits: int = 0,
+    paused: bool = False,
+    limit: int | None = None,
+) -> Text:
+    """Say how many jobs are in each state, how many listen for signals, a pause, and a limit."""
     present = [
-        (f"{counts[state]} {state}", style)
-        for state, style in STYLES.items()
+        (f"{counts[state]} {state}", STYLES[state])
+        for state in SHOWN
         if counts.get(state) and state != without
     ]
+
+    if waits:
+        present.append((f"{waits} {'waits' if waits == 1 else 'wait'} for a signal", "cyan"))
+
+    if paused:
+        present.append(("paused", "bold"))
+
+    if limit is not None:
+        present.append((f"at most {limit:,} at once", "bright_black"))
 
     return Text("  ").join(Text(text, style=style) for text, style in present)
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from oban import Oban
 
-from oban_pro import Workflow, introspection
+from oban_pro import Workflow
+from oban_pro.engine.connecting import open_pool
+from oban_pro.engine.session import session_for
 
-from .database import open_pool
-from .errors import Failure, explained
+from .failures import CommandFailure, explained
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
     from oban_pro import WorkflowStatus
+    from oban_pro.engine.store import Store
+    from oban_pro.model.waiting import OpenWait
 
     from .database import Database
 
@@ -31,7 +35,7 @@ def run[Result](command: Coroutine[Any, Any, Result]) -> Result:
     """Run a command to its end.
 
     Raises:
-        Failure: In place of an error whose message helps more than its traceback.
+        CommandFailure: In place of an error whose message helps more than its traceback.
     """
     with explained():
         return asyncio.run(command)
@@ -44,11 +48,15 @@ async def connected(database: Database) -> AsyncIterator[None]:
     Raises:
         SchemaError: If the tables are missing, or of another version.
     """
-    async with open_pool(database) as pool:
+    # What becomes of connections is told by the command, in its own words.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+    async with open_pool(database.dsn) as pool:
         Oban(pool=pool, prefix=database.prefix, name=CLIENT)
 
-        async with introspection.connect(CLIENT):
-            yield
+        await session_for(CLIENT).ensure()
+
+        yield
 
 
 def handle(id: str) -> Workflow:
@@ -60,18 +68,26 @@ async def status_of(id: str) -> WorkflowStatus:
     """Return the status of a workflow.
 
     Raises:
-        Failure: If there is none, with the ids and names that come close.
+        CommandFailure: If there is none, with the ids and names that come close.
     """
     status = await handle(id).status()
 
     if status.state == "unknown":
-        raise Failure(f"there is no workflow {id!r}{await _suggest(id)}")
+        raise CommandFailure(f"there is no workflow {id!r}{await _suggest(id)}")
 
     return status
 
 
+async def open_waits_of(store: Store, status: WorkflowStatus, limit: int) -> list[OpenWait]:
+    """Read the open waits of a workflow, timers too, where something in it waits."""
+    if not status.counts["suspended"]:
+        return []
+
+    return await store.open_waits(status.id, limit)
+
+
 async def _suggest(id: str) -> str:
-    async with introspection.connect(CLIENT) as store:
+    async with session_for(CLIENT).connect() as store:
         containing = await store.roots(None, id, 3, 0)
         newest = await store.roots(None, None, SUGGESTED_FROM, 0)
 

@@ -9,37 +9,66 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from oban_pro.explanation import human_duration
+from oban_pro.model.paths import join_path
+from oban_pro.model.wording import human_duration, visible
 
 from .bars import draw_bar, draw_legend, draw_state
+from .console import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
     from oban_pro import WorkflowStatus
+    from oban_pro.model.waiting import OpenWait
 
-BAR = 20  # characters
-NAME = 26  # characters
+BAR_WIDTH = 20  # characters
+NAME_WIDTH = 26  # characters
 
 
-def draw_overview(status: WorkflowStatus, max_rows: int) -> RenderableType:
-    """Draw a workflow and what is nested in it.
+def draw_overview(
+    status: WorkflowStatus, max_rows: int, waits: Sequence[OpenWait] = (), max_waits: int = 0
+) -> RenderableType:
+    """Draw a workflow, what is nested in it, and the waits in it that are open.
 
     Args:
         status: Of the workflow.
         max_rows: How many bars to draw at most.
+        waits: Those that are open.
+        max_waits: How many of them to draw at most.
     """
-    return Group(draw_heading(status), Text(), draw_progress(status, max_rows))
+    parts: list[RenderableType] = [draw_heading(status), Text(), draw_progress(status, max_rows)]
+
+    if waits:
+        parts += [Text(), Text("Waits", style="bold"), draw_waits(waits[:max_waits])]
+
+    if len(waits) > max_waits:
+        parts.append(Text("  … and more", style="dim"))
+
+    return Group(*parts)
+
+
+def draw_waits(waits: Sequence[OpenWait]) -> Table:
+    """Say of each open wait for what it waits, and how long."""
+    now = datetime.now(UTC)
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    grid.add_column(overflow="fold")
+
+    for one in waits:
+        grid.add_row("", plain(join_path(one.path)), plain(one.wait.tell(now)))
+
+    return grid
 
 
 def draw_heading(status: WorkflowStatus) -> Text:
     """Say which workflow it is, and how it stands."""
-    heading = Text.assemble("Workflow ", (status.id, "bold"))
+    heading = Text.assemble("Workflow ", plain(status.id, "bold"))
 
     if status.name:
-        heading.append(f" ({status.name})")
+        heading.append(f" ({visible(status.name)})")
 
     heading.append(" is ").append_text(draw_state(status.state))
     heading.append(f": {status.counts['completed']} of {status.total} jobs completed")
@@ -49,24 +78,38 @@ def draw_heading(status: WorkflowStatus) -> Text:
     elif status.started_at is not None:
         heading.append(f", started {human_duration(datetime.now(UTC) - status.started_at)} ago")
 
+    if status.retried_at is not None:
+        heading.append(f", retried {human_duration(datetime.now(UTC) - status.retried_at)} ago")
+
+    if status.paused_at is not None:
+        by = f" by {visible(status.paused_by)}" if status.paused_by else ""
+        since = human_duration(datetime.now(UTC) - status.paused_at)
+        heading.append(f", paused since {since}{by}", style="bold")
+
     return heading.append(".")
 
 
 def draw_progress(status: WorkflowStatus, max_rows: int) -> Table:
     """Draw a bar for a workflow and for each one nested in it, as a tree."""
     grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True, max_width=NAME, overflow="ellipsis")
-    grid.add_column(no_wrap=True, min_width=BAR)
+    grid.add_column(no_wrap=True, max_width=NAME_WIDTH, overflow="ellipsis")
+    grid.add_column(no_wrap=True, min_width=BAR_WIDTH)
     grid.add_column(no_wrap=True, justify="right")
     grid.add_column()
     rows = list(_walk(status.name or "all", status, 0))
 
     for depth, name, part in rows[:max_rows]:
         grid.add_row(
-            Text("  " * depth + name, style="" if depth else "bold"),
-            draw_bar(part.counts, BAR),
+            plain("  " * depth + name, "" if depth else "bold"),
+            draw_bar(part.counts, BAR_WIDTH),
             f"{part.counts['completed']}/{part.total}",
-            draw_legend(part.counts, without="completed"),
+            draw_legend(
+                part.counts,
+                without="completed",
+                waits=part.waits,
+                paused=part.paused_at is not None,
+                limit=part.limit,
+            ),
         )
 
     if len(rows) > max_rows:

@@ -3,14 +3,17 @@
 Needs PostgreSQL's programs only: those of the `embedded` extra, or any on the machine. The server
 listens on a private Unix socket, lives as long as somebody uses it and leaves nothing behind.
 Where `OBAN_DSN` names a server, `server_dsn` takes that one instead.
+
+Every process of the user that the server runs as is its superuser, without a password. That user is
+`nobody` where root starts it: run it as an ordinary user where other programs run as `nobody`.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from oban_pro.embedded.errors import EmbeddedError
-from oban_pro.embedded.server import Postgres
+from .errors import EmbeddedError
+from .server import Postgres
 
 __all__ = ["EmbeddedError", "Postgres", "server_dsn"]
 

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from oban_pro.embedded.errors import EmbeddedError
+from .errors import EmbeddedError
 
 # A Unix socket's path holds some 100 bytes; the folder's and the socket's name take 40 of them.
 _LONGEST_BASE = 60
@@ -51,25 +51,18 @@ def open_to_others(path: Path) -> bool:
     return all(part.stat().st_mode & stat.S_IXOTH for part in (path, *path.parents))
 
 
-def run_dir(account: Account | None) -> Path:
-    """Create a private directory whose path is short enough for a Unix socket.
+def run_base(account: Account | None) -> str:
+    """Find a folder for temporary ones whose path is short enough for a Unix socket below it.
 
     Args:
-        account: Who is to own it; None for this process's own user.
+        account: Who is to use what is made there; None for this process's own user.
 
     Returns:
-        The directory, mode 0700.
+        The folder.
 
     Raises:
         EmbeddedError: No temporary directory will do.
     """
-    path = Path(tempfile.mkdtemp(prefix="oban-pg-", dir=_base(account)))
-    if account:
-        os.chown(path, account.uid, account.gid)
-    return path
-
-
-def _base(account: Account | None) -> str:
     bases = (tempfile.gettempdir(), "/tmp", "/var/tmp")
     for base in bases:
         # A comma would part the path in two: both libpq and the server take lists.

@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from oban_pro.embedded.account import open_to_others
-from oban_pro.embedded.errors import EmbeddedError
+from .account import open_to_others
+from .errors import EmbeddedError
 
 _PROGRAMS = ("initdb", "postgres")
 _DEBIAN = Path("/usr/lib/postgresql")

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from oban_pro.embedded import binaries, supervisor
-from oban_pro.embedded.account import Account, open_to_others, run_dir, server_account
-from oban_pro.embedded.errors import EmbeddedError
-from oban_pro.embedded.locks import FileLock
+from . import binaries, supervisor
+from .account import open_to_others, run_base, server_account
+from .errors import EmbeddedError
+from .locks import FileLock, Lifeline
 
 _USER = "postgres"
 _PORT = 5432  # names the socket, nothing more
@@ -28,6 +28,7 @@ _DEADLINE = 120.0  # seconds for another process to start the server, or for a s
 _DEFAULTS = {"max_connections": "200", "autovacuum_naptime": "5s"}
 _TEMPORARY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _RESERVED = frozenset({"data_directory", "listen_addresses", "port", "unix_socket_directories"})
+_PRIVATE = {"listen_addresses": "", "port": str(_PORT)}
 _TRUST = ["--auth-local=trust", "--auth-host=reject"]  # the socket's directory is the guard
 _INITDB = [f"--username={_USER}", "--encoding=UTF8", "--no-locale", *_TRUST]
 
@@ -144,26 +145,30 @@ class Postgres:
     def _enter(self) -> Path:
         """Become a user of the server, who keeps it alive, whether it runs yet or not."""
         home = self._home
-        if home is None or not home.exists():
-            home = self._create_home()
-        elif self._users and not self._users.closed:
+        if home and home.exists():
+            if not self._users or self._users.closed:
+                self._use(home)
             return home
-        self._users = FileLock(home / "users.lock")
-        self._users.share()
+        if self._data:
+            self._data.mkdir(parents=True, exist_ok=True)
+            self._use(self._data)
+            return self._data
+        # The supervisor makes the folder, and we use it before the supervisor sees us let go.
+        with closing(Lifeline()) as lifeline:
+            home = self._launch(None, None, lifeline.reader)
+            self._use(home)
         return home
 
-    def _create_home(self) -> Path:
-        if self._data is None:
-            return run_dir(server_account())
-        self._data.mkdir(parents=True, exist_ok=True)
-        return self._data
+    def _use(self, home: Path) -> None:
+        self._users = FileLock(home / "users.lock")
+        self._users.share()
 
     def _join_or_launch(self, home: Path) -> tuple[int, Path]:
         deadline = time.monotonic() + _DEADLINE
         while time.monotonic() < deadline:
             with closing(FileLock(home / "server.lock")) as lock:
                 if lock.try_own():
-                    self._launch(home, lock)
+                    self._launch(home, lock.fd, subprocess.DEVNULL)
             status = supervisor.read_status(home)
             if status and _accepts(status[1]):
                 return status
@@ -171,34 +176,30 @@ class Postgres:
         message = f"PostgreSQL must be ready within {_DEADLINE:.0f} s, got none in {home}"
         raise EmbeddedError(f"{message}; see postgres.log there, or set OBAN_DSN")
 
-    def _launch(self, home: Path, lock: FileLock) -> None:
-        account = server_account(supervisor.pgdata(home))
-        run = home if self._data is None else run_dir(account)
-        try:
-            if error := _supervise(self._spec(home, run, account, lock)):
-                message = f"PostgreSQL must start in {home}, got: {error}"
-                hint = "mend what it names, choose another folder, or set OBAN_DSN"
-                raise EmbeddedError(f"{message}\n{hint}")
-        except BaseException:
-            shutil.rmtree(run, ignore_errors=True)
-            raise
+    def _launch(self, home: Path | None, lock: int | None, lifeline: int) -> Path:
+        """Start the server; return its folder, which its supervisor makes where home is None."""
+        output = _supervise(self._spec(home, lock), lifeline)
+        if not output.startswith(supervisor.READY):
+            message = f"PostgreSQL must start in {home or 'a temporary folder'}, got: {output}"
+            hint = "mend what it names, choose another folder, or set OBAN_DSN"
+            raise EmbeddedError(f"{message}\n{hint}")
+        return Path(output.removeprefix(supervisor.READY))
 
-    def _spec(
-        self, home: Path, run: Path, account: Account | None, lock: FileLock
-    ) -> supervisor.Spec:
+    def _spec(self, home: Path | None, lock: int | None) -> supervisor.Spec:
+        account = server_account(supervisor.pgdata(home) if home else None)
         bindir = binaries.find()
-        private = {"listen_addresses": "", "unix_socket_directories": f'"{run}"'}
-        settings = self._settings | private | {"port": str(_PORT)}
+        settings = self._settings | _PRIVATE
         return {
-            "home": str(home),
-            "run": str(run),
+            "home": str(home) if home else None,
+            "run": str(home) if home and not self._data else None,
+            "base": run_base(account),
             "bindir": str(binaries.readable_by_others(bindir) if account else bindir),
             "initdb": [*_INITDB, *([] if self._data else ["--no-sync"])],
             "postgres": [f"--{name}={value}" for name, value in settings.items()],
             "user": account.uid if account else None,
             "group": account.gid if account else None,
-            "by_descriptor": bool(account and self._data and _is_hidden(home)),
-            "lock": lock.fd,
+            "by_descriptor": bool(account and home and self._data and _is_hidden(home)),
+            "lock": lock,
         }
 
 
@@ -211,24 +212,24 @@ def _is_hidden(home: Path) -> bool:
     return True
 
 
-def _supervise(spec: supervisor.Spec) -> str:
-    """Run the supervisor until the server is ready; return why it is not, if so."""
+def _supervise(spec: supervisor.Spec, lifeline: int) -> str:
+    """Run the supervisor until the server is ready; return what the supervisor says."""
     command = [sys.executable, "-I", "-S", supervisor.__file__, json.dumps(spec)]
     # PGPORT and the like are meant for other servers.
     environment = {name: value for name, value in os.environ.items() if name[:2] != "PG"}
     done = subprocess.run(
         command,
         check=False,
-        stdin=subprocess.DEVNULL,
+        stdin=lifeline,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd="/",
         env=environment,
-        pass_fds=(spec["lock"],),
+        pass_fds=() if spec["lock"] is None else (spec["lock"],),
         start_new_session=True,
     )
-    output = done.stdout.decode(errors="replace").strip()
-    return output or (f"{sys.executable} ended with {done.returncode}" if done.returncode else "")
+    output = os.fsdecode(done.stdout).strip()
+    return output or f"{sys.executable} ended with {done.returncode}"
 
 
 def _accepts(run: Path) -> bool:

@@ -6,6 +6,10 @@ server, and what ends the last of them (kill -9 included) cannot leave the serve
 Everybody who uses a server shares the lock `users.lock` in its folder. The supervisor waits to own
 that lock alone; then it shuts the server down. The lock `server.lock` is inherited by every process
 of the server, so whoever gets it knows that none is left, even after a crash.
+
+The supervisor also makes the temporary folder that it removes at the end, so its caller leaves none
+behind, whenever that is killed. The caller of a temporary server cannot share `users.lock` before
+there is a folder; it holds the other end of our standard input until it does.
 """
 
 import contextlib
@@ -22,7 +26,10 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NoReturn, TypedDict
+from typing import IO, NamedTuple, NoReturn, TypedDict
+
+READY = "ready in "
+"""What the standard output says of a server that takes connections, before its folder."""
 
 _PATIENCE = 30.0  # seconds between the polite way to stop a server and the next ruder one
 
@@ -30,15 +37,25 @@ _PATIENCE = 30.0  # seconds between the polite way to stop a server and the next
 class Spec(TypedDict):
     """What to run, as JSON on the command line."""
 
-    home: str  # the folder of the locks, the log and the data directory
-    run: str  # the socket's folder; removed at the end
+    home: str | None  # the folder of the locks, the log and the data directory; None: as `run`
+    run: str | None  # the socket's folder, removed at the end; None: one is made in `base`
+    base: str
     bindir: str
     initdb: list[str]
     postgres: list[str]
     user: int | None  # None: as ourselves
     group: int | None
     by_descriptor: bool  # the user cannot pass through the parents of `home`
-    lock: int  # the descriptor of server.lock
+    lock: int | None  # the descriptor of server.lock; None: taken here
+
+
+class Place(NamedTuple):
+    """Where the server is, once that is made."""
+
+    home: Path
+    run: Path
+    lock: int
+    log: IO[bytes]
 
 
 def pgdata(home: Path) -> Path:
@@ -65,26 +82,51 @@ def read_status(home: Path) -> tuple[int, Path] | None:
 
 
 def main(spec: Spec) -> None:
-    """Detach from the caller and run the server; its standard output tells it why not."""
+    """Detach from the caller and run the server; its standard output tells whether it is ready."""
     if os.fork():
         os._exit(0)
     signal.signal(signal.SIGTERM, _exit)
+    output = ""
     try:
-        with _log(spec) as log:
-            _initialize(spec, log)
-            _run(spec, log)
-    except (OSError, subprocess.SubprocessError) as error:
-        _report(spec, str(error))
-    finally:
-        shutil.rmtree(spec["run"], ignore_errors=True)
+        with _place(spec) as place:
+            try:
+                _initialize(spec, place)
+                _run(spec, place)
+            except (OSError, subprocess.SubprocessError) as error:
+                output = _explain(place, str(error))
+    except OSError as error:
+        output = str(error)
+    # Not before the folder is gone: the caller may look.
+    _tell(output)
 
 
 def _exit(*_: object) -> NoReturn:
     sys.exit()
 
 
-def _initialize(spec: Spec, log: IO[bytes]) -> None:
-    home = Path(spec["home"])
+@contextlib.contextmanager
+def _place(spec: Spec) -> Iterator[Place]:
+    """Make what is missing, and remove the socket's folder in the end."""
+    run = Path(spec["run"] or tempfile.mkdtemp(prefix="oban-pg-", dir=spec["base"]))
+    try:
+        _give(run, spec)
+        home, lock = Path(spec["home"] or run), spec["lock"]
+        if lock is None:
+            lock = os.open(home / "server.lock", os.O_RDONLY | os.O_CREAT, 0o644)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _log(home) as log:
+            yield Place(home, run, lock, log)
+    finally:
+        shutil.rmtree(run, ignore_errors=True)
+
+
+def _give(folder: Path, spec: Spec) -> None:
+    if spec["user"] is not None and spec["group"] is not None:
+        os.chown(folder, spec["user"], spec["group"])
+
+
+def _initialize(spec: Spec, place: Place) -> None:
+    home = place.home
     for leftover in home.glob("initdb-*"):
         shutil.rmtree(leftover)
     if pgdata(home).exists():
@@ -92,9 +134,8 @@ def _initialize(spec: Spec, log: IO[bytes]) -> None:
         (pgdata(home) / "postmaster.pid").unlink(missing_ok=True)
         return
     draft = Path(tempfile.mkdtemp(prefix="initdb-", dir=home))
-    if spec["user"] is not None and spec["group"] is not None:
-        os.chown(draft, spec["user"], spec["group"])
-    initdb = _spawn(spec, "initdb", draft, spec["initdb"], log)
+    _give(draft, spec)
+    initdb = _spawn(spec, place, "initdb", draft, spec["initdb"])
     try:
         if status := initdb.wait():
             raise subprocess.CalledProcessError(status, "initdb")
@@ -104,15 +145,16 @@ def _initialize(spec: Spec, log: IO[bytes]) -> None:
     _sync(home)
 
 
-def _run(spec: Spec, log: IO[bytes]) -> None:
-    home = Path(spec["home"])
-    server = _spawn(spec, "postgres", pgdata(home), spec["postgres"], log)
+def _run(spec: Spec, place: Place) -> None:
+    home = place.home
+    args = [*spec["postgres"], f'--unix_socket_directories="{place.run}"']
+    server = _spawn(spec, place, "postgres", pgdata(home), args)
     threading.Thread(target=_stop_when_unused, args=(home, server), daemon=True).start()
     try:
         while server.poll() is None and not read_status(home):
             time.sleep(0.005)
         if server.poll() is None:
-            _close_output()
+            _tell_ready(home)
         elif server.returncode:
             raise subprocess.CalledProcessError(server.returncode, "postgres")
         server.wait()
@@ -122,7 +164,9 @@ def _run(spec: Spec, log: IO[bytes]) -> None:
 
 
 def _stop_when_unused(home: Path, server: subprocess.Popen[bytes]) -> None:
-    users = os.open(home / "users.lock", os.O_RDONLY)
+    while os.read(0, 1):
+        pass  # nothing is written; the end is what counts
+    users = os.open(home / "users.lock", os.O_RDONLY | os.O_CREAT, 0o644)
     fcntl.flock(users, fcntl.LOCK_EX)
     # Fast shutdown, immediate shutdown, none. The lock is held until this program ends.
     for stop in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
@@ -131,19 +175,19 @@ def _stop_when_unused(home: Path, server: subprocess.Popen[bytes]) -> None:
 
 
 def _spawn(
-    spec: Spec, program: str, data: Path, args: list[str], log: IO[bytes]
+    spec: Spec, place: Place, program: str, data: Path, args: list[str]
 ) -> subprocess.Popen[bytes]:
     with _reach(spec, data) as (path, descriptors):
         return subprocess.Popen(
             [Path(spec["bindir"], program), "-D", path, *args],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=place.log,
+            stderr=place.log,
             cwd="/",
             user=spec["user"],
             group=spec["group"],
             extra_groups=None if spec["user"] is None else [],
-            pass_fds=(spec["lock"], *descriptors),
+            pass_fds=(place.lock, *descriptors),
             preexec_fn=_end_with_parent,  # noqa: PLW1509 (no thread runs yet)
         )
 
@@ -168,20 +212,26 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGINT)
 
 
-def _log(spec: Spec) -> IO[bytes]:
-    log = Path(spec["home"], "postgres.log")
+def _log(home: Path) -> IO[bytes]:
+    log = home / "postgres.log"
     log.unlink(missing_ok=True)
     return log.open("xb", buffering=0)
 
 
-def _report(spec: Spec, error: str) -> None:
-    lines = Path(spec["home"], "postgres.log").read_text(errors="replace").splitlines()
-    sys.stdout.write("\n".join([error, *lines[-20:]]))
-    sys.stdout.flush()
+def _explain(place: Place, error: str) -> str:
+    lines = (place.home / "postgres.log").read_text(errors="replace").splitlines()
+    return "\n".join([error, *lines[-20:]])
 
 
-def _close_output() -> None:
-    # The caller waits for the end of our output: nothing in it means ready.
+def _tell(output: str) -> None:
+    # The caller may be dead; others may use the server all the same.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, os.fsencode(output))
+
+
+def _tell_ready(home: Path) -> None:
+    _tell(f"{READY}{home}")
+    # The caller waits for the end of our output.
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from oban_pro import meta
-from oban_pro.plan import GRAFTED, GRAFTER, GroupSpec
+from oban_pro.building.plan import GRAFTED_NAME, GRAFTER_NAME, JUDGE_NAME, GroupSpec
+from oban_pro.building.waits import SIGNAL_WORKER, TIMER_WORKER
+from oban_pro.model import meta
 
 from .graph import Graph
 from .vertex import Vertex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from decimal import Decimal
+
+    from oban import Job
+
+WAITS = (SIGNAL_WORKER, TIMER_WORKER)
+"""Workers of members that nobody runs."""
 
 
 class Drawn(NamedTuple):
@@ -25,6 +32,9 @@ class Drawn(NamedTuple):
     handler: str | None
     state: str | None
     upstreams: list[int]
+    need: int | None = None
+    tolerates: Decimal | None = None
+    fail_fast: bool | None = None
 
 
 def graph_of(spec: GroupSpec, name: str | None = None) -> Graph:
@@ -33,14 +43,22 @@ def graph_of(spec: GroupSpec, name: str | None = None) -> Graph:
     Nothing is checked: a cycle is drawn as it is, and a dependency that nobody added as a vertex
     without a worker.
     """
-    graph = Graph(name, spec.kind)
+    graph = Graph(
+        name,
+        spec.kind,
+        needs=_needs(spec.need, len(spec.deps)),
+        tolerates=spec.tolerance and _tolerates(*spec.tolerance),
+    )
+
+    if spec.judge is not None:
+        graph.vertices[JUDGE_NAME] = _vertex(JUDGE_NAME, spec.judge.job)
 
     for key, member in spec.members.items():
         if isinstance(member, GroupSpec):
             graph.vertices[key] = graph_of(member, key)
         else:
-            handler = member.job.meta.get(meta.HANDLER)
-            graph.vertices[key] = Vertex(key, _short(member.job.worker, handler))
+            needs = _needs(member.need, len(member.deps))
+            graph.vertices[key] = _vertex(key, member.job, needs)
 
         graph.edges.extend((dep, key) for dep in member.deps)
 
@@ -48,6 +66,12 @@ def graph_of(spec: GroupSpec, name: str | None = None) -> Graph:
         graph.vertices.setdefault(dep, Vertex(dep))
 
     return graph
+
+
+def _vertex(name: str, job: Job, needs: str | None = None) -> Vertex:
+    worker = _short(job.worker, job.meta.get(meta.HANDLER))
+
+    return Vertex(name, worker, is_wait=job.worker in WAITS, needs=needs)
 
 
 def stored_graph(rows: Iterable[Drawn]) -> Graph:
@@ -60,26 +84,50 @@ def stored_graph(rows: Iterable[Drawn]) -> Graph:
     top = Graph(root.name)
     graphs = {root.id: top}
     names: dict[int, str] = {}
+    parents = {row.id: row.parent for row in members}
 
     for row in members:
         name = names[row.id] = row.name or ""
+        needs = _needs(row.need, len(row.upstreams))
         vertices = graphs[row.parent or 0].vertices
 
         if row.kind == "job":
-            vertices[name] = Vertex(name, _short(row.worker, row.handler), row.state)
+            worker = _short(row.worker, row.handler)
+            vertices[name] = Vertex(name, worker, row.state, row.worker in WAITS, needs)
         else:
-            vertices[name] = graphs[row.id] = Graph(name, row.kind)
+            tolerates = None
+
+            if row.tolerates is not None:
+                tolerates = _tolerates(row.tolerates, fail_fast=bool(row.fail_fast))
+
+            graph = Graph(name, row.kind, needs=needs, tolerates=tolerates)
+            vertices[name] = graphs[row.id] = graph
 
     for row in members:
         edges = graphs[row.parent or 0].edges
-        edges.extend((names[upstream], names[row.id]) for upstream in row.upstreams)
+        # a job may depend by itself on what its group does
+        edges.extend(
+            (names[upstream], names[row.id])
+            for upstream in row.upstreams
+            if parents.get(upstream) == row.parent
+        )
 
     for graph in graphs.values():
         # The database needs no edge, but what was grafted came after.
-        if graph.kind == "graft" and GRAFTED in graph.vertices:
-            graph.edges.append((GRAFTER, GRAFTED))
+        if graph.kind == "graft" and GRAFTED_NAME in graph.vertices:
+            graph.edges.append((GRAFTER_NAME, GRAFTED_NAME))
 
     return top
+
+
+def _needs(need: int | None, deps: int) -> str | None:
+    return None if need is None else f"{need} of {deps}"
+
+
+def _tolerates(limit: Decimal, fail_fast: bool) -> str:
+    spelled = f"{(limit * 100).normalize():f}%" if 0 < limit < 1 else f"{limit:f}"
+
+    return f"{spelled}, fails fast" if fail_fast else spelled
 
 
 def _short(worker: str | None, handler: object) -> str | None:

@@ -50,11 +50,13 @@ def _draw(graph: Graph, ids: Ids, group: str, indent: str, ends: dict[str, _Ends
         if isinstance(vertex, Vertex):
             ends[key] = _Ends(key, key)
             fill = f', fillcolor="{vertex.fill}"' if vertex.fill else ""
+            shape = ", shape=hexagon, style=filled" if vertex.is_wait else ""
             label = r"\n".join(vertex.label(_escape))
-            yield f'{indent}"{key}" [label="{label}"{fill}];'
+            yield f'{indent}"{key}" [label="{label}"{shape}{fill}];'
         else:
             yield f'{indent}subgraph "cluster_{key}" {{'
-            yield f'{indent}{_INDENT}label="{_escape(name)}";'
+            label = r"\n".join(vertex.label(name, _escape))
+            yield f'{indent}{_INDENT}label="{label}";'
             yield from _draw(vertex, ids, key, indent + _INDENT, ends)
 
             if not vertex.vertices:

@@ -10,7 +10,9 @@ from .mermaid import to_mermaid
 from .vertex import Vertex
 
 if TYPE_CHECKING:
-    from oban_pro.plan import Kind
+    from collections.abc import Callable, Iterator
+
+    from oban_pro.building.plan import GroupKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class Graph:
         kind: ``"workflow"``, or of a nested one ``"sub"``, ``"fan_out"`` or ``"graft"``.
         vertices: Jobs and nested workflows, by name.
         edges: Pairs of names in this graph: what is waited for, and what waits.
+        needs: How many of its dependencies it needs, where that is not all: ``"2 of 4"``.
+        tolerates: How many failures it tolerates: ``"10"``, ``"25%"``, or ``"0, fails fast"``.
 
     Example:
         >>> graph = Workflow().add("a", job).add("b", job, deps="a").to_graph()
@@ -30,9 +34,26 @@ class Graph:
     """
 
     name: str | None = None
-    kind: Kind = "workflow"
+    kind: GroupKind = "workflow"
     vertices: dict[str, Vertex | Graph] = field(default_factory=dict)
     edges: list[tuple[str, str]] = field(default_factory=list)
+    needs: str | None = None
+    tolerates: str | None = None
+
+    def label(self, name: str, escape: Callable[[str], str]) -> Iterator[str]:
+        """Say what a nested workflow is, in lines: its name, what it needs and tolerates.
+
+        Args:
+            name: The name it was added under.
+            escape: Makes a text harmless in the language that is drawn in.
+        """
+        yield escape(name)
+
+        if self.needs is not None:
+            yield f"needs {self.needs}"
+
+        if self.tolerates is not None:
+            yield escape(f"tolerates {self.tolerates}")
 
     def to_dot(self) -> str:
         """Draw in Graphviz DOT: nested workflows are clusters, states are colours.

@@ -46,9 +46,12 @@ def _draw(
         if isinstance(vertex, Vertex):
             states.add(vertex.state)
             suffix = f":::{vertex.state}" if vertex.fill else ""
-            yield f'{indent}{own[name]}["{"<br/>".join(vertex.label(_escape))}"]{suffix}'
+            label = f'"{"<br/>".join(vertex.label(_escape))}"'
+            shape = f"{{{{{label}}}}}" if vertex.is_wait else f"[{label}]"
+            yield f"{indent}{own[name]}{shape}{suffix}"
         else:
-            yield f'{indent}subgraph {own[name]}["{_escape(name)}"]'
+            label = "<br/>".join(vertex.label(name, _escape))
+            yield f'{indent}subgraph {own[name]}["{label}"]'
             yield from _draw(vertex, ids, own[name], indent + _INDENT, states)
             yield f"{indent}end"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from oban_pro.model.wording import visible
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -15,14 +17,12 @@ FILLS = {
     "scheduled": "#ddd6fe",
     "available": "#dbeafe",
     "executing": "#fde68a",
+    "skipped": "#ecfdf5",
     "retryable": "#fed7aa",
     "completed": "#bbf7d0",
     "cancelled": "#d6d3d1",
     "discarded": "#fecaca",
 }
-
-# Parts of emoji and of words in some scripts, though not printable by themselves.
-_JOINERS = "\u200c\u200d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,15 @@ class Vertex:
         worker: The class name of its worker, or the name of its cascade function. None where it is
             not known: the row was deleted, or the name is a dependency that nobody added yet.
         state: Its state, in a graph that was fetched from the database.
+        is_wait: Whether nobody runs it: it waits for signals, or for a time. Drawn as a hexagon.
+        needs: How many of its dependencies it needs, where that is not all: ``"2 of 4"``.
     """
 
     name: str
     worker: str | None = None
     state: str | None = None
+    is_wait: bool = False
+    needs: str | None = None
 
     @property
     def fill(self) -> str | None:
@@ -46,7 +50,7 @@ class Vertex:
         return FILLS.get(self.state or "")
 
     def label(self, escape: Callable[[str], str]) -> Iterator[str]:
-        """Say what it is, in lines: name and worker, and below them the state.
+        """Say what it is, in lines: name and worker, below them what it needs, and its state.
 
         Args:
             escape: Makes a text harmless in the language that is drawn in.
@@ -54,19 +58,13 @@ class Vertex:
         name = escape(self.name)
         yield name if self.worker is None else f"{name} ({escape(self.worker)})"
 
+        if self.needs is not None:
+            yield f"needs {self.needs}"
+
         if self.state is not None:
             yield escape(self.state)
 
 
 def visible_lines(text: str) -> Iterator[str]:
     r"""Split a text at newlines, with all else that is not printable spelled out, as ``\t``."""
-    for line in text.split("\n"):
-        yield "".join(char if _is_visible(char) else _spell(char) for char in line)
-
-
-def _is_visible(char: str) -> bool:
-    return char.isprintable() or char in _JOINERS
-
-
-def _spell(char: str) -> str:
-    return char.encode("unicode_escape").decode()
+    return map(visible, text.split("\n"))

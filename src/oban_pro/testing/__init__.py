@@ -13,5 +13,13 @@ Example:
 
 from .assertions import assert_job, assert_order, assert_workflow, refute_ran
 from .runner import run_workflow
+from .without_asyncio import run_workflow_sync
 
-__all__ = ["assert_job", "assert_order", "assert_workflow", "refute_ran", "run_workflow"]
+__all__ = [
+    "assert_job",
+    "assert_order",
+    "assert_workflow",
+    "refute_ran",
+    "run_workflow",
+    "run_workflow_sync",
+]

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 from oban import Oban
 
-from oban_pro import _host, schema
-from oban_pro.explanation import last_line
-from oban_pro.status import WorkflowStatus, build_status
-from oban_pro.store import Store
+from oban_pro import _host
+from oban_pro.engine.session import session_of
+from oban_pro.engine.store import Store
+from oban_pro.model.paths import join_path
+from oban_pro.model.status import WorkflowStatus, build_status
+from oban_pro.model.wording import last_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from oban_pro.explanation import JobLine
+    from oban_pro.model.explanation import JobLine
 
 MAX_LISTED = 50
 
@@ -39,10 +41,8 @@ async def with_query[Result](
     Raises:
         SchemaError: If its schema is not installed.
     """
-    async with query.connection() as conn:
-        await schema.ensure(conn, query)
-
-        return await body(Store(conn, _host.prefix_of(query)))
+    async with session_of(query).connect() as store:
+        return await body(store)
 
 
 async def read_status(store: Store, workflow_id: str) -> WorkflowStatus:
@@ -59,7 +59,7 @@ def job_table(lines: Sequence[JobLine]) -> str:
 
     rows = [
         (
-            "/".join(line.path),
+            join_path(line.path),
             line.state,
             f"{line.attempt}/{line.max_attempts}",
             last_line(line.error or ""),

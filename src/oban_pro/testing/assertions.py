@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from oban.job import JobState
 
-from oban_pro.explain import locate
-from oban_pro.explanation import last_line
-from oban_pro.status import WorkflowStatus
+from oban_pro.handles.locating import require_one
+from oban_pro.model.status import WorkflowStatus
+from oban_pro.model.wording import last_line
 
 from .access import MAX_LISTED, job_table, read_status, with_store
 
 if TYPE_CHECKING:
     from oban import Job, Oban
 
-    from oban_pro.store import Store
+    from oban_pro.engine.store import Store
     from oban_pro.workflow import Workflow
 
 
@@ -170,7 +170,7 @@ async def refute_ran(workflow: Workflow, *names: str, oban: str | Oban = "Oban")
 async def _find(oban: str | Oban, workflow_id: str, path: str) -> Job:
     async def find(store: Store) -> list[Job]:
         try:
-            owner, name = await locate(store, workflow_id, path)
+            owner, name, _ = await require_one(store, workflow_id, path)
         except LookupError as error:
             raise AssertionError(str(error)) from None
 

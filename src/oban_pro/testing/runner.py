@@ -7,19 +7,23 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from oban_pro import _host, meta
-from oban_pro.explain import explain_in
-from oban_pro.status import SETTLED
+from oban_pro import _host
+from oban_pro.handles.explaining import explain_in
+from oban_pro.model import meta
+from oban_pro.model.parking import may_block
+from oban_pro.model.paths import join_path
+from oban_pro.model.wording import SETTLED
 
 from .access import job_table, query_of, read_status, with_query
+from .outside import Outside
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from oban import Job, Oban
 
-    from oban_pro.status import WorkflowStatus
-    from oban_pro.store import Store
+    from oban_pro.engine.store import Store
+    from oban_pro.model.status import WorkflowStatus
     from oban_pro.workflow import Workflow
 
 NODE = "testing"
@@ -33,12 +37,15 @@ async def run_workflow(
     with_safety: bool = False,
     concurrency: int = 100,
     max_runs: int = 100,
+    signals: Mapping[str, object] | None = None,
+    timeouts: Iterable[str] = (),
 ) -> WorkflowStatus:
     """Enqueue a workflow, unless it is, and run all its jobs: nested, grafted and appended ones.
 
     Only jobs of this workflow run, whatever their queue. Those that wait for a time, because they
     are scheduled, snoozed or retried, run as soon as nothing else can, in the order of their
-    times. A handle to a nested workflow runs the whole that it belongs to.
+    times. Timers end in that order, too. A handle to a nested workflow runs the whole that it
+    belongs to.
 
     Args:
         workflow: A workflow, or a handle to one that is in the database.
@@ -47,20 +54,32 @@ async def run_workflow(
             Otherwise the first one is raised, once its job has been recorded as failed.
         concurrency: How many jobs run at a time.
         max_runs: How often one job may run, before the test fails.
+        signals: By path what to send once something listens there: to a wait, to all waits in a
+            group, or to a job that calls `await_signal`, which is parked at once. A list holds
+            several payloads where a wait has a count, each from another sender, and where a job
+            has several calls; to any other wait it is one payload.
+        timeouts: Paths of waits, and of jobs that call `await_signal`, whose ``wait_for`` is up
+            before anybody signals them.
 
     Returns:
         The final status.
 
     Raises:
-        AssertionError: If the workflow cannot come to its end, saying why.
+        AssertionError: If the workflow cannot come to its end, saying why: that nobody signals a
+            wait, for example.
+        InvalidSignalError: If a payload is none of the choices.
 
     Example:
         >>> status = await run_workflow(workflow, with_safety=True)
         >>> assert status.counts["discarded"] == 1
+        >>> await run_workflow(order, signals={"approval": {"choice": "approve"}})
     """
-    runner = _Runner(query_of(oban), workflow.id, concurrency, max_runs, with_safety=with_safety)
+    query = query_of(oban)
+    outside = Outside(query, workflow.id, signals, timeouts)
+    runner = _Runner(query, workflow.id, outside, concurrency, max_runs, with_safety=with_safety)
     await runner.enqueue(workflow)
     await runner.run()
+    await outside.check()
 
     return await runner.settled()
 
@@ -72,6 +91,7 @@ class _Runner:
         self,
         query: _host.Query,
         workflow_id: str,
+        outside: Outside,
         concurrency: int,
         max_runs: int,
         *,
@@ -79,6 +99,7 @@ class _Runner:
     ) -> None:
         self._query = query
         self._workflow_id = workflow_id
+        self._outside = outside
         self._concurrency = concurrency
         self._max_runs = max_runs
         self._with_safety = with_safety
@@ -100,6 +121,7 @@ class _Runner:
     async def run(self) -> None:
         """Run jobs until nothing of the workflow can move any more."""
         running: set[asyncio.Task[tuple[_host.AckAction, Exception | None]]] = set()
+        token = may_block.set(False)
 
         try:
             while True:
@@ -109,11 +131,20 @@ class _Runner:
                 if running:
                     done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                     await self._settle([task.result() for task in done])
-                elif not await self._store(lambda store: store.stage_workflow(self._workflow_id)):
+                elif not await self._move():
                     return
         finally:
+            may_block.reset(token)
+
             for task in running:
                 task.cancel()
+
+    async def _move(self) -> bool:
+        """Let what comes from outside come, or the next time."""
+        if await self._outside.move():
+            return True
+
+        return await self._store(lambda store: store.stage_workflow(self._workflow_id)) > 0
 
     async def settled(self) -> WorkflowStatus:
         """Return the final status, or raise and explain why it is not final."""
@@ -153,10 +184,10 @@ class _Runner:
         stuck = [
             line
             for line in await store.tree(self._workflow_id, None, None)
-            if line.state not in SETTLED and line.state != "deleted"
+            if line.state not in (*SETTLED, "skipped", "deleted")
         ]
         causes = {
-            (await explain_in(store, self._workflow_id, "/".join(line.path))).summary
+            (await explain_in(store, self._workflow_id, join_path(line.path))).summary
             for line in stuck[:3]
         }
 

@@ -7,33 +7,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from oban_pro.errors import SchemaError
+from oban_pro.engine.listener import Listener
 
 from . import pages
-from .database import Database
-from .live import Bell
+from .failures import HANDLERS
+from .live import CHANNELS
 from .security import Guard, SecureHeaders
+from .session import PageSession
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from psycopg_pool import AsyncConnectionPool
+    from starlette.requests import Request
 
 # The first that matches is taken, so longer paths come first. Ids hold anything: see `quote_id`.
 ROUTES = [
     Route("/", pages.show_list, name="list"),
+    Route("/health", pages.show_health, name="health"),
+    Route("/metrics", pages.show_metrics, name="metrics"),
     Route("/unlock", pages.unlock, name="unlock"),
     Route("/workflows/{id:path}/view.json", pages.show_view, name="view"),
     Route("/workflows/{id:path}/events", pages.show_events, name="events"),
     Route("/workflows/{id:path}/jobs", pages.show_jobs, name="jobs"),
-    Route("/workflows/{id:path}/jobs/{job:int}", pages.show_job, name="job"),
+    Route("/workflows/{id:path}/jobs/{job}", pages.show_job, name="job"),
     Route(
-        "/workflows/{id:path}/jobs/{job:int}/{action}",
+        "/workflows/{id:path}/jobs/{job}/signal", pages.signal_job, methods=["POST"], name="signal"
+    ),
+    Route(
+        "/workflows/{id:path}/jobs/{job}/reject", pages.reject_job, methods=["POST"], name="reject"
+    ),
+    Route(
+        "/workflows/{id:path}/jobs/{job}/{action}",
         pages.act_on_job,
         methods=["POST"],
         name="act",
@@ -51,6 +60,7 @@ def create_app(
     prefix: str = "public",
     allow_operations: bool = False,
     token: str | None = None,
+    user: Callable[[Request], Awaitable[str | None] | str | None] | None = None,
 ) -> Starlette:
     """Create the dashboard, to be served by itself or mounted in another ASGI app.
 
@@ -61,15 +71,18 @@ def create_app(
         database: An open psycopg pool, or a DSN, to which a small pool of its own is opened at the
             first request.
         prefix: PostgreSQL schema of oban's tables (default: "public").
-        allow_operations: Whether workflows can be cancelled and retried, by those who have opened
-            ``unlock?token=…`` with the token.
+        allow_operations: Whether workflows can be cancelled and retried, and waits signalled, by
+            those who have opened ``unlock?token=…`` with the token.
         token: A secret that is hard to guess, as from `secrets.token_urlsafe`.
+        user: Tells from a request who sends a signal; sync or async. Needed for waits that want
+            signals of several senders.
 
     Returns:
         The app.
 
     Raises:
         ValueError: If operations are allowed without a token.
+        InvalidDsnError: If the DSN cannot be read.
 
     Example:
         >>> app = FastAPI()
@@ -78,26 +91,24 @@ def create_app(
     if allow_operations and not token:
         raise ValueError(f"token must be given where operations are allowed, got {token!r}")
 
-    source = Database(database, prefix)
+    session = PageSession(database, prefix)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await source.close()
+            await session.close()
 
     app = Starlette(
         routes=ROUTES,
         middleware=[Middleware(SecureHeaders)],
-        exception_handlers={
-            HTTPException: pages.show_http_error,
-            SchemaError: pages.show_schema_error,
-        },
+        exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
-    app.state.database = source
-    app.state.bell = Bell(source)
+    app.state.session = session
+    app.state.listener = Listener(*CHANNELS)
+    app.state.user = user
     app.state.guard = Guard(token if allow_operations else None)
 
     return app

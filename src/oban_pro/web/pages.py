@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Awaitable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qsl
 
 import orjson
+from psycopg import Error
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import (
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 
-from oban_pro.explain import explain_in
-from oban_pro.status import SETTLED
+from oban_pro.errors import InvalidSignalError, SchemaError
+from oban_pro.handles import signalling, steering
+from oban_pro.handles.explaining import explain_in
+from oban_pro.handles.refusals import naming
+from oban_pro.handles.stats import read_stats
+from oban_pro.model.wording import SETTLED, STATES, count_jobs, visible
 
-from . import actions, values
+from . import values
 from .live import changes
-from .templating import STATES, id_of, render
+from .statements import wait_of
+from .templating import id_of, render
 from .view import read_view
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator
 
     from starlette.requests import Request
 
-    from oban_pro.store import Store
+    from oban_pro.engine.results import RootLine
 
-    from .database import Database
+    from .session import PageSession
+    from .statements import JobDetail, PageStore, RootRow
+
+logger = logging.getLogger("oban_pro.web")
 
 PAGE = 50
 JOBS = 100
@@ -36,6 +56,31 @@ NEIGHBOURS = 60
 FILTERS = ("executing", "completed", "cancelled", "discarded")
 
 
+async def show_health(request: Request) -> Response:
+    """Tell a probe whether the page can show anything; the log says why it cannot."""
+    try:
+        await _session(request).check()
+    except (Error, SchemaError) as error:
+        logger.warning("unhealthy: %s", visible(str(error)))
+
+        return PlainTextResponse("unhealthy\n", 503)
+
+    return PlainTextResponse("healthy\n")
+
+
+async def show_metrics(request: Request) -> Response:
+    """Answer Prometheus: what is open in the database."""
+    try:
+        from oban_pro.metrics import CONTENT_TYPE, to_text
+    except ModuleNotFoundError:
+        return PlainTextResponse("the metrics need: pip install 'oban-workflows[metrics]'\n", 501)
+
+    async with _session(request).connect() as store:
+        text = to_text(await read_stats(store))
+
+    return Response(text, media_type=CONTENT_TYPE)
+
+
 async def show_list(request: Request) -> Response:
     """Show root workflows, newest first; only the table where htmx asks for it."""
     query = request.query_params
@@ -44,14 +89,14 @@ async def show_list(request: Request) -> Response:
     states = [state] if state in FILTERS else None
     search = query.get("q", "").strip() or None
 
-    async with _database(request).connect() as store:
+    async with _session(request).connect() as store:
         rows = await store.roots(states, search, PAGE + 1, (number - 1) * PAGE)
-        counted = await store.web_roots([row[0] for row in rows[:PAGE]], LOOKED_AT)
+        counted = await store.count_roots([row.id for row in rows[:PAGE]], LOOKED_AT)
 
     return render(
         request,
         "_list.html" if "HX-Request" in request.headers else "list.html",
-        workflows=[_root(row, counted[row[0]]) for row in rows[:PAGE] if row[0] in counted],
+        workflows=[_root(row, counted[row.id]) for row in rows[:PAGE] if row.id in counted],
         page=number,
         more=len(rows) > PAGE,
         search=search or "",
@@ -60,20 +105,20 @@ async def show_list(request: Request) -> Response:
     )
 
 
-def _root(row: Sequence[Any], counted: dict[str, Any]) -> dict[str, Any]:
-    workflow_id, name, state, inserted_at, *_, stopped_at = row
-    stopped_at = stopped_at.replace(tzinfo=UTC) if stopped_at else datetime.now(UTC)
+def _root(root: RootLine, counted: RootRow) -> dict[str, Any]:
+    stopped_at = root.stopped_at or datetime.now(UTC)
+    counts = {state: cast("int", counted.get(state)) for state in STATES}
 
     return {
-        "id": workflow_id,
-        "name": name,
-        "state": state,
-        "counts": {state: counted[state] for state in STATES},
+        "id": root.id,
+        "name": root.name,
+        "state": root.state,
+        "counts": counts,
         "total": counted["total"],
-        "settled": sum(counted[state] for state in SETTLED),
+        "settled": sum(counts[state] for state in SETTLED),
         "queues": counted["queues"],
         "looked_at": LOOKED_AT,
-        "inserted_at": inserted_at,
+        "inserted_at": root.inserted_at,
         "duration": values.show_duration(counted["started_at"], stopped_at),
     }
 
@@ -82,14 +127,14 @@ async def show_workflow(request: Request) -> Response:
     """Show one workflow; its page fetches what it draws from `show_view`."""
     workflow_id = id_of(request)
 
-    async with _database(request).connect() as store:
-        place = await store.web_place(workflow_id)
+    async with _session(request).connect() as store:
+        crumbs = await store.breadcrumbs(workflow_id)
         view = await read_view(store, workflow_id)
 
     if view is None:
         raise HTTPException(404, f"there is no workflow {workflow_id!r}")
 
-    return render(request, "workflow.html", id=workflow_id, place=place, top=view["members"][0])
+    return render(request, "workflow.html", id=workflow_id, crumbs=crumbs, top=view["members"][0])
 
 
 async def show_view(request: Request) -> Response:
@@ -97,7 +142,7 @@ async def show_view(request: Request) -> Response:
     workflow_id = id_of(request)
     opened, shut = (_keys(request.query_params.get(name, "")) for name in ("open", "shut"))
 
-    async with _database(request).connect() as store:
+    async with _session(request).connect() as store:
         view = await read_view(store, workflow_id, opened, shut)
 
     if view is None:
@@ -111,8 +156,8 @@ async def show_jobs(request: Request) -> Response:
     workflow_id, query = id_of(request), request.query_params
     state = query.get("state", "")
 
-    async with _database(request).connect() as store:
-        jobs = await store.web_jobs(
+    async with _session(request).connect() as store:
+        jobs = await store.job_page(
             workflow_id,
             search=query.get("q", "").strip() or None,
             state=state if state in STATES else None,
@@ -129,6 +174,7 @@ async def show_jobs(request: Request) -> Response:
         "_jobs.html",
         id=workflow_id,
         jobs=jobs,
+        waits={job["id"]: wait for job in jobs if (wait := wait_of(job)) is not None},
         page=page,
         first=(page - 1) * JOBS + 1,
         total=jobs[0]["total"] if jobs else 0,
@@ -138,7 +184,7 @@ async def show_jobs(request: Request) -> Response:
 async def show_events(request: Request) -> Response:
     """Stream an event for each change of a workflow."""
     state = request.app.state
-    stream = changes(state.database, state.bell, id_of(request))
+    stream = changes(state.session, state.listener, id_of(request))
 
     return StreamingResponse(
         stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
@@ -147,11 +193,11 @@ async def show_events(request: Request) -> Response:
 
 async def show_job(request: Request) -> Response:
     """Show one job; only its panel where htmx asks for it."""
-    workflow_id, job_id = id_of(request), request.path_params["job"]
+    workflow_id, job_id = id_of(request), _job_of(request)
 
-    async with _database(request).connect() as store:
+    async with _session(request).connect() as store:
         job = await _find_job(store, request)
-        neighbours = await store.web_neighbours(job_id, NEIGHBOURS)
+        neighbours = await store.neighbours(job_id, NEIGHBOURS)
         explanation = await explain_in(store, job["workflow_id"], job["name"])
 
     return render(
@@ -160,20 +206,23 @@ async def show_job(request: Request) -> Response:
         id=workflow_id,
         job_id=job_id,
         job=job,
-        recorded=values.show_recorded(job["meta"] or {}),
+        errors=values.show_errors(job["errors"]),
+        recorded=await asyncio.to_thread(values.show_recorded, job["meta"] or {}),
         explanation=explanation,
+        wait=explanation.subject.wait,
         upstream=[other for other in neighbours if other["upstream"]],
         downstream=[other for other in neighbours if not other["upstream"]],
-        shorten=values.shorten,
     )
 
 
-async def _find_job(store: Store, request: Request) -> dict[str, Any]:
-    workflow_id, job_id = id_of(request), request.path_params["job"]
-    job = await store.web_job(workflow_id, job_id)
+async def _find_job(store: PageStore, request: Request) -> JobDetail:
+    workflow_id, job_id = id_of(request), _job_of(request)
+    job = await store.job(workflow_id, job_id)
 
     if job is None:
         raise HTTPException(404, f"there is no job {job_id} in workflow {workflow_id!r}")
+
+    job["meta"] = values.only(dict, job["meta"])
 
     return job
 
@@ -194,7 +243,7 @@ async def unlock(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     """Cancel the open jobs of a workflow."""
     request.app.state.guard.check(request)
-    count = await actions.cancel(_database(request), id_of(request))
+    count = await steering.cancel_jobs(await _open_session(request), id_of(request))
 
     return _said("Cancelled", count)
 
@@ -202,7 +251,7 @@ async def cancel(request: Request) -> Response:
 async def retry(request: Request) -> Response:
     """Run the jobs of a workflow again that broke."""
     request.app.state.guard.check(request)
-    count = await actions.retry(_database(request), id_of(request))
+    count = await steering.retry_jobs(await _open_session(request), id_of(request))
 
     return _said("Retried", count)
 
@@ -210,47 +259,135 @@ async def retry(request: Request) -> Response:
 async def act_on_job(request: Request) -> Response:
     """Cancel a job, run it again, or run it and all that waits for it again."""
     request.app.state.guard.check(request)
-    database = _database(request)
+    session = _session(request)
 
-    async with database.connect() as store:
+    async with session.connect() as store:
         job = await _find_job(store, request)
 
-    workflow_id, name = job["workflow_id"], job["name"]
+    workflow_id, names = job["workflow_id"], [job["name"]]
 
     match request.path_params["action"]:
         case "cancel":
-            return _said("Cancelled", await actions.cancel(database, workflow_id, name))
+            return _said("Cancelled", await steering.cancel_jobs(session, workflow_id, names))
         case "retry":
-            return _said("Retried", await actions.retry(database, workflow_id, name))
+            return _said("Retried", await steering.retry_jobs(session, workflow_id, names))
         case "retry-from":
-            job_id = request.path_params["job"]
-            return _said("Retried", await actions.retry_from(database, workflow_id, job_id))
+            count = await _retry_from(session, workflow_id, _job_of(request))
+            return _said("Retried", count)
         case _:
             raise HTTPException(404, "action must be cancel, retry or retry-from")
 
 
-async def show_http_error(request: Request, error: Exception) -> Response:
-    """Say what was wrong with a request."""
-    assert isinstance(error, HTTPException)
+async def signal_job(request: Request) -> Response:
+    """Send a signal to a wait: one of its choices, or nothing at all."""
+    request.app.state.guard.check(request)
+    session, by = _session(request), await _user(request)
+    form = await _form(request)
+    payload = {"choice": form["choice"]} if "choice" in form else None
 
-    return render(
-        request, "error.html", error.status_code, code=error.status_code, message=error.detail
-    )
+    async with session.connect() as store:
+        job = await _find_job(store, request)
+
+    sent = signalling.encode_sent(job["name"], payload, None, by)
+
+    async with _refusing(session):
+        count = await session.execute(
+            lambda store: store.signal_jobs([_job_of(request)], sent, is_strict=True)
+        )
+
+    return _told("Signalled", job, count, by)
 
 
-async def show_schema_error(request: Request, error: Exception) -> Response:
-    """Say that the database is not ready."""
-    return render(request, "error.html", 503, code=503, message=str(error))
+async def reject_job(request: Request) -> Response:
+    """Refuse a wait, with a reason."""
+    request.app.state.guard.check(request)
+    session, by = _session(request), await _user(request)
+    reason = (await _form(request)).get("reason") or None
+
+    async with session.connect() as store:
+        job = await _find_job(store, request)
+
+    async with _refusing(session):
+        count = await session.execute(
+            lambda store: store.reject(job["workflow_id"], job["name"], reason, by)
+        )
+
+    return _told("Rejected", job, count, by)
+
+
+def _told(what: str, job: JobDetail, count: int, by: str | None) -> Response:
+    if not count:
+        return HTMLResponse("Nothing took it.")
+
+    signalling.tell(what.lower(), job["workflow_id"], job["name"], by)
+
+    return HTMLResponse(f"{what}.")
+
+
+@asynccontextmanager
+async def _refusing(session: PageSession) -> AsyncIterator[None]:
+    """Say what the database refuses."""
+    try:
+        async with naming(session):
+            yield
+    except InvalidSignalError as error:
+        raise HTTPException(409, str(error)) from None
+
+
+async def _user(request: Request) -> str | None:
+    """Ask the app that we are mounted in who reads the page."""
+    ask = request.app.state.user
+    user = None if ask is None else ask(request)
+
+    return await user if isinstance(user, Awaitable) else user
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """Read the fields of a form; the last one counts of those with the same name."""
+    body = (await request.body()).decode("utf-8", "replace").replace("\0", "")
+
+    return dict(parse_qsl(body, keep_blank_values=True))
+
+
+async def _retry_from(session: PageSession, workflow_id: str, job_id: int) -> int:
+    """Run a job again and everything that waits for it, at any distance; returns how many."""
+
+    async def body(store: PageStore) -> int:
+        await store.lock_root(workflow_id)
+        parts = {part.workflow_id: part.names for part in await store.downstream(job_id)}
+
+        return await steering.retry_parts(store, workflow_id, parts)
+
+    count = await session.transact(body)
+    steering.tell_steered("retried", workflow_id, None, count)
+
+    return count
 
 
 def _said(what: str, count: int) -> Response:
-    return HTMLResponse(f"{what} {count:,} {'job' if count == 1 else 'jobs'}.")
+    return HTMLResponse(f"{what} {count_jobs(count)}.")
 
 
-def _database(request: Request) -> Database:
-    database: Database = request.app.state.database
+async def _open_session(request: Request) -> PageSession:
+    session = _session(request)
+    await session.open()
 
-    return database
+    return session
+
+
+def _session(request: Request) -> PageSession:
+    session: PageSession = request.app.state.session
+
+    return session
+
+
+def _job_of(request: Request) -> int:
+    job_id = _number(request.path_params["job"])
+
+    if job_id is None:
+        raise HTTPException(404, "the id of a job must be a number")
+
+    return job_id
 
 
 def _number(text: str) -> int | None:

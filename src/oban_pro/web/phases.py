@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-type Kind = Literal["waiting", "queued", "retries", "running"]
+type PhaseKind = Literal["waiting", "queued", "retries", "running"]
 
-IDLE: dict[str, Kind] = {"retryable": "retries", "cancelled": "retries", "available": "queued"}
+IDLE: dict[str, PhaseKind] = {"retryable": "retries", "cancelled": "retries", "available": "queued"}
 """What a job does between two attempts; in any other state it waits."""
 
 
 class Phase(NamedTuple):
     """A bar of the timeline."""
 
-    kind: Kind
+    kind: PhaseKind
     start: datetime
     end: datetime
 
@@ -73,7 +73,7 @@ def _of_job(job: Mapping[str, Any], released: datetime | None, end: datetime) ->
 
     if job["attempt"] > 1:
         failures = [at for at in job["failed_at"] if at <= started]
-        queued = due if failures and failures[-1] <= due <= started else started
+        queued = due if due and failures and failures[-1] <= due <= started else started
         yield from _before(started, job, released, queued)
     else:
         yield from _before(started, job, due)

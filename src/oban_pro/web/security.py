@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hmac
+import re
+from ipaddress import ip_address
+from time import time
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,6 +41,10 @@ HEADERS = {
 }
 
 
+LIFETIME = 24 * 60 * 60
+"""Seconds that somebody who has shown the token may act."""
+
+
 class SecureHeaders:
     """Middleware that says with each response what a browser must not do with it."""
 
@@ -46,21 +56,71 @@ class SecureHeaders:
 
         async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
-                headers.setdefault("Cache-Control", "no-store")
+                secure(MutableHeaders(scope=message))
 
             await send(message)
 
         await self._app(scope, receive, send_secured)
 
 
+def secure(headers: MutableHeaders) -> None:
+    """Say in the headers of a response what a browser must not do with it."""
+    headers.update(HEADERS)
+    headers.setdefault("Cache-Control", "no-store")
+
+
+class KnownHosts:
+    """Middleware that refuses requests under a name that is not the dashboard's.
+
+    A page elsewhere can let its own name lead here, and would then read what is shown. It cannot do
+    so with an address, so addresses are always known, as is localhost.
+
+    Args:
+        app: What serves the requests under known names.
+        names: Further names; ``"*"`` for any.
+    """
+
+    def __init__(self, app: ASGIApp, names: Iterable[str] = ()) -> None:
+        self._app = app
+        self._names = {"localhost", *(name.lower() for name in names)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] == "http" and not self._knows(Headers(scope=scope).get("host", "")):
+            answer = PlainTextResponse(UNKNOWN_HOST, 400)
+            secure(answer.headers)
+            await answer(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _knows(self, host: str) -> bool:
+        name = re.sub(r":\d*$", "", host).lower().rstrip(".")
+
+        return "*" in self._names or name in self._names or _is_address(name.strip("[]"))
+
+
+UNKNOWN_HOST = """\
+The dashboard is not known under this name.
+Start it with --allow-host and the name, if it is to be.
+"""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+
+    return True
+
+
 class Guard:
     """Decides who may cancel and retry.
 
-    A reader shows the token once and gets a cookie for it. Each request that changes something
-    brings a second proof in a header, which a page of another site can neither read nor send. Both
-    derive from the token: they hold in every process that serves the dashboard, and end with it.
+    A reader shows the token once and gets a cookie for it, good for a day. Each request that
+    changes something brings a second proof in a header, which a page of another site can neither
+    read nor send. Both derive from the token: they hold in every process that serves the dashboard,
+    and end with it.
 
     Args:
         token: What permits operations; None where nobody may.
@@ -75,8 +135,12 @@ class Guard:
 
     def permits(self, request: Request) -> bool:
         """Tell whether the reader of a page has shown the token."""
-        return self._token is not None and _equal(
-            request.cookies.get(COOKIE, ""), self._prove("session")
+        expires, _, proof = request.cookies.get(COOKIE, "").partition(".")
+
+        return (
+            self._token is not None
+            and _equal(proof, self._prove(f"session until {expires}"))
+            and int(expires) > time()
         )
 
     def csrf_token(self, request: Request) -> str | None:
@@ -100,9 +164,11 @@ class Guard:
 
     def remember(self, request: Request, response: Response) -> None:
         """Give a reader who knows the token the cookie for it."""
+        expires = int(time()) + LIFETIME
         response.set_cookie(
             COOKIE,
-            self._prove("session"),
+            f"{expires}.{self._prove(f'session until {expires}')}",
+            max_age=LIFETIME,
             path=request.scope.get("root_path") or "/",
             secure=request.url.scheme == "https",
             httponly=True,

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
 from oban_pro import __version__
+from oban_pro.model.wording import SHOWN, STATES
 
 from . import values
 from .security import CSRF_HEADER
@@ -18,16 +20,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 # In the order in which a progress bar shows them.
-STATES = (
-    "completed",
-    "executing",
-    "retryable",
-    "available",
-    "scheduled",
-    "suspended",
-    "cancelled",
-    "discarded",
-)
 
 _environment = Environment(
     loader=PackageLoader("oban_pro.web"),
@@ -61,8 +53,17 @@ def quote_id(workflow_id: str) -> str:
 
 
 def id_of(request: Request) -> str:
-    """Read the id of a workflow from the path."""
-    return unquote(request.path_params["id"])
+    """Read the id of a workflow from the path.
+
+    Raises:
+        HTTPException: 400 if no workflow can have it.
+    """
+    workflow_id = unquote(request.path_params["id"])
+
+    if "\0" in workflow_id:
+        raise HTTPException(400, f"an id must be without NUL, got {workflow_id!r:.80}")
+
+    return workflow_id
 
 
 def render(request: Request, name: str, status: int = 200, **context: Any) -> HTMLResponse:
@@ -91,7 +92,7 @@ def segments(counts: dict[str, int]) -> Any:
     total = sum(counts.values())
     start = 0.0
 
-    for state in STATES:
+    for state in SHOWN:
         if count := counts.get(state, 0):
             width = 100 * count / total
             yield state, count, round(start, 3), round(width, 3)

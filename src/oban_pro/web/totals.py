@@ -6,13 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from oban_pro.status import SETTLED
+from oban_pro.model.wording import SETTLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from oban_pro.status import GroupCounts
+    from oban_pro.model.status import GroupCounts
 
 type Retries = tuple[datetime, datetime]
 """When the first attempt of some jobs failed, and when the last of the others began."""

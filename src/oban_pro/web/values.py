@@ -6,17 +6,29 @@ import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pprint import pformat
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from oban_pro import codec, meta
-from oban_pro.codec import CodecError
-from oban_pro.explanation import human_duration
+from oban_pro.model import meta
+from oban_pro.model.wording import human_duration
+from oban_pro.values import codec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
 MOST = 20_000
 """How many characters of one value a page shows."""
+
+MOST_PARTS = 2_000
+"""How many values in one value are looked at: to format a million takes seconds."""
+
+MOST_DECODED = 8_000_000
+"""How many characters of a recorded value are decoded: more would take the node's time."""
+
+MOST_BITS = 10_000
+"""Bits of an int that is written out: Python refuses more than 4,300 digits."""
+
+MOST_ERRORS = 50
 
 
 def shorten(text: str) -> str:
@@ -27,21 +39,120 @@ def shorten(text: str) -> str:
     return f"{text[:MOST]}\n… {len(text) - MOST:,} more characters"
 
 
+def only[Kind](kind: type[Kind], value: object) -> Kind:
+    """Return a value of a column that anybody may have written anything into, or an empty one."""
+    return value if isinstance(value, kind) else kind()
+
+
 def show_json(value: Any) -> str:
     """Write JSON with line breaks, as far as it fits a page."""
-    return shorten(json.dumps(value, indent=2, ensure_ascii=False))
+    try:
+        return shorten(json.dumps(_Cut().part(value), indent=2, ensure_ascii=False))
+    except RecursionError:
+        return "cannot be shown: nested too deeply"
+
+
+def show_python(value: Any) -> str:
+    """Write a value as Python does, with line breaks, as far as it fits a page."""
+    return shorten(pformat(_Cut().part(value), width=40, sort_dicts=False))
 
 
 def show_recorded(job_meta: dict[str, Any]) -> str | None:
-    """Write what a job recorded as Python does, or why it cannot be read; None for nothing."""
+    """Write what a job recorded as Python does, or why it cannot be read; None for nothing.
+
+    Takes its time with a large value: not for the event loop.
+    """
     if not job_meta.get(meta.RECORDED) or meta.RETURN not in job_meta:
         return None
 
+    encoded = job_meta[meta.RETURN]
+
+    if isinstance(encoded, str) and len(encoded) > MOST_DECODED:
+        return f"too large to be shown: {len(encoded):,} characters encoded"
+
     try:
-        value = codec.decode(job_meta[meta.RETURN])
-        return shorten(pformat(value, width=40, sort_dicts=False))
-    except (CodecError, RecursionError) as error:
+        return show_python(codec.decode(encoded))
+    except Exception as error:
+        # An Enum of the user's may raise anything where it is written.
         return f"cannot be shown: {error}"
+
+
+def show_errors(errors: Any) -> list[dict[str, Any]]:
+    """Return the last errors of a job, newest first, whatever somebody wrote into its row."""
+    entries = [entry for entry in only(list, errors) if isinstance(entry, dict)]
+
+    return [
+        {
+            "attempt": entry.get("attempt"),
+            "at": str(entry.get("at"))[:19].replace("T", " "),
+            "error": shorten(str(entry.get("error"))),
+        }
+        for entry in entries[: -MOST_ERRORS - 1 : -1]
+    ]
+
+
+class _Mark(str):
+    """Stands for what was cut off: in JSON a string, in Python bare words."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _scalar(value: Any) -> Any:
+    match value:
+        case str() if len(value) > MOST:
+            return f"{value[:MOST]}… {len(value) - MOST:,} more characters"
+        case bytes() if len(value) > MOST:
+            return _Mark(f"{value[:MOST]!r} … {len(value) - MOST:,} more bytes")
+        case int() if value.bit_length() > MOST_BITS:
+            return _Mark(f"an int of {value.bit_length():,} bits")
+        case _:
+            return value
+
+
+class _Cut:
+    """Copies the beginning of a value that may be of any size."""
+
+    def __init__(self) -> None:
+        self._left = MOST_PARTS
+
+    def part(self, value: Any) -> Any:
+        """Copy a value up to where too much of it has been copied."""
+        self._left -= 1
+
+        match value:
+            case _ if (fields := codec.fields_of(value)) is not None:
+                return self._instance(value, fields)
+            case dict():
+                return dict(self._entries(value))
+            case list() | tuple() | set() | frozenset():
+                return type(value)(self._items(value))
+            case _:
+                return _scalar(value)
+
+    def _instance(self, value: object, fields: dict[str, Any]) -> SimpleNamespace:
+        """Copy an instance as something that looks like it, whose lines pformat can break."""
+        looks: type[SimpleNamespace] = type(type(value).__name__, (SimpleNamespace,), {})
+
+        return looks(**dict(self._entries(fields)))
+
+    def _items(self, values: Collection[Any]) -> Iterator[Any]:
+        for index, value in enumerate(values):
+            if self._left <= 0:
+                yield _Mark(f"… {len(values) - index:,} more")
+                return
+
+            yield self.part(value)
+
+    def _entries(self, values: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
+        for index, (key, value) in enumerate(values.items()):
+            if self._left <= 0:
+                yield _Mark(f"… {len(values) - index:,} more"), _Mark("…")
+                return
+
+            yield self.part(key), self.part(value)
 
 
 def show_duration(start: datetime | None, end: datetime | None) -> str:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import values
 from .phases import find_phases
+from .statements import wait_of
 from .totals import Totals, sum_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from oban_pro.store import Store
-
+    from .statements import MemberRow, PageStore, PathEdge, RetriedGroup
     from .totals import Retries
 
 LIMIT = 150
@@ -25,12 +25,10 @@ LAST = 2**63
 
 type Edge = tuple[str, str]
 type Member = dict[str, Any]
-type Step = tuple[int, int | None, int | None]
-"""A member on the critical path, its group, and which member after it waited for it."""
 
 
 async def read_view(
-    store: Store, workflow_id: str, opened: Sequence[int] = (), shut: Sequence[int] = ()
+    store: PageStore, workflow_id: str, opened: Sequence[int] = (), shut: Sequence[int] = ()
 ) -> dict[str, Any] | None:
     """Read a workflow as JSON for the page.
 
@@ -43,26 +41,29 @@ async def read_view(
     Returns:
         Members, the workflow itself first, and edges; None where there is no such workflow.
     """
-    retries = await store.web_retries(workflow_id)
-    totals = sum_groups(await store.status(workflow_id), dict(map(_retries, retries)))
-    path = await store.web_path(workflow_id, opened, _ends(totals))
-    rows = await store.web_members(workflow_id, opened, shut, [step[0] for step in path], LIMIT)
+    retries = await store.retried_groups(workflow_id)
+    totals = sum_groups(await store.status(workflow_id), dict(_retries(retries)))
+    path = await store.critical_path(workflow_id, opened, _ends(totals))
+    rows = await store.drawn_members(
+        workflow_id, opened, shut, [edge.member for edge in path], LIMIT
+    )
 
     if not rows or not totals:
         return None
 
-    edges = await store.web_edges([row["id"] for row in rows[1:]])
+    edges = await store.edges([row["id"] for row in rows[1:]])
 
     return _draw(rows, totals, edges, path)
 
 
-def _retries(row: dict[str, Any]) -> tuple[int, Retries]:
-    # An attempt that was rescued from a dead node left no error.
-    failed_at = values.parse_times([row["failed_at"]])
+def _retries(groups: Iterable[RetriedGroup]) -> Iterator[tuple[int, Retries]]:
+    for group in groups:
+        if group.attempted_at is not None:
+            # An attempt that plain oban rescued left no error.
+            failed_at = values.parse_times([group.failed_at])
+            first = failed_at[0] if failed_at else group.attempted_at
 
-    first = failed_at[0] if failed_at else row["attempted_at"]
-
-    return row["key"], (first, row["attempted_at"])
+            yield group.key, (first, group.attempted_at)
 
 
 def _ends(totals: dict[int, Totals]) -> dict[int, str]:
@@ -75,17 +76,17 @@ def _ends(totals: dict[int, Totals]) -> dict[int, str]:
 
 
 def _draw(
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[MemberRow],
     totals: dict[int, Totals],
     edges: Iterable[tuple[int | None, int | None]],
-    path: Iterable[Step],
+    path: Iterable[PathEdge],
 ) -> dict[str, Any]:
     now = datetime.now(UTC)
     parents = {row["id"]: row["parent"] for row in rows}
-    members = [_member(row, totals) for row in rows]
+    members = [_member(row, totals, now) for row in rows]
     _add_phases(members, now)
     members += list(_rests(members))
-    critical, steps = _critical(parents, path)
+    critical, path_edges = _critical(parents, path)
 
     for member in members:
         member["critical"] = member["id"] in critical
@@ -95,17 +96,18 @@ def _draw(
         "now": now,
         "members": members,
         "edges": _edges(parents, edges),
-        "path": sorted(steps),
+        "path": sorted(path_edges),
     }
 
 
-def _member(row: dict[str, Any], totals: dict[int, Totals]) -> Member:
-    parent = row["parent"]
-    member = {
-        **row,
+def _member(row: MemberRow, totals: dict[int, Totals], now: datetime) -> Member:
+    parent, wait = row["parent"], wait_of(row)
+    member: Member = {
+        **{name: value for name, value in row.items() if not name.startswith("wait_")},
         "id": str(row["id"]),
         "parent": None if parent is None else str(parent),
         "failed_at": values.parse_times(row["failed_at"] or ()),
+        "wait": None if wait is None else {"long": wait.tell(now), "short": wait.tell_short(now)},
     }
 
     if row["kind"] != "job":
@@ -185,17 +187,19 @@ def _edges(
     return [(name(up, down), name(down, up)) for up, down in in_order]
 
 
-def _critical(parents: dict[int, int | None], path: Iterable[Step]) -> tuple[set[str], set[Edge]]:
+def _critical(
+    parents: dict[int, int | None], path: Iterable[PathEdge]
+) -> tuple[set[str], set[Edge]]:
     """Name what is on the critical path, and the edges that it takes."""
 
     def name(member: int, group: int | None) -> str:
         return str(member) if member in parents else f"rest{group}"
 
     on_path = {name(member, group) for member, group, _ in path}
-    steps = {
+    path_edges = {
         (name(member, group), name(downstream, group))
         for member, group, downstream in path
         if downstream is not None
     }
 
-    return on_path, steps
+    return on_path, path_edges

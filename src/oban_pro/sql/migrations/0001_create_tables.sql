@@ -13,6 +13,8 @@
 -- There are no foreign keys: rows are written and removed only by the functions beside this file, all
 -- of them under the lock of the root (see functions/lock_roots.sql), and checking each row again would
 -- double the cost of inserting.
+--
+-- Locks: oban_jobs
 
 CREATE TABLE oban_workflow_groups (
   key bigint GENERATED ALWAYS AS IDENTITY (INCREMENT BY -1),
@@ -50,6 +52,16 @@ CREATE TABLE oban_workflow_groups (
   inserted_at timestamp WITHOUT TIME ZONE NOT NULL DEFAULT timezone('UTC', now()),
   started_at timestamp WITHOUT TIME ZONE,
   stopped_at timestamp WITHOUT TIME ZONE,
+  -- stopped_at of a group whose state is not 'executing', else NULL: only this is in an index, as stopped_at changes with
+  -- every job, and would cost each update of a group an entry in every index
+  settled_at timestamp WITHOUT TIME ZONE GENERATED ALWAYS AS (
+    CASE
+      WHEN total + subs = 0 AND empty_state = 'executing' THEN NULL
+      WHEN completed + cancelled + discarded < total THEN NULL
+      WHEN subs_completed + subs_cancelled + subs_discarded < subs THEN NULL
+      ELSE COALESCE(stopped_at, inserted_at)
+    END
+  ) STORED,
 
   CONSTRAINT oban_workflow_groups_pkey PRIMARY KEY (key),
   CONSTRAINT oban_workflow_groups_id_key UNIQUE (id),
@@ -68,11 +80,10 @@ CREATE INDEX oban_workflow_groups_roots_index
 ON oban_workflow_groups (inserted_at)
 WHERE parent IS NULL;
 
--- For the pruner. Not by the time of settling, which changes with every job: that would cost each update of
--- a group an entry in every index.
+-- For the pruner.
 CREATE INDEX oban_workflow_groups_aged_index
-ON oban_workflow_groups (inserted_at)
-WHERE parent IS NULL AND state <> 'executing';
+ON oban_workflow_groups (settled_at)
+WHERE parent IS NULL AND settled_at IS NOT NULL;
 
 CREATE INDEX oban_workflow_groups_settled_index
 ON oban_workflow_groups (key)
@@ -122,11 +133,16 @@ CREATE TABLE oban_workflow_producers (
 
 INSERT INTO oban_workflow_producers (uuid) SELECT uuid FROM oban_producers;
 
--- Open jobs are counted when somebody asks. Those that wait for a time may be few among very many of
--- other workflows, and only few jobs ever pass through here.
-CREATE INDEX oban_jobs_workflow_waiting_index
-ON oban_jobs ((meta ->> 'workflow_id'))
-WHERE state IN ('scheduled', 'retryable') AND meta ? 'workflow_id';
+-- Few jobs ever pass through here: those that wait for a time, that broke, or that ran more than once. They are looked
+-- for when somebody asks, among very many of other workflows.
+CREATE INDEX IF NOT EXISTS oban_jobs_workflow_state_index
+ON oban_jobs ((meta ->> 'workflow_id'), state, id)
+WHERE (state IN ('scheduled', 'retryable', 'cancelled', 'discarded') OR attempt > 1) AND meta ? 'workflow_id';
+
+-- Jobs that wait without an attempt left, which rescuing discards: hardly any, among all that are available.
+CREATE INDEX IF NOT EXISTS oban_jobs_exhausted_index
+ON oban_jobs (id)
+WHERE state = 'available' AND attempt >= max_attempts;
 
 -- Rows of these tables are updated in place and many die young.
 ALTER TABLE oban_workflow_groups SET (

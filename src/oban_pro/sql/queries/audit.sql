@@ -2,7 +2,7 @@
 SELECT
   a.root_id, a.workflow_id, a.name, a.field, a.stored, a.actual
 FROM
-  /* TEMPLATE: schema */oban_workflow_audit(
+  /* TEMPLATE: schema */oban_workflow_audit_v1(
     (SELECT root FROM /* TEMPLATE: schema */oban_workflow_groups WHERE id = %(id)s)
   ) a
 WHERE

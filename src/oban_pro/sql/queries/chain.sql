@@ -1,6 +1,6 @@
 -- A member, then what it waits for or what broke it, and so on to the first cause: at each link the one that
 -- tells most. A group leads to a member of its own, a job to its upstream or through the gate of its group;
--- that gate is a step of its own, and not shown.
+-- that gate is a step of its own, and not shown. A final job leads to what else is open in its workflow. A job for which nothing is pending leads to the execution that it follows.
 WITH RECURSIVE chain AS (
   SELECT
     m.id,
@@ -9,7 +9,9 @@ WITH RECURSIVE chain AS (
     s.state,
     COALESCE(s.state IN ('cancelled', 'discarded', 'deleted'), false) AS broken,
     s.error,
-    s.caused
+    s.caused,
+    h.root,
+    (SELECT rules FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = h.root) AS rules
   FROM
     /* TEMPLATE: schema */oban_workflow_groups h
     JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = h.key
@@ -17,16 +19,17 @@ WITH RECURSIVE chain AS (
     LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
     CROSS JOIN LATERAL (
       SELECT
-        COALESCE(j.state::text, g.state, m.gone) AS state,
+        COALESCE(j.state::text, g.state, m.gone, 'unknown') AS state,
         to_jsonb(j.errors) -> -1 ->> 'error' AS error,
         COALESCE(starts_with(to_jsonb(j.errors) -> -1 ->> 'error', 'cancelled because upstream '), false) AS caused
     ) s
   WHERE
     h.id = %(id)s
     AND m.name = %(name)s
+    AND NOT /* TEMPLATE: schema */oban_workflow_is_free_v1(h.root)
   UNION ALL
   SELECT
-    next.id, next.gate, chain.depth + 1, next.state, next.broken, next.error, next.caused
+    next.id, next.gate, chain.depth + 1, next.state, next.broken, next.error, next.caused, chain.root, chain.rules
   FROM
     chain
     CROSS JOIN LATERAL (
@@ -42,16 +45,18 @@ WITH RECURSIVE chain AS (
           SELECT
             m.id, false AS gate, true AS inside, false AS ignore_cancelled, false AS ignore_discarded
           FROM
-            /* TEMPLATE: schema */oban_workflow_members m
+            /* TEMPLATE: schema */oban_workflow_telling_members_v1(chain.id, chain.broken) AS m(id)
           WHERE
-            m.group_key = chain.id
+            chain.id < 0
             AND NOT chain.gate
           UNION ALL
           SELECT
             e.upstream, false, false, d.ignore_cancelled, d.ignore_discarded
           FROM
             /* TEMPLATE: schema */oban_workflow_members d
-            JOIN /* TEMPLATE: schema */oban_workflow_edges e ON e.downstream = d.id
+            CROSS JOIN LATERAL (
+              SELECT upstream FROM /* TEMPLATE: schema */oban_workflow_edges WHERE downstream = d.id OFFSET 0
+            ) e
           WHERE
             d.id = chain.id
             AND (chain.id > 0 OR chain.gate)
@@ -70,16 +75,40 @@ WITH RECURSIVE chain AS (
           WHERE
             chain.id < 0
             AND NOT chain.gate
+          UNION ALL
+          -- what a final job waits for
+          SELECT
+            m.id, false, true, false, false
+          FROM
+            /* TEMPLATE: schema */oban_workflow_finals f
+            CROSS JOIN LATERAL (
+              SELECT id FROM /* TEMPLATE: schema */oban_workflow_telling_members_v1(f.group_key, false) AS t(id)
+            ) m
+          WHERE
+            chain.rules & 16 > 0
+            AND chain.id > 0
+            AND chain.state = 'suspended'
+            AND f.id = chain.id
+            AND NOT EXISTS (SELECT FROM /* TEMPLATE: schema */oban_workflow_finals o WHERE o.id = m.id)
+          UNION ALL
+          SELECT
+            f.id, false, NULL, false, false
+          FROM
+            /* TEMPLATE: schema */oban_workflow_followed_v1(chain.id, chain.root) AS f(id)
+          WHERE
+            chain.rules & 128 > 0
+            AND chain.id > 0
+            AND chain.state = 'suspended'
         ) c
         CROSS JOIN LATERAL (
           SELECT
-            COALESCE(j.state::text, g.state, m.gone) AS state,
+            COALESCE(j.state::text, g.state, m.gone, 'unknown') AS state,
             to_jsonb(j.errors) -> -1 ->> 'error' AS error,
             COALESCE(starts_with(to_jsonb(j.errors) -> -1 ->> 'error', 'cancelled because upstream '), false) AS caused
           FROM
             /* TEMPLATE: schema */oban_workflow_members m
-            LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = m.id
-            LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
+            LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = m.id AND m.id < 0
+            LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id AND m.id > 0
           WHERE
             m.id = c.id
           -- keeps the planner on the primary keys: at each link there are few, in the tables very many
@@ -88,13 +117,15 @@ WITH RECURSIVE chain AS (
         CROSS JOIN LATERAL (
           SELECT
             starts_with(
-              chain.error, 'cancelled because upstream ' || /* TEMPLATE: schema */oban_workflow_describe(c.id) || ' was '
+              chain.error, 'cancelled because upstream ' || /* TEMPLATE: schema */oban_workflow_member_label_v1(c.id) || ' was '
             ) IS TRUE AS named,
-            /* TEMPLATE: schema */oban_workflow_breaks(s.state, c.ignore_cancelled, c.ignore_discarded) AS breaks,
-            /* TEMPLATE: schema */oban_workflow_satisfies(s.state, c.ignore_cancelled, c.ignore_discarded) AS satisfies
+            /* TEMPLATE: schema */oban_workflow_breaks_v1(s.state, c.ignore_cancelled, c.ignore_discarded) AS breaks,
+            /* TEMPLATE: schema */oban_workflow_satisfies_v1(s.state, c.ignore_cancelled, c.ignore_discarded) AS satisfies
         ) d
       WHERE
         c.gate
+        -- an execution that has not ended
+        OR c.inside IS NULL
         OR CASE
           WHEN chain.broken THEN d.breaks
           WHEN c.inside THEN s.state NOT IN ('completed', 'cancelled', 'discarded', 'deleted')
@@ -102,6 +133,7 @@ WITH RECURSIVE chain AS (
         END
       ORDER BY
         c.gate,
+        c.inside IS NULL,
         c.inside AND s.state <> chain.state,
         d.named DESC,
         d.breaks DESC,
@@ -116,9 +148,15 @@ WITH RECURSIVE chain AS (
     chain.id < 0 AND (chain.gate OR chain.state <> 'completed')
     OR chain.state = 'suspended'
     OR chain.caused
+),
+producers AS MATERIALIZED (
+  SELECT
+    uuid, queue, paused
+  FROM
+    /* TEMPLATE: schema */oban_workflow_live_producers_v1()
 )
 SELECT
-  /* TEMPLATE: schema */oban_workflow_path(m.id) AS path,
+  /* TEMPLATE: schema */oban_workflow_path_v1(m.id) AS path,
   COALESCE(g.kind, 'job') AS kind,
   chain.state,
   j.queue,
@@ -132,13 +170,57 @@ SELECT
     WHEN 'discarded' THEN j.discarded_at
   END AS settled_at,
   j.attempted_by[1] AS node,
-  p.nodes,
-  p.paused,
-  EXISTS (
-    SELECT FROM /* TEMPLATE: schema */oban_producers o WHERE o.uuid::text = j.attempted_by[2]
-  ) AS alive,
+  CASE WHEN NOT standby THEN p.nodes END AS nodes,
+  CASE WHEN NOT standby THEN p.paused END AS paused,
+  CASE WHEN NOT standby THEN EXISTS (
+    SELECT FROM producers WHERE producers.uuid::text = j.attempted_by[2]
+  ) END AS alive,
   chain.error,
-  chain.caused
+  chain.caused,
+  EXISTS (
+    SELECT FROM /* TEMPLATE: schema */oban_workflow_unended u WHERE u.id = chain.id
+  ) AS unended,
+  CASE WHEN chain.state = 'scheduled' THEN j.meta ->> 'unknown_code' END AS unknown_code,
+  chain.rules & 16 > 0 AND EXISTS (
+    SELECT
+    FROM
+      /* TEMPLATE: schema */oban_workflow_finals f
+      JOIN /* TEMPLATE: schema */oban_workflow_ends e ON e.group_key = f.group_key
+    WHERE
+      f.id = chain.id
+      AND e.outcome IS NULL
+  ) AS comes_last,
+  w.deadline,
+  CASE
+    WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) THEN j.meta ->> 'skipped'
+    WHEN chain.state = 'skipped' THEN ''
+    WHEN /* TEMPLATE: schema */oban_workflow_group_was_skipped_v1(
+      g.state, g.total, g.subs, g.skipped, g.subs_skipped, g.skips, g.judged
+    ) THEN ''
+  END AS skipped,
+  j.meta ->> 'turn' AS turn,
+  slot.place,
+  slot.open,
+  slot.max_open,
+  slot.released,
+  slot.allowed,
+  slot.until,
+  w.kind,
+  w.since,
+  w.until,
+  w.wanted,
+  w.came,
+  w.senders,
+  w.choices,
+  w.call,
+  paused.paused_at,
+  paused.paused_by,
+  paused.until,
+  paused.path,
+  paused.kind,
+  line.behind,
+  line.key,
+  line.number
 FROM
   chain
   JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = chain.id
@@ -146,19 +228,53 @@ FROM
   LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = chain.id
   CROSS JOIN LATERAL (
     SELECT
-      count(*) FILTER (WHERE NOT q.paused)::int AS nodes,
-      count(*) FILTER (WHERE q.paused)::int AS paused
-    FROM (
-      SELECT
-        COALESCE((o.meta ->> 'paused')::boolean, false) AS paused
-      FROM
-        /* TEMPLATE: schema */oban_producers o
-      WHERE
-        o.queue = j.queue
-        -- as oban does: one that has not been refreshed for a minute is gone
-        AND o.updated_at > timezone('UTC', now()) - interval '60 seconds'
-    ) q
+      count(*) FILTER (WHERE NOT producers.paused)::int AS nodes,
+      count(*) FILTER (WHERE producers.paused)::int AS paused
+    FROM
+      producers
+    WHERE
+      producers.queue = j.queue
   ) p
+  -- which producers there are is known on the primary alone
+  CROSS JOIN pg_is_in_recovery() AS standby
+  LEFT JOIN LATERAL (
+    SELECT
+      *
+    FROM
+      /* TEMPLATE: schema */oban_workflow_waiting_v1(chain.id)
+    WHERE
+      -- waits and clocks; parked jobs
+      (chain.rules & 9 > 0 OR (chain.state = 'scheduled' AND j.meta ? 'wait'))
+      AND chain.state NOT IN ('completed', 'cancelled', 'discarded', 'deleted', 'unknown')
+  ) w ON true
+  LEFT JOIN LATERAL (
+    SELECT
+      *
+    FROM
+      /* TEMPLATE: schema */oban_workflow_pause_around_v1(chain.id)
+    WHERE
+      chain.rules & 64 > 0
+      AND chain.state IN ('suspended', 'executing')
+  ) paused ON true
+  LEFT JOIN LATERAL (
+    SELECT
+      *
+    FROM
+      /* TEMPLATE: schema */oban_workflow_slot_v2(chain.id)
+    WHERE
+      chain.rules & 32 > 0
+      AND chain.id > 0
+      AND chain.state = 'suspended'
+  ) slot ON true
+  LEFT JOIN LATERAL (
+    SELECT
+      *
+    FROM
+      /* TEMPLATE: schema */oban_workflow_line_v1(chain.root)
+    WHERE
+      chain.rules & 1024 > 0
+      AND chain.state IN ('suspended', 'executing')
+  ) line ON true
 WHERE
   NOT chain.gate
 ORDER BY

@@ -2,4 +2,4 @@
 SELECT
   reader, id, parent, name, kind, value
 FROM
-  /* TEMPLATE: schema */oban_workflow_contexts(%(jobs)s::bigint[], %(known)s::bigint[], %(versions)s::text[])
+  /* TEMPLATE: schema */oban_workflow_contexts_v2(%(jobs)s::bigint[], %(known)s::bigint[], %(versions)s::text[])

@@ -1,5 +1,6 @@
 -- The jobs that a job directly depends on, ordered by id; of a group all jobs, nested ones too. Where the
 -- job waits for the gate of its group, that is what the group depends on, or the group around it.
+-- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
 WITH RECURSIVE gates AS (
   SELECT
     m.id, m.group_key, m.gated
@@ -12,22 +13,43 @@ WITH RECURSIVE gates AS (
     m.id, m.group_key, m.gated
   FROM
     gates
-    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = gates.group_key
+    CROSS JOIN LATERAL (
+      SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = gates.group_key OFFSET 0
+    ) m
   WHERE
     gates.gated
 ),
 upstream AS (
   SELECT
-    e.upstream AS id
+    e.upstream AS id, e.judges
   FROM
     gates
-    JOIN /* TEMPLATE: schema */oban_workflow_edges e ON e.downstream = gates.id
+    CROSS JOIN LATERAL (
+      SELECT upstream, judges FROM /* TEMPLATE: schema */oban_workflow_edges WHERE downstream = gates.id OFFSET 0
+    ) e
   UNION
   SELECT
-    m.id
+    m.id, m.judges
   FROM
     upstream
-    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = upstream.id
+    CROSS JOIN LATERAL (
+      SELECT
+        id, NULL::boolean AS judges
+      FROM
+        /* TEMPLATE: schema */oban_workflow_members
+      WHERE
+        group_key = upstream.id
+        AND upstream.id < 0
+      UNION ALL
+      -- in place of the judge of a group stands what the judge waits for
+      SELECT
+        upstream, judges
+      FROM
+        /* TEMPLATE: schema */oban_workflow_edges
+      WHERE
+        downstream = upstream.id
+        AND upstream.judges
+    ) m
 )
 SELECT
   j.id,
@@ -50,10 +72,14 @@ SELECT
   j.scheduled_at
 FROM
   upstream
-  JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = upstream.id
-  JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
+  CROSS JOIN LATERAL (
+    SELECT name FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = upstream.id OFFSET 0
+  ) m
+  CROSS JOIN LATERAL (
+    SELECT * FROM /* TEMPLATE: schema */oban_jobs WHERE id = upstream.id OFFSET 0
+  ) j
 WHERE
-  %(names)s::text[] IS NULL
-  OR m.name = ANY(%(names)s::text[])
+  upstream.judges IS NOT TRUE
+  AND (%(names)s::text[] IS NULL OR m.name = ANY(%(names)s::text[]))
 ORDER BY
   j.id

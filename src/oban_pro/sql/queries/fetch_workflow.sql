@@ -4,9 +4,14 @@ WITH ready AS MATERIALIZED (
     j.id
   FROM
     /* TEMPLATE: schema */oban_workflow_groups g
-    JOIN /* TEMPLATE: schema */oban_workflow_groups h ON h.root = g.root
-    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = h.key
-    JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
+    CROSS JOIN LATERAL (
+      SELECT key FROM /* TEMPLATE: schema */oban_workflow_groups WHERE root = g.root OFFSET 0
+    ) h
+    CROSS JOIN LATERAL (
+      SELECT id FROM /* TEMPLATE: schema */oban_workflow_members WHERE group_key = h.key AND id > 0 OFFSET 0
+    ) m
+    -- as OFFSET 0 does, this leaves the primary key as the only way
+    JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = ANY(ARRAY[m.id])
   WHERE
     g.id = %(id)s
     AND j.state = 'available'
@@ -28,7 +33,7 @@ SET
 FROM
   ready
 WHERE
-  j.id = ready.id
+  j.id = ANY(ARRAY[ready.id])
 RETURNING
   j.id,
   j.state,

@@ -1,5 +1,5 @@
 -- What a group depends on, or the group around it where it is gated: the same rows as members.sql, and the
--- workflow that each is in.
+-- workflow that each is in. OFFSET 0 keeps to lookups by key, whatever is known of the tables.
 WITH RECURSIVE gates AS (
   SELECT
     m.id, m.group_key, m.gated
@@ -12,20 +12,37 @@ WITH RECURSIVE gates AS (
     m.id, m.group_key, m.gated
   FROM
     gates
-    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = gates.group_key
+    CROSS JOIN LATERAL (
+      SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = gates.group_key OFFSET 0
+    ) m
   WHERE
     gates.gated
 )
 SELECT
   m.id,
   m.name,
-  COALESCE(m.gone, g.state, j.state::text) AS state,
+  CASE
+    WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta)
+      OR /* TEMPLATE: schema */oban_workflow_group_was_skipped_v1(g.state, g.total, g.subs, g.skipped, g.subs_skipped, g.skips, g.judged)
+      THEN 'skipped'
+    ELSE COALESCE(m.gone, g.state, j.state::text, 'unknown')
+  END AS state,
   COALESCE(g.kind, 'job') AS kind,
   COALESCE(g.id, h.id) AS workflow_id
 FROM
   gates
-  JOIN /* TEMPLATE: schema */oban_workflow_edges e ON e.downstream = gates.id
-  JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = e.upstream
-  JOIN /* TEMPLATE: schema */oban_workflow_groups h ON h.key = m.group_key
-  LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = m.id
-  LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
+  CROSS JOIN LATERAL (
+    SELECT upstream FROM /* TEMPLATE: schema */oban_workflow_edges WHERE downstream = gates.id OFFSET 0
+  ) e
+  CROSS JOIN LATERAL (
+    SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = e.upstream OFFSET 0
+  ) m
+  CROSS JOIN LATERAL (
+    SELECT id FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = m.group_key OFFSET 0
+  ) h
+  LEFT JOIN LATERAL (
+    SELECT * FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = m.id OFFSET 0
+  ) g ON true
+  LEFT JOIN LATERAL (
+    SELECT state, attempt, meta FROM /* TEMPLATE: schema */oban_jobs WHERE id = m.id OFFSET 0
+  ) j ON true

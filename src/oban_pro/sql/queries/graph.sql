@@ -1,4 +1,5 @@
 -- A workflow and everything nested in it, for drawing: the workflow itself first, groups before what is in them.
+-- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
 WITH RECURSIVE nodes AS (
   SELECT
     g.key AS id, NULL::bigint AS parent, g.name, 0 AS depth
@@ -6,12 +7,15 @@ WITH RECURSIVE nodes AS (
     /* TEMPLATE: schema */oban_workflow_groups g
   WHERE
     g.id = %(id)s
+    AND NOT /* TEMPLATE: schema */oban_workflow_is_free_v1(g.root)
   UNION ALL
   SELECT
     m.id, m.group_key, m.name, nodes.depth + 1
   FROM
     nodes
-    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = nodes.id
+    CROSS JOIN LATERAL (
+      SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE group_key = nodes.id OFFSET 0
+    ) m
   WHERE
     nodes.id < 0
 )
@@ -22,22 +26,48 @@ SELECT
   COALESCE(g.kind, 'job') AS kind,
   j.worker,
   j.meta ->> 'handler' AS handler,
-  COALESCE(j.state::text, m.gone) AS state,
+  CASE
+    WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) THEN 'skipped'
+    ELSE COALESCE(j.state::text, m.gone, 'unknown')
+  END AS state,
   ARRAY(
     SELECT
-      e.upstream
+      COALESCE(before.upstream, e.upstream) AS id
     FROM
       /* TEMPLATE: schema */oban_workflow_edges e
+      -- in place of the judge of a group stands what the judge waits for
+      LEFT JOIN LATERAL (
+        SELECT upstream FROM /* TEMPLATE: schema */oban_workflow_edges WHERE downstream = e.upstream AND e.judges OFFSET 0
+      ) before ON true
     WHERE
       e.downstream = nodes.id
       AND nodes.parent IS NOT NULL
     ORDER BY
-      abs(e.upstream)
-  ) AS upstreams
+      abs(COALESCE(before.upstream, e.upstream))
+  ) AS upstreams,
+  CASE
+    WHEN (
+      SELECT
+        root.rules & 2 > 0
+      FROM
+        /* TEMPLATE: schema */oban_workflow_groups o
+        JOIN /* TEMPLATE: schema */oban_workflow_groups root ON root.key = o.root
+      WHERE
+        o.id = %(id)s
+    ) THEN (SELECT need FROM /* TEMPLATE: schema */oban_workflow_joins WHERE id = nodes.id)
+  END AS need,
+  g.tolerates,
+  g.fail_fast
 FROM
   nodes
-  LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = nodes.id
-  LEFT JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = nodes.id
-  LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = nodes.id
+  LEFT JOIN LATERAL (
+    SELECT kind, tolerates, fail_fast FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = nodes.id OFFSET 0
+  ) g ON true
+  LEFT JOIN LATERAL (
+    SELECT gone FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = nodes.id OFFSET 0
+  ) m ON true
+  LEFT JOIN LATERAL (
+    SELECT worker, meta, state, attempt FROM /* TEMPLATE: schema */oban_jobs WHERE id = nodes.id OFFSET 0
+  ) j ON true
 ORDER BY
   nodes.depth, abs(nodes.id)

@@ -1,4 +1,5 @@
--- A workflow that something is to be added to, and the flags that its gate is judged by.
+-- A workflow that something is to be added to, and the flags that its gate is judged by; and how many of what the gate
+-- depends on are needed, where that is not all.
 SELECT
   g.key,
   g.root,
@@ -7,11 +8,42 @@ SELECT
   g.kind,
   p.id AS parent_id,
   m.name AS sub_name,
-  COALESCE(m.ignore_cancelled, false) AS ignore_cancelled,
-  COALESCE(m.ignore_discarded, false) AS ignore_discarded
+  CASE WHEN g.judged IS NULL THEN COALESCE(m.ignore_cancelled, false) ELSE g.judged & 1 > 0 END AS ignore_cancelled,
+  CASE WHEN g.judged IS NULL THEN COALESCE(m.ignore_discarded, false) ELSE g.judged & 2 > 0 END AS ignore_discarded,
+  COALESCE(root.rules, 0) AS rules,
+  g.defaults::text AS defaults,
+  CASE
+    WHEN root.rules & 2 > 0 THEN (
+      WITH RECURSIVE gates AS (
+        SELECT
+          m.id, m.group_key, m.gated
+        UNION ALL
+        SELECT
+          o.id, o.group_key, o.gated
+        FROM
+          gates
+          CROSS JOIN LATERAL (
+            SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = gates.group_key OFFSET 0
+          ) o
+        WHERE
+          gates.gated
+      )
+      SELECT
+        j.need
+      FROM
+        gates
+        CROSS JOIN LATERAL (
+          SELECT need FROM /* TEMPLATE: schema */oban_workflow_joins WHERE id = gates.id OFFSET 0
+        ) j
+    )
+  END AS gate_need,
+  g.kind = 'fan_out' AND COALESCE(g.max_open, g.rate_allowed) IS NOT NULL AS is_limited,
+  g.judged IS NOT NULL AS is_judged
 FROM
   /* TEMPLATE: schema */oban_workflow_groups g
+  JOIN /* TEMPLATE: schema */oban_workflow_groups root ON root.key = g.root
   LEFT JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = g.key
   LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups p ON p.key = g.parent
 WHERE
   g.id = %(id)s
+  AND NOT /* TEMPLATE: schema */oban_workflow_is_free_v1(g.root)

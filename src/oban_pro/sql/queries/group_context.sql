@@ -5,3 +5,4 @@ FROM
   /* TEMPLATE: schema */oban_workflow_groups
 WHERE
   id = %(id)s
+  AND NOT /* TEMPLATE: schema */oban_workflow_is_free_v1(root)

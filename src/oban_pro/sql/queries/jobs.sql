@@ -1,5 +1,6 @@
 -- Jobs of a workflow, ordered by id; of nested ones too where asked, or only some names. A grafter goes by the
--- name of its graft, in the workflow that the graft was added to.
+-- name of its graft, in the workflow that the graft was added to. OFFSET 0 keeps to lookups by key, whatever is known
+-- of the tables.
 WITH RECURSIVE tree AS (
   SELECT
     g.key, g.kind
@@ -12,27 +13,67 @@ WITH RECURSIVE tree AS (
     g.key, g.kind
   FROM
     tree
-    JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.parent = tree.key
+    CROSS JOIN LATERAL (
+      SELECT key, kind FROM /* TEMPLATE: schema */oban_workflow_groups WHERE parent = tree.key OFFSET 0
+    ) g
   WHERE
     %(with_subs)s
 ),
 members AS (
   SELECT
-    m.id, m.name
+    m.id
   FROM
     tree
-    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = tree.key
+    CROSS JOIN LATERAL (
+      SELECT
+        id
+      FROM
+        /* TEMPLATE: schema */oban_workflow_members
+      WHERE
+        group_key = tree.key
+        AND %(names)s::text[] IS NULL
+      UNION ALL
+      -- each by itself: with = ANY(names) all members may be read, and their names compared
+      SELECT
+        named.id
+      FROM
+        (SELECT DISTINCT unnest(%(names)s::text[]) AS name) n
+        CROSS JOIN LATERAL (
+          SELECT id FROM /* TEMPLATE: schema */oban_workflow_members WHERE group_key = tree.key AND name = n.name OFFSET 0
+        ) named
+    ) m
   WHERE
-    tree.kind <> 'graft'
-    AND m.id > 0
+    (tree.kind <> 'graft' OR %(names)s::text[] = '{when}')
+),
+jobs AS (
+  SELECT
+    m.id
+  FROM
+    members m
+  WHERE
+    m.id > 0
   UNION ALL
   SELECT
-    grafter.id, m.name
+    grafter.id
   FROM
-    tree
-    JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.parent = tree.key AND g.kind = 'graft'
-    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = g.key
-    JOIN /* TEMPLATE: schema */oban_workflow_members grafter ON grafter.group_key = g.key AND grafter.id > 0
+    members m
+    CROSS JOIN LATERAL (
+      SELECT key FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = m.id AND kind = 'graft' OFFSET 0
+    ) g
+    CROSS JOIN LATERAL (
+      SELECT
+        id
+      FROM
+        /* TEMPLATE: schema */oban_workflow_members
+      WHERE
+        group_key = g.key
+        AND id > 0
+        AND (name = 'grafter' OR %(names)s::text[] IS NULL)
+      OFFSET
+        0
+    ) grafter
+  WHERE
+    m.id < 0
 )
 SELECT
   j.id,
@@ -54,10 +95,9 @@ SELECT
   j.discarded_at,
   j.scheduled_at
 FROM
-  members m
-  JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
-WHERE
-  %(names)s::text[] IS NULL
-  OR m.name = ANY(%(names)s::text[])
+  jobs
+  CROSS JOIN LATERAL (
+    SELECT * FROM /* TEMPLATE: schema */oban_jobs WHERE id = jobs.id OFFSET 0
+  ) j
 ORDER BY
   j.id

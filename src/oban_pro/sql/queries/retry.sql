@@ -1,3 +1,3 @@
 -- Run jobs of a workflow again, or of some of its members; returns how many.
 SELECT
-  /* TEMPLATE: schema */oban_workflow_retry(%(id)s, %(names)s::text[]) AS retried
+  /* TEMPLATE: schema */oban_workflow_retry_v1(%(id)s, %(names)s::text[]) AS retried

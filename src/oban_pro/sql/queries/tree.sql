@@ -1,36 +1,103 @@
--- Jobs of a workflow and of all nested in it, by path; only those in some states where asked. Those that failed
--- by themselves come before those that an upstream broke.
+-- Jobs of a workflow and of all nested in it, by path; or only those in some states, which may be executing, scheduled,
+-- retryable, cancelled and discarded: these are found by indexes, some of each group. Those that failed by themselves
+-- come before those that an upstream broke. OFFSET 0 keeps to lookups by key, whatever is known of the tables.
 WITH RECURSIVE tree AS (
   SELECT
-    g.key, g.kind, '{}'::text[] AS path
+    g.key, g.id, g.kind, '{}'::text[] AS path
   FROM
     /* TEMPLATE: schema */oban_workflow_groups g
   WHERE
     g.id = %(id)s
   UNION ALL
   SELECT
-    g.key, g.kind, CASE WHEN tree.kind = 'graft' THEN tree.path ELSE tree.path || m.name END
+    g.key, g.id, g.kind, CASE WHEN tree.kind = 'graft' THEN tree.path ELSE tree.path || m.name END
   FROM
     tree
-    JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.parent = tree.key
-    JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = g.key
+    CROSS JOIN LATERAL (
+      SELECT key, id, kind FROM /* TEMPLATE: schema */oban_workflow_groups WHERE parent = tree.key OFFSET 0
+    ) g
+    CROSS JOIN LATERAL (
+      SELECT name FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = g.key OFFSET 0
+    ) m
+),
+members AS (
+  SELECT
+    tree.key, m.id
+  FROM
+    tree
+    CROSS JOIN LATERAL (
+      SELECT id FROM /* TEMPLATE: schema */oban_workflow_members WHERE group_key = tree.key AND id > 0 OFFSET 0
+    ) m
+  WHERE
+    %(states)s::text[] IS NULL
+  UNION ALL
+  SELECT
+    tree.key, j.id
+  FROM
+    /* TEMPLATE: schema */oban_jobs j
+    JOIN tree ON tree.id = j.meta ->> 'workflow_id'
+  WHERE
+    j.state = 'executing'
+    AND 'executing' = ANY(%(states)s::text[])
+  UNION ALL
+  SELECT
+    tree.key, j.id
+  FROM
+    tree
+    CROSS JOIN unnest(%(states)s::text[]) AS s(state)
+    CROSS JOIN LATERAL (
+      SELECT
+        id
+      FROM
+        /* TEMPLATE: schema */oban_jobs
+      WHERE
+        meta ->> 'workflow_id' = tree.id
+        AND meta ? 'workflow_id'
+        AND state = s.state::/* TEMPLATE: schema */oban_job_state
+        -- as in the index: IN by itself would be a condition of the index, which reads unordered with it before 17
+        AND (state IN ('scheduled', 'retryable', 'cancelled', 'discarded') OR attempt > 1)
+      ORDER BY
+        id
+      LIMIT
+        GREATEST(%(limit)s, 30)
+    ) j
+  WHERE
+    s.state IN ('scheduled', 'retryable', 'cancelled', 'discarded')
+),
+jobs AS (
+  SELECT
+    members.key,
+    members.id,
+    j.state,
+    /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) AS skipped,
+    j.attempt,
+    j.max_attempts,
+    j.attempted_at,
+    to_jsonb(j.errors) -> -1 ->> 'error' AS error,
+    COALESCE(starts_with(to_jsonb(j.errors) -> -1 ->> 'error', 'cancelled because upstream '), false) AS caused
+  FROM
+    members
+    LEFT JOIN LATERAL (
+      SELECT * FROM /* TEMPLATE: schema */oban_jobs WHERE id = members.id OFFSET 0
+    ) j ON true
+  ORDER BY
+    caused, members.id
+  LIMIT
+    %(limit)s
 )
 SELECT
-  CASE WHEN tree.kind = 'graft' THEN tree.path ELSE tree.path || m.name END AS path,
-  COALESCE(j.state::text, m.gone) AS state,
-  COALESCE(j.attempt, 0) AS attempt,
-  COALESCE(j.max_attempts, 0) AS max_attempts,
-  j.attempted_at,
-  to_jsonb(j.errors) -> -1 ->> 'error' AS error,
-  COALESCE(starts_with(to_jsonb(j.errors) -> -1 ->> 'error', 'cancelled because upstream '), false) AS caused
+  CASE WHEN tree.kind = 'graft' AND m.name <> 'when' THEN tree.path ELSE tree.path || m.name END AS path,
+  CASE WHEN jobs.skipped THEN 'skipped' ELSE COALESCE(jobs.state::text, m.gone, 'unknown') END AS state,
+  COALESCE(jobs.attempt, 0) AS attempt,
+  COALESCE(jobs.max_attempts, 0) AS max_attempts,
+  jobs.attempted_at,
+  jobs.error,
+  jobs.caused
 FROM
-  tree
-  JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = tree.key AND m.id > 0
-  LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
-WHERE
-  %(states)s::text[] IS NULL
-  OR COALESCE(j.state::text, m.gone) = ANY(%(states)s::text[])
+  jobs
+  JOIN tree ON tree.key = jobs.key
+  CROSS JOIN LATERAL (
+    SELECT name, gone FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = jobs.id OFFSET 0
+  ) m
 ORDER BY
-  caused, m.id
-LIMIT
-  %(limit)s
+  jobs.caused, jobs.id

@@ -26,10 +26,12 @@ export function count(number) {
   return number.toLocaleString("en");
 }
 
+// Cut off as a clock is: rounded, 59.96 seconds would be "60.0s".
 export function duration(milliseconds) {
-  if (milliseconds < 1000) return `${Math.max(0, Math.round(milliseconds))}ms`;
-  const seconds = milliseconds / 1000;
-  if (seconds < 60) return `${seconds.toFixed(1)}s`;
+  const whole = Math.max(0, Math.floor(milliseconds));
+  if (whole < 1000) return `${whole}ms`;
+  const seconds = whole / 1000;
+  if (seconds < 60) return `${(Math.floor(whole / 100) / 10).toFixed(1)}s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)}m ${Math.floor(seconds % 60)}s`;
   return `${Math.floor(seconds / 3600)}h ${Math.floor((seconds % 3600) / 60)}m`;
 }

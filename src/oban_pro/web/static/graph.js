@@ -4,7 +4,7 @@ import dagre from "./vendor/dagre-3.1.3/dagre.esm.js";
 import { clip, count, pressable, svg } from "./dom.js";
 
 export const STATES = [
-  "completed", "executing", "retryable", "available", "scheduled", "suspended", "cancelled", "discarded",
+  "completed", "skipped", "executing", "retryable", "available", "scheduled", "suspended", "cancelled", "discarded",
 ];
 const JOB = { width: 172, height: 42 };
 const FOLDED = { width: 190, height: 60 };
@@ -78,7 +78,7 @@ function drawInside(placed, actions) {
 }
 
 // Through the middles between points, with the points as controls.
-function curve(points) {
+export function curve(points) {
   const [first, ...others] = points;
   const last = others.pop();
   const steps = others.map((point, index) => {
@@ -95,12 +95,12 @@ function drawBox({ member, inner, x, y, width, height }, actions) {
     "data-id": member.id, "data-kind": member.kind, transform: `translate(${x} ${y})`,
     tabindex: 0, role: "button",
   });
-  const kind = isJob ? "" : inner ? "box" : "folded";
+  const kind = member.is_wait ? "wait" : isJob ? "" : inner ? "box" : "folded";
   if (kind === "folded") {
     group.append(svg("rect", { class: "back", x: 6, y: -5, width: width - 12, height: height - 4, rx: 8 }));
   }
-  group.append(svg("rect", { class: "face", width, height, rx: 8 }));
-  if (!inner) group.append(svg("rect", { class: "stripe", x: 0, y: 8, width: 4, height: height - 16, rx: 2 }));
+  group.append(member.is_wait ? hexagon(width, height) : svg("rect", { class: "face", width, height, rx: 8 }));
+  if (!inner && !member.is_wait) group.append(svg("rect", { class: "stripe", x: 0, y: 8, width: 4, height: height - 16, rx: 2 }));
   group.append(svg("title"));
   group.append(svg("text", { x: 14, y: 19 }, clip(member.name, Math.floor((width - (isJob ? 20 : 48)) / 7))));
   if (!inner) group.append(svg("text", { class: "detail", x: 14, y: 34 }));
@@ -113,6 +113,12 @@ function drawBox({ member, inner, x, y, width, height }, actions) {
   if (!isJob && member.kind !== "rest") group.append(drawToggle(member, width, actions));
   group.dataset.shape = kind;
   return pressable(group, () => actions.select(member.id));
+}
+
+// Nobody runs a wait.
+function hexagon(width, height) {
+  const points = [[9, 0], [width - 9, 0], [width, height / 2], [width - 9, height], [9, height], [0, height / 2]];
+  return svg("polygon", { class: "face", points: points.map((point) => point.join()).join(" ") });
 }
 
 function drawToggle(member, width, { toggle }) {
@@ -135,22 +141,23 @@ export function paintGraph(root, model, marks) {
     group.setAttribute("class", classes.filter(Boolean).join(" "));
     const words = describe(member);
     group.setAttribute("aria-label", `${member.name}, ${words}`);
-    group.querySelector(":scope > title").textContent = `${member.name}: ${words}`;
+    group.querySelector(":scope > title").textContent = `${member.name}: ${member.wait?.long ?? words}`;
     const detail = group.querySelector(":scope > .detail");
     if (detail) detail.textContent = words;
     const share = group.querySelector(":scope > .share");
     if (share) share.replaceChildren(...shares(member));
   }
   for (const edge of root.querySelectorAll(".edge")) {
-    edge.classList.toggle("critical", model.steps.has(`${edge.dataset.from},${edge.dataset.to}`));
+    edge.classList.toggle("critical", model.pathEdges.has(`${edge.dataset.from},${edge.dataset.to}`));
   }
 }
 
-function describe(member) {
+export function describe(member) {
+  if (member.wait) return member.wait.short;
   if (member.kind === "job") {
     return member.attempt > 1 ? `${member.state}, attempt ${member.attempt}` : member.state ?? "";
   }
-  const settled = ["completed", "cancelled", "discarded"].reduce((sum, state) => sum + (member.counts[state] ?? 0), 0);
+  const settled = ["completed", "skipped", "cancelled", "discarded"].reduce((sum, state) => sum + (member.counts[state] ?? 0), 0);
   const kind = { fan_out: "fan-out", sub: "sub-workflow", rest: "jobs" }[member.kind] ?? member.kind;
   return `${kind}, ${count(settled)} of ${count(member.total)}`;
 }

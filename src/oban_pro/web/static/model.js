@@ -11,14 +11,15 @@ export function build(view) {
     if (members.has(from) && members.has(to)) push(edgesIn, members.get(from).parent, [from, to]);
   }
   const root = view.members[0];
-  const depth = (member) => (member.parent === root.id ? 0 : 1 + depth(members.get(member.parent)));
-  const path = (member) => (member.parent === root.id ? member.name : `${path(members.get(member.parent))} / ${member.name}`);
+  const isOutermost = (member) => member === root || member.parent === root.id;
+  const depth = (member) => (isOutermost(member) ? 0 : 1 + depth(members.get(member.parent)));
+  const path = (member) => (isOutermost(member) ? member.name : `${path(members.get(member.parent))} / ${member.name}`);
   const order = [];
   const visit = (id) => (inside.get(id) ?? []).forEach((member) => { order.push(member); visit(member.id); });
   for (const siblings of inside.values()) siblings.sort(byStart);
   visit(root.id);
-  const steps = new Set(view.path.map(String));
-  return { root, members, inside, edgesIn, steps, order, depth, path, now: Date.parse(view.now) };
+  const pathEdges = new Set(view.path.map(String));
+  return { root, members, inside, edgesIn, pathEdges, order, depth, path, now: Date.parse(view.now) };
 }
 
 function push(map, key, value) {

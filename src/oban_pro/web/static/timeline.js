@@ -23,7 +23,7 @@ export function drawTimeline(model, width, marks, select) {
   }, svg("g", { class: "tick" }, svg("text", { x: 10, y: 13 }, clock(from, label))), ...ticks({ from, to, x, height: AXIS + rows.length * ROW, shares: width < 520 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1] }), ...drawn);
 }
 
-function reach(model, rows) {
+export function reach(model, rows) {
   const starts = rows.map((member) => time(member.inserted_at)).filter(Boolean);
   const ends = rows.map((member) => time(member.settled_at)).filter(Boolean);
   if (!model.root.settled_at || !ends.length) ends.push(model.now);
@@ -32,7 +32,7 @@ function reach(model, rows) {
 }
 
 // When the timeline begins, as durations are counted from there.
-function clock(from, label) {
+export function clock(from, label) {
   const text = new Date(from).toISOString().slice(0, 19).replace("T", " ");
   return label < 150 ? text.slice(11) : `from ${text}`;
 }
@@ -52,7 +52,7 @@ function drawRow(model, member, y, { x, label, width, marks, select }) {
   const indent = Math.min(model.depth(member), 6) * 12;
   const row = svg("g", {
     class: classes.join(" "), "data-id": member.id, tabindex: 0, role: "button",
-    "aria-label": `${member.name}, ${member.state}${member.critical ? ", on the critical path" : ""}`,
+    "aria-label": `${member.name}, ${member.wait?.long ?? member.state}${member.critical ? ", on the critical path" : ""}`,
   },
     svg("rect", { class: "row", x: 0, y, width, height: ROW }),
     svg("circle", { class: "dot", cx: 14 + indent, cy: y + ROW / 2, r: 3.5 }),

@@ -10,7 +10,7 @@ const POLL = 3000;
 // The smallest scale to show a whole graph at, and that of one that has to be scrolled.
 const LEGIBLE = 0.55;
 const READABLE = 0.85;
-const SETTLED = ["completed", "cancelled", "discarded"];
+const SETTLED = ["completed", "skipped", "cancelled", "discarded"];
 
 const page = document.getElementById("workflow");
 const part = Object.fromEntries(

@@ -1,0 +1,146 @@
+"""Firing the ticks of schedules that are due. Every node looks when its stager ticks.
+
+Whoever moves a schedule on to a tick fires it: that and the workflow are one transaction. The
+function is called before, outside of any transaction, so two nodes may call it for one tick, and
+one of them inserts what it returns.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from oban_pro import _host, telemetry
+from oban_pro.engine.insertion import insert, tell_inserted
+from oban_pro.engine.session import session_of
+from oban_pro.errors import InvalidScheduleError
+from oban_pro.schedules import Schedule, batch_of, exclude, make, schedules
+
+if TYPE_CHECKING:
+    from oban_pro._host import Query
+    from oban_pro.engine.insertion import Batch
+    from oban_pro.engine.schedule_statements import Standing
+    from oban_pro.engine.store import Store
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 30.0
+"""Seconds after which a schedule that is not due is looked at: somebody may have resumed it."""
+
+RETRY_AFTER = 10.0
+"""Seconds until a function that raised is called again for the same tick."""
+
+GIVE_UP_AFTER = timedelta(hours=1)
+"""How long a function is called again for one tick."""
+
+
+# By the name of a schedule, when it is to be looked at again, on the monotonic clock.
+_due: WeakKeyDictionary[Query, dict[str, float]] = WeakKeyDictionary()
+
+
+async def fire_schedules(query: Query) -> None:
+    """Fire what is due; an Oban instance that runs no queues fires too."""
+    session = session_of(query)
+    known = schedules()
+
+    if not known or not await session.is_installed():
+        return
+
+    due = _due.setdefault(query, {})
+
+    for name, schedule in known.items():
+        if time.monotonic() >= due.get(name, 0.0):
+            due[name] = time.monotonic() + await look(query, schedule)
+
+
+async def look(query: Query, schedule: Schedule) -> float:
+    """Fire the ticks of one schedule that are due; returns the seconds until it is looked at."""
+    standing = await session_of(query).execute(lambda store: _see(store, schedule))
+
+    if standing.is_paused:
+        return LOOK_EVERY
+
+    for tick in schedule.missed(standing.last_tick, standing.now):
+        if not await fire(query, schedule, tick):
+            return RETRY_AFTER
+
+    coming = next(schedule.ticks(standing.now), None)
+
+    if coming is None:
+        return LOOK_EVERY
+
+    return min(LOOK_EVERY, max(0.0, (coming - standing.now).total_seconds()))
+
+
+async def _see(store: Store, schedule: Schedule) -> Standing:
+    return await store.see_schedule(
+        name=schedule.name,
+        expression=schedule.expression,
+        timezone=schedule.timezone,
+        catch_up=schedule.catch_up,
+        overlap=schedule.overlap,
+    )
+
+
+async def fire(query: Query, schedule: Schedule, tick: datetime) -> bool:
+    """Enqueue the workflow of a tick, unless somebody else does.
+
+    Returns:
+        Whether the tick is dealt with: by this node or another, or given up.
+    """
+    try:
+        workflow = await make(schedule, tick)
+        batch = None if workflow is None else batch_of(exclude(schedule, workflow))
+        fired = await session_of(query).transact(
+            lambda store: _insert(store, schedule, tick, batch), kind="enqueuer"
+        )
+    except Exception as error:
+        return await _failed(query, schedule, tick, error)
+
+    if fired and workflow is not None and batch is not None:
+        tell_inserted(batch.plans)
+
+        # One that was skipped, or is there already, is not.
+        if batch.plans[0].is_inserted:
+            _tell("scheduled", schedule, tick, workflow_id=workflow.id)
+
+    return True
+
+
+async def _insert(store: Store, schedule: Schedule, tick: datetime, batch: Batch | None) -> bool:
+    if not await store.claim_tick(schedule.name, tick):
+        return False
+
+    if batch is not None:
+        await insert(store, batch)
+
+    return True
+
+
+async def _failed(query: Query, schedule: Schedule, tick: datetime, error: Exception) -> bool:
+    """Note that a tick failed, and give it up in the end; returns whether it was."""
+    text = _host.describe(error)
+    session = session_of(query)
+    seconds = await session.execute(lambda store: store.fail_tick(schedule.name, tick, text))
+    logger.warning("Schedule %s failed for %s", schedule.name, tick, exc_info=error)
+
+    # What is wrong with a schedule itself does not pass.
+    if seconds < GIVE_UP_AFTER.total_seconds() and not isinstance(error, InvalidScheduleError):
+        return False
+
+    if await session.execute(
+        lambda store: store.claim_tick(schedule.name, tick, missed=True, error=text)
+    ):
+        _tell("schedule_failed", schedule, tick, error=text)
+
+    return True
+
+
+def _tell(event: str, schedule: Schedule, tick: datetime, **metadata: object) -> None:
+    telemetry.execute(
+        f"oban.workflow.{event}",
+        {"schedule": schedule.name, "tick": tick.astimezone(UTC), **metadata},
+    )

@@ -1,0 +1,246 @@
+"""Functions as they are added: with what they are called, and over which items.
+
+A cascade's function is called with the context, or with an item and the context. What `call` and
+`each` add is called with arguments of its own, among which placeholders stand for what upstream
+jobs will have recorded. Both end as a `Call`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from oban_pro.errors import (
+    CascadeError,
+    CodecError,
+    InvalidArgumentError,
+    MissingContextError,
+    UnsupportedTypeError,
+)
+from oban_pro.values import codec
+from oban_pro.values.placeholder import Placeholder, Shape, owner_of, wire_of
+
+from .arguments import named_items
+from .cascades import CALL, ITEM, ITEMS, RESULT, FromResult, check_source, encode_item, split_pair
+from .functions import ANY, CONTEXT, ITEM_AND_CONTEXT, check_function, signature_of
+
+if TYPE_CHECKING:
+    import inspect
+
+    from oban_pro.values.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function with what it is called with.
+
+    Args:
+        path: Import path of the function.
+        args: Further args of its jobs.
+        items: The encoded item of each job by its name, for a fan-out.
+        is_mapped: Whether an upstream job records the items.
+        deps: Names of what the placeholders among the arguments stand for.
+        shape: How the results are read; see `Wire`.
+    """
+
+    path: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    items: Mapping[str, Any] | None = None
+    is_mapped: bool = False
+    deps: tuple[str, ...] = ()
+    shape: Shape = "value"
+
+
+class Arguments(NamedTuple):
+    """What a function is called with, and who wires it."""
+
+    owner: object
+    positional: tuple[Any, ...]
+    keyword: Mapping[str, Any]
+
+
+def cascade_call(name: str, func_or_tuple: Any, deps: tuple[str, ...]) -> Call:
+    """Return the call of what `Workflow.add_cascade` takes.
+
+    Raises:
+        InvalidFunctionError: If the function cannot be used.
+        InvalidArgumentError: If the items cannot.
+        UnsupportedTypeError: If an item is of a type that cannot be stored.
+    """
+    if isinstance(func_or_tuple, Call):
+        return func_or_tuple
+
+    if not isinstance(func_or_tuple, tuple):
+        return Call(check_function(name, func_or_tuple, CONTEXT))
+
+    items, function = split_pair(name, func_or_tuple)
+
+    if isinstance(items, FromResult):
+        check_source(name, items, deps)
+        path = check_function(name, function, ITEM_AND_CONTEXT)
+
+        return Call(path, {RESULT: list(items.path)}, is_mapped=True)
+
+    path = check_function(name, function, ITEM_AND_CONTEXT)
+    encoded = {key: encode_item(name, key, item) for key, item in named_items(name, items).items()}
+
+    return Call(path, items=encoded)
+
+
+def bind_call(name: str, function: Callable[..., Any], arguments: Arguments) -> Call:
+    """Return the call of what `Workflow.call` takes.
+
+    Raises:
+        InvalidFunctionError: If the function cannot be used.
+        InvalidArgumentError: If it cannot be called so, or a placeholder is of another workflow.
+        UnsupportedTypeError: If an argument is of a type that cannot be stored.
+    """
+    path = check_function(name, function, ANY)
+    wires = _Wires(name, arguments.owner)
+    encoded = _bind(wires, function, arguments)
+
+    return Call(path, {CALL: encoded}, deps=wires.deps)
+
+
+def bind_each(name: str, function: Callable[..., Any], items: object, arguments: Arguments) -> Call:
+    """Return the call of what `Workflow.each` takes.
+
+    Raises:
+        InvalidFunctionError: If the function cannot be used.
+        InvalidArgumentError: If it cannot be called so, the items are none, or a placeholder is of
+            another workflow.
+        UnsupportedTypeError: If an item or an argument is of a type that cannot be stored.
+    """
+    path = check_function(name, function, ANY)
+    wires = _Wires(name, arguments.owner)
+
+    if isinstance(items, Placeholder):
+        source = wires.encode("the items", items)
+        encoded = _bind(wires, function, arguments, before=1)
+
+        return Call(path, {ITEMS: source, CALL: encoded}, None, True, wires.deps, "mapped")
+
+    named = {
+        key: wires.encode(f"item {key!r}", item) for key, item in named_items(name, items).items()
+    }
+    encoded = _bind(wires, function, arguments, before=1)
+    shape: Shape = "value" if isinstance(items, Mapping) else "list"
+
+    return Call(path, {CALL: encoded}, named, deps=wires.deps, shape=shape)
+
+
+class _Wires:
+    """Collects what the placeholders among the arguments of one call lead to."""
+
+    def __init__(self, name: str, owner: object) -> None:
+        self.name = name
+        self._owner = owner
+        self._deps: dict[str, None] = {}
+
+    @property
+    def deps(self) -> tuple[str, ...]:
+        return tuple(self._deps)
+
+    def encode(self, what: str, value: object) -> Any:
+        try:
+            return codec.to_json(value, self._note)
+        except (UnsupportedTypeError, CodecError) as error:
+            raise type(error)(f"{what} of {self.name!r} cannot be stored: {error}") from None
+
+    def _note(self, placeholder: Placeholder) -> None:
+        check_owner(self.name, placeholder, self._owner)
+        self._deps[wire_of(placeholder).path[0]] = None
+
+
+def check_owner(name: str, placeholder: Placeholder, owner: object) -> None:
+    """Raise unless a placeholder is of a workflow.
+
+    Raises:
+        InvalidArgumentError: If it is not.
+    """
+    if owner_of(placeholder) is not owner:
+        raise InvalidArgumentError(
+            f"{name!r} must take placeholders of its own workflow, got {placeholder!r}, which"
+            f" belongs to {owner_of(placeholder)!r}"
+        )
+
+
+def _bind(
+    wires: _Wires, function: Callable[..., Any], arguments: Arguments, before: int = 0
+) -> list[Any]:
+    """Encode arguments that a function can be called with, behind some others.
+
+    Raises:
+        InvalidArgumentError: If it cannot be called with them.
+    """
+    signature = signature_of(function)
+    _, positional, keyword = arguments
+
+    try:
+        signature.bind(*range(before), *positional, **keyword)
+    except TypeError as error:
+        raise InvalidArgumentError(
+            f"{wires.name!r} cannot call {function.__qualname__}{signature}: {error}"
+        ) from None
+
+    return [
+        [wires.encode(f"argument {n}", value) for n, value in enumerate(positional, 1 + before)],
+        {key: wires.encode(f"argument {key!r}", value) for key, value in keyword.items()},
+    ]
+
+
+def resolve_call(
+    args: Mapping[str, Any], function: Callable[..., Any], context: Context
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return what a running job calls its function with.
+
+    Args:
+        args: Of the job.
+        function: As it is now; another one may have been meant when the job was stored.
+        context: Resolves the placeholders.
+
+    Raises:
+        CascadeError: If the function cannot be called so any more, or a value lacks what a
+            placeholder leads to.
+        MissingContextError: If something recorded nothing, and the parameter has no default.
+        CodecError: If a stored argument cannot be decoded.
+    """
+    stored, keyword = args[CALL]
+    positional = [args[ITEM], *stored] if ITEM in args else stored
+    signature = signature_of(function)
+
+    try:
+        signature.bind(*positional, **keyword)
+    except TypeError as error:
+        raise CascadeError(
+            f"{context.job!r} cannot call {function.__qualname__}{signature}: {error}"
+        ) from None
+
+    by_position = [
+        parameter
+        for parameter in signature.parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    taken = dict(enumerate(by_position))
+
+    return (
+        [_resolve(value, taken.get(n), context) for n, value in enumerate(positional)],
+        {
+            name: _resolve(value, signature.parameters.get(name), context)
+            for name, value in keyword.items()
+        },
+    )
+
+
+def _resolve(stored: Any, parameter: inspect.Parameter | None, context: Context) -> Any:
+    try:
+        return codec.from_json(stored, context.resolve)
+    except MissingContextError:
+        if not codec.is_placeholder(stored) or parameter is None:
+            raise
+
+        if parameter.default is parameter.empty:
+            raise
+
+        return parameter.default

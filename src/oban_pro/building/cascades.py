@@ -1,0 +1,160 @@
+"""The jobs that cascade functions become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from oban import Job
+
+from oban_pro.errors import CodecError, InvalidArgumentError, UnsupportedTypeError
+from oban_pro.model import job_notes, meta
+from oban_pro.values import codec
+
+from .arguments import named_items
+from .functions import ITEM_AND_CONTEXT, check_function
+
+# Paths of the workers, as rows name them.
+CASCADE_WORKER = "oban_pro.workers.Cascade"
+GRAFTER_WORKER = "oban_pro.workers.Grafter"
+MAPPER_WORKER = "oban_pro.workers.Mapper"
+FINAL_WORKER = "oban_pro.workers.Final"
+
+# Keys of their args.
+FUNCTION = "function"
+ITEM = "item"
+RESULT = "result"
+OPTIONS = "options"
+CALL = "call"
+"""Arguments of a function that is called with them rather than with the context."""
+ITEMS = "items"
+"""What is mapped over, as a placeholder."""
+
+
+@dataclass(frozen=True, slots=True)
+class FromResult:
+    """Stands for what an upstream job will have recorded; see `from_result`."""
+
+    path: tuple[str | int, ...]
+
+
+def from_result(name: str, *path: str | int) -> FromResult:
+    """Stand for items that are known only at run time: what an upstream job recorded.
+
+    Args:
+        name: Of a dependency that records a list or a dict.
+        path: Keys that lead further into what it recorded.
+
+    Returns:
+        A placeholder to pass as the items of `Workflow.add_cascade`.
+
+    Example:
+        >>> workflow.add_cascade("each", (from_result("list"), resize), deps="list")
+    """
+    return FromResult((name, *path))
+
+
+def cascade_job(
+    worker: str, function: str, args: Mapping[str, Any], options: Mapping[str, Any]
+) -> Job:
+    """Build the job that calls a function.
+
+    Args:
+        worker: Path of the worker.
+        function: Import path of the function.
+        args: Further args of the job.
+        options: Checked options of the job.
+    """
+    own = {**options.get("meta", {}), meta.HANDLER: function.replace(":", ".")}
+    given = {**options, "meta": own}
+    delay = given.pop("scheduled_in", None)
+    job = Job(worker, args={FUNCTION: function, **args}, **given)
+
+    if delay is not None:
+        # oban would count it on the clock of this machine, from now on.
+        job.extra[job_notes.DELAY] = delay
+
+    return job
+
+
+def encode_item(name: str, key: str, item: object) -> Any:
+    """Encode an item of a fan-out for the args of its job.
+
+    Raises:
+        UnsupportedTypeError: Naming the item, if a part of it is of a type that cannot be stored.
+        CodecError: Naming the item, if it nests too deeply.
+    """
+    try:
+        return codec.to_json(item)
+    except (UnsupportedTypeError, CodecError) as error:
+        raise type(error)(f"item {key!r} of {name!r} cannot be stored: {error}") from None
+
+
+def encode_context(value: object) -> dict[str, Any]:
+    """Encode the context of a workflow as it is now; later changes of the value do not count.
+
+    Raises:
+        InvalidArgumentError: If it is not a dict with string keys.
+        UnsupportedTypeError: If a part of it is of a type that cannot be stored.
+        CodecError: If it nests too deeply.
+    """
+    if not isinstance(value, Mapping) or {type(key) for key in value} - {str}:
+        raise InvalidArgumentError(f"context must be a dict with string keys, got {value!r}")
+
+    try:
+        encoded: dict[str, Any] = codec.to_json(dict(value))
+    except (UnsupportedTypeError, CodecError) as error:
+        raise type(error)(f"context cannot be stored: {error}") from None
+
+    return encoded
+
+
+def check_source(name: str, source: FromResult, deps: tuple[str, ...]) -> None:
+    """Raise unless what a fan-out maps over is something it depends on.
+
+    Raises:
+        InvalidArgumentError: If it is not.
+    """
+    if source.path[0] not in deps:
+        raise InvalidArgumentError(
+            f"from_result({source.path[0]!r}) of {name!r} must name one of its deps, got {deps!r}"
+        )
+
+
+def fan_out_jobs(
+    name: str,
+    items_and_function: tuple[Any, ...],
+    worker: str,
+    options: Mapping[str, Any],
+    bounds: Mapping[str, Any],
+) -> dict[str, Job]:
+    """Build one job for each item, by name.
+
+    Raises:
+        InvalidArgumentError: If it is not a pair of items and a function.
+        InvalidFunctionError: If the function cannot be used.
+    """
+    items, function = split_pair(name, items_and_function)
+    path = check_function(name, function, ITEM_AND_CONTEXT)
+
+    return {
+        key: cascade_job(worker, path, {ITEM: encode_item(name, key, item), **bounds}, options)
+        for key, item in named_items(name, items).items()
+    }
+
+
+def split_pair(name: str, items_and_function: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Take apart ``(items, function)``.
+
+    Raises:
+        InvalidArgumentError: If it is not a pair.
+    """
+    if len(items_and_function) != 2:
+        raise InvalidArgumentError(
+            f"{name!r} must be a function or (items, function), got {items_and_function!r}"
+        )
+
+    items, function = items_and_function
+
+    return items, function

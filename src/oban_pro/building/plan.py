@@ -1,0 +1,298 @@
+"""From what a builder collected to what is inserted: a flat, ordered, checked plan.
+
+A plan numbers its jobs 0, 1, 2, … and its groups (the root first) ~0, ~1, ~2, …, so that one
+integer can point at either; the database keeps the same convention with real ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from oban_pro.model import job_notes, meta
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from oban import Job
+
+    from .limits import Limits
+    from .tolerance import Tolerance
+    from .uniqueness import Unique
+    from .waits import Clock, WaitSpec
+
+type GroupKind = Literal["workflow", "sub", "fan_out", "graft"]
+
+# Pointers from here on stand for members that are in the database already.
+EXTERNAL = 1 << 48
+
+# How the members of a graft are called; nobody else adds to it.
+GRAFTER_NAME = "grafter"
+GRAFTED_NAME = "grafted"
+
+# How the job is called that asks the condition of a group.
+JUDGE_NAME = "when"
+
+
+class Flags(NamedTuple):
+    """How a job treats what it depends on."""
+
+    ignore_cancelled: bool = False
+    ignore_discarded: bool = False
+
+    def satisfied_by(self, state: str) -> bool:
+        """Tell whether a dependency in this state lets the job go on."""
+        return (
+            state in ("completed", "skipped")
+            or (state == "cancelled" and self.ignore_cancelled)
+            or (state == "discarded" and self.ignore_discarded)
+        )
+
+    def broken_by(self, state: str) -> bool:
+        """Tell whether a dependency in this state can no longer be satisfied."""
+        return state in ("cancelled", "discarded", "deleted") and not self.satisfied_by(state)
+
+    def override(self, ignore_cancelled: bool | None, ignore_discarded: bool | None) -> Flags:
+        """Return these flags, except where another value is given."""
+        if ignore_cancelled is None and ignore_discarded is None:
+            return self
+
+        return Flags(
+            self.ignore_cancelled if ignore_cancelled is None else ignore_cancelled,
+            self.ignore_discarded if ignore_discarded is None else ignore_discarded,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """A job as it was added."""
+
+    job: Job
+    deps: tuple[str, ...] = ()
+    ignore_cancelled: bool | None = None
+    ignore_discarded: bool | None = None
+    wait: WaitSpec | None = None
+    clocks: tuple[Clock, ...] = ()
+    # of a function: the options that were given for it; None for a job that somebody else made
+    options: Mapping[str, Any] | None = None
+    # how many of its deps must be satisfied; None for all
+    need: int | None = None
+    # import path of the function that decides whether it runs
+    when: str | None = None
+    # of a final job: after which outcomes of its workflow it runs
+    runs_on: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """A workflow as it stood when it was added to another, or enqueued."""
+
+    kind: GroupKind
+    members: Mapping[str, JobSpec | GroupSpec]
+    flags: Flags
+    id: str | None = None
+    name: str | None = None
+    deps: tuple[str, ...] = ()
+    context: Any = None
+    clocks: tuple[Clock, ...] = ()
+    # of what starts first in it
+    delay: tuple[Clock, ...] = ()
+    # options that functions in it take where they have none
+    defaults: Mapping[str, Any] | None = None
+    # of a root: what it is found by
+    attributes: Mapping[str, Any] | None = None
+    # of a root: the key that it holds
+    unique: Unique | None = None
+    # how many of its deps must be satisfied; None for all
+    need: int | None = None
+    # of a fan-out, or of the graft that one is mapped to
+    limits: Limits | None = None
+    # of a fan-out: how many of its direct members may fail
+    tolerance: Tolerance | None = None
+    # the job that asks its condition
+    judge: JobSpec | None = None
+
+
+class External(NamedTuple):
+    """A member that is in the database already."""
+
+    id: int
+    name: str
+    state: str
+    kind: str
+    workflow_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """The workflow in the database that a plan adds to.
+
+    ``members`` are those that new ones may depend on, ``gate`` is what members without deps wait
+    for.
+    """
+
+    key: int
+    root: int
+    id: str
+    name: str | None
+    sup_workflow_id: str | None
+    sub_name: str | None
+    flags: Flags
+    members: Mapping[str, External]
+    gate: Sequence[External]
+    rules: int = 0
+    defaults: Mapping[str, Any] | None = None
+    # how many of the gate are needed; None for all
+    gate_need: int | None = None
+    is_limited: bool = False
+    # whether the gate is a judge
+    is_judged: bool = False
+
+
+class Join(NamedTuple):
+    """A member that needs some of its dependencies, and how many of them have broken already."""
+
+    need: int
+    deps: int
+    broken: int
+    skipped: int = 0
+
+
+@dataclass(slots=True)
+class PlannedGroup:
+    """A workflow to insert, and its counters as they are at the start."""
+
+    spec: GroupSpec
+    id: str
+    flags: Flags
+    parent: int | None = None
+    sub_name: str | None = None
+    pending: int = 0
+    gated: bool = False
+    total: int = 0
+    suspended: int = 0
+    subs: int = 0
+    subs_completed: int = 0
+    subs_cancelled: int = 0
+    # what members without deps of their own wait for: pointers, and how meta spells them
+    gate: list[int] = field(default_factory=list)
+    gate_deps: list[meta.Dep] = field(default_factory=list)
+    # how many of these they need; None for all
+    gate_need: int | None = None
+    join: Join | None = None
+    # whether the gate is a judge, which no flags ignore: its own, or that of a group around it
+    is_judged: bool = False
+    # what among that has broken already
+    cause: str | None = None
+    # those of its spec, and of what is around it
+    defaults: Mapping[str, Any] | None = None
+
+    @property
+    def empty_state(self) -> str:
+        """What it counts as while it holds neither jobs nor groups."""
+        if self.cause is not None:
+            return "cancelled"
+
+        return "executing" if self.pending > 0 else "completed"
+
+    @property
+    def state(self) -> str:
+        """Its state at the start."""
+        if self.total + self.subs == 0:
+            return self.empty_state
+
+        if self.total or self.subs > self.subs_completed + self.subs_cancelled:
+            return "executing"
+
+        return "cancelled" if self.subs_cancelled else "completed"
+
+
+@dataclass(slots=True)
+class PlannedJob:
+    """A job to insert, and what it waits for."""
+
+    job: Job
+    group: int
+    name: str
+    flags: Flags
+    pending: int
+    gated: bool
+    cause: str | None
+    # whether it is inserted as suspended
+    suspended: bool
+    wait: WaitSpec | None = None
+    clocks: tuple[Clock, ...] = ()
+    join: Join | None = None
+    runs_on: str | None = None
+
+
+@dataclass(slots=True)
+class Plan:
+    """All jobs and groups of a workflow, upstream before downstream."""
+
+    groups: list[PlannedGroup] = field(default_factory=list)
+    jobs: list[PlannedJob] = field(default_factory=list)
+    edges: list[tuple[int, int]] = field(default_factory=list)
+    externals: list[External] = field(default_factory=list)
+    attachment: Attachment | None = None
+    # the job that grafts it
+    grafter: Job | None = None
+    # whether it was written, and not found to exist already
+    is_inserted: bool = False
+    # bits of the rare rules that its jobs and groups use
+    rules: int = 0
+    # which of the jobs are judges
+    judges: set[int] = field(default_factory=set)
+    # the workflow that it replaces, and how many jobs that cancelled
+    replaced: tuple[str | None, int] | None = None
+    # told which workflow stands for it once it was enqueued, and whether that existed already
+    learn: Callable[[str, bool], None] | None = None
+    # what running the jobs in place keeps here
+    memory: object = None
+
+    @property
+    def id(self) -> str:
+        """The id of the root workflow."""
+        return self.groups[0].id
+
+    def __iter__(self) -> Iterator[Job]:
+        return (planned.job for planned in self.jobs)
+
+    def suspend_all(self) -> None:
+        """Let all jobs be inserted as suspended: the database decides which of them start."""
+        for planned in self.jobs:
+            planned.suspended = True
+
+        for group in self.groups:
+            group.suspended = group.total
+
+    def name_of(self, pointer: int) -> str:
+        """Return the name of a member."""
+        if pointer >= EXTERNAL:
+            return self.externals[pointer - EXTERNAL].name
+
+        if pointer < 0:
+            return self.groups[~pointer].sub_name or ""
+
+        return self.jobs[pointer].name
+
+    def kind_of(self, pointer: int) -> str:
+        """Return ``"job"``, or the kind of a group."""
+        if pointer >= EXTERNAL:
+            return self.externals[pointer - EXTERNAL].kind
+
+        return self.groups[~pointer].spec.kind if pointer < 0 else "job"
+
+    def state_of(self, pointer: int) -> str:
+        """Return the state of a member at the start; jobs that are inserted are open."""
+        if pointer >= EXTERNAL:
+            return self.externals[pointer - EXTERNAL].state
+
+        return self.groups[~pointer].state if pointer < 0 else "executing"
+
+
+def plan_of(job: Job) -> Plan | None:
+    """Return the plan that a job was bound to when its workflow was last iterated."""
+    plan: Plan | None = job.extra.get(job_notes.PLAN)
+
+    return plan

@@ -1,0 +1,449 @@
+"""Turning what a builder collected into a plan: checked, numbered, upstream before downstream."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID, uuid5
+
+from oban_pro.errors import InvalidArgumentError
+from oban_pro.gc_pause import uncollected
+from oban_pro.model import job_notes, meta
+from oban_pro.model.wording import KINDS
+
+from . import defaults
+from .conditions import check_members
+from .ends import ENDS, check_ends, finals_last, is_final_spec
+from .limits import LIMITS
+from .names import check_known, order
+from .plan import EXTERNAL, JUDGE_NAME, Flags, GroupSpec, Join, Plan, PlannedGroup, PlannedJob
+from .uniqueness import KEYS
+from .waits import CLOCKS, CONDITIONS, JOINS, TOLERANCES, WAITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from oban import Job
+
+    from .plan import Attachment, External, JobSpec
+    from .waits import Clock
+
+NESTED_IDS = UUID("6f1c3a52-7d0e-4c57-9a3b-2f6f7f0c9d41")
+
+
+@uncollected()
+def compile_plan(
+    spec: GroupSpec, *, attachment: Attachment | None = None, grafter: Job | None = None
+) -> Plan:
+    """Check a workflow as a whole and lay it out in dependency order.
+
+    Args:
+        spec: The root, with its id.
+        attachment: The workflow that the members of the root are added to.
+        grafter: The job that the root is grafted by.
+
+    Returns:
+        The plan, with the meta of every job written and the job bound to it.
+
+    Raises:
+        UnknownDependencyError: If a dependency names nothing in its workflow.
+        CycleError: If dependencies form a cycle.
+    """
+    assert spec.id is not None
+    plan = Plan(attachment=attachment, grafter=grafter)
+    frames = [_open_root(plan, spec, spec.id)]
+
+    if grafter is not None and meta.JUDGED_GRAFT in grafter.meta:
+        check_members(grafter.meta[meta.NAME], spec.members)
+
+    # Frames instead of recursion: workflows nest as deep as memory allows.
+    while frames:
+        frame = frames[-1]
+        members = frame.group.spec.members
+
+        for name in frame.names:
+            member = members[name]
+
+            if isinstance(member, GroupSpec):
+                frames.append(_add_group(plan, frame, name, member))
+                break
+
+            _add_job(plan, frame, name, member)
+        else:
+            frames.pop()
+            _close(plan, frame)
+
+    if spec.unique is not None:
+        if grafter is not None or attachment is not None:
+            raise InvalidArgumentError(
+                f"workflow {spec.id!r} must not be unique to be added to another; only roots are"
+            )
+
+        plan.rules |= KEYS
+
+    return plan
+
+
+@dataclass(slots=True)
+class _Frame:
+    group: PlannedGroup
+    index: int
+    path: str
+    names: Iterator[str]
+    placement: dict[str, Any]
+    outer: _Frame | None = None
+    pointers: dict[str, int] = field(default_factory=dict)
+    # how meta spells dependencies other than on jobs of this workflow, which go by their names
+    deps: dict[str, meta.Dep] = field(default_factory=dict)
+    # what all members wait for that have neither deps nor flags of their own
+    wait: _Wait | None = None
+    # by how much their start is put off
+    delay: tuple[Clock, ...] = ()
+
+    def spell(self, name: str) -> meta.Dep:
+        """Spell a dependency on a member, in the meta of another member."""
+        return self.deps.get(name, name)
+
+    def spell_outside(self, name: str) -> meta.Dep:
+        """Spell a dependency on a member, in the meta of what is nested beside it."""
+        dep = self.deps.get(name, name)
+
+        return meta.dep_on_job(self.group.id, name) if dep is name else dep
+
+
+def _open_root(plan: Plan, spec: GroupSpec, root_id: str) -> _Frame:
+    group = PlannedGroup(spec, root_id, spec.flags)
+    group.defaults = spec.defaults
+    grafter, attachment = plan.grafter, plan.attachment
+
+    if grafter is not None:
+        sup_id, sub_name = grafter.meta[meta.WORKFLOW_ID], grafter.meta[meta.NAME]
+        placement = meta.group_placement(root_id, spec.name, sup_id, sub_name)
+        group.gate_deps = [
+            meta.dep_on_job(sup_id, dep) if isinstance(dep, str) else dep
+            for dep in grafter.meta[meta.DEPS]
+        ]
+        around = defaults.from_json(grafter.meta.get(meta.WORKFLOW_DEFAULTS))
+        group.defaults = defaults.merge(around, spec.defaults)
+    elif attachment is not None:
+        placement = meta.group_placement(
+            root_id, attachment.name, attachment.sup_workflow_id, attachment.sub_name
+        )
+    else:
+        placement = meta.group_placement(root_id, spec.name, None, None)
+
+    known = {} if attachment is None else attachment.members
+    frame = _open(plan, group, "", placement, known)
+
+    if attachment is not None:
+        _attach(plan, frame, attachment)
+
+    return frame
+
+
+def _attach(plan: Plan, frame: _Frame, attachment: Attachment) -> None:
+    """Make what is in the database known to the members that are added."""
+    for external in attachment.members.values():
+        name = external.name
+        frame.pointers[name] = _point_at(plan, external)
+
+        if external.kind != "job":
+            frame.deps[name] = _spell(external)
+
+    group = frame.group
+    group.flags = attachment.flags
+    group.defaults = defaults.merge(attachment.defaults, group.spec.defaults)
+    group.gate = [_point_at(plan, external) for external in attachment.gate]
+    group.gate_deps = [_spell(external) for external in attachment.gate]
+    group.gate_need, group.is_judged = attachment.gate_need, attachment.is_judged
+    group.pending, group.cause, *_ = _judge(plan, group.gate, group.flags, group.gate_need)
+
+
+def _point_at(plan: Plan, external: External) -> int:
+    plan.externals.append(external)
+
+    return EXTERNAL + len(plan.externals) - 1
+
+
+def _spell(external: External) -> meta.Dep:
+    if external.kind == "job":
+        return meta.dep_on_job(external.workflow_id, external.name)
+
+    return meta.dep_on_group(external.workflow_id)
+
+
+def _open(
+    plan: Plan,
+    group: PlannedGroup,
+    path: str,
+    placement: dict[str, Any],
+    known: Mapping[str, External],
+) -> _Frame:
+    members = group.spec.members
+
+    depending = {name: member.deps for name, member in members.items() if member.deps}
+
+    for name, deps in depending.items():
+        check_known(name, deps, {**members, **known} if known else members)
+
+    if known:
+        depending = {
+            name: tuple(dep for dep in deps if dep in members) for name, deps in depending.items()
+        }
+
+    names = order(members, depending)
+
+    if any(is_final_spec(member) for member in members.values()):
+        for name, member in members.items():
+            check_ends(name, member, members)
+
+        names = finals_last(members, names)
+        plan.rules |= ENDS | CONDITIONS
+
+    plan.groups.append(group)
+    plan.rules |= bool(group.spec.clocks) and CLOCKS
+    plan.rules |= group.spec.limits is not None and LIMITS
+    plan.rules |= group.spec.tolerance is not None and TOLERANCES
+    index = len(plan.groups) - 1
+
+    return _Frame(group, index, path, iter(names), placement, delay=group.spec.delay)
+
+
+def _close(plan: Plan, frame: _Frame) -> None:
+    group = frame.group
+
+    if group.parent is not None:
+        plan.groups[group.parent].subs_completed += group.state == "completed"
+        plan.groups[group.parent].subs_cancelled += group.state == "cancelled"
+
+
+def _add_group(plan: Plan, frame: _Frame, name: str, spec: GroupSpec) -> _Frame:
+    path = f"{frame.path}\0{name}"
+    nested_id = spec.id or str(uuid5(NESTED_IDS, plan.id + path))
+    group = PlannedGroup(spec, nested_id, spec.flags, frame.index, name)
+    group.defaults = defaults.merge(frame.group.defaults, spec.defaults)
+    placement = meta.group_placement(nested_id, spec.name, frame.group.id, name)
+    inner = _open(plan, group, path, placement, {})
+    inner.outer = frame
+    inner.delay += () if spec.deps else frame.delay
+
+    if spec.judge is None:
+        waits = _wait(plan, frame, ~inner.index, spec, spec.flags)
+        group.pending, group.gated, group.cause = waits.pending, waits.gated, waits.cause
+        group.gate, group.gate_deps = waits.upstream, waits.spelled
+        group.gate_need, group.join = waits.need, waits.join
+        group.is_judged = waits.gated and frame.group.is_judged
+        plan.rules |= waits.join is not None and JOINS
+    else:
+        _add_judge(plan, frame, inner, spec.judge)
+
+    frame.group.subs += 1
+    frame.pointers[name] = ~inner.index
+    frame.deps[name] = meta.dep_on_group(nested_id)
+
+    return inner
+
+
+def _add_judge(plan: Plan, outer: _Frame, frame: _Frame, judge: JobSpec) -> None:
+    """Add the job that asks the condition of a group: it waits for what the group depends on.
+
+    The group itself waits for this job alone, whatever the flags.
+    """
+    group, index = frame.group, len(plan.jobs)
+    spec = group.spec
+    flags = spec.flags if spec.deps else Flags() if outer.group.is_judged else outer.group.flags
+    waits = _wait(plan, outer, index, spec, flags, alone=True)
+    job = judge.job
+
+    if group.defaults:
+        job = defaults.with_defaults(job, judge.options or {}, group.defaults)
+
+    job = _bind(plan, job)
+    meta.place(job, frame.placement, JUDGE_NAME, waits.spelled)
+    is_waiting = waits.pending > 0
+    planned = PlannedJob(
+        job, frame.index, JUDGE_NAME, flags, waits.pending, False, waits.cause, is_waiting
+    )
+    planned.join = waits.join
+    plan.jobs.append(planned)
+    plan.edges.append((index, ~frame.index))
+    plan.judges.add(index)
+    plan.rules |= CONDITIONS | (waits.join is not None and JOINS)
+    group.total += 1
+    group.suspended += is_waiting
+    group.pending, group.cause, group.is_judged = 1, waits.cause, True
+    group.gate, group.gate_deps = [index], waits.spelled
+
+
+def _add_job(plan: Plan, frame: _Frame, name: str, spec: JobSpec) -> None:
+    group, index = frame.group, len(plan.jobs)
+    flags = group.spec.flags.override(spec.ignore_cancelled, spec.ignore_discarded)
+    job = spec.job
+
+    wait = _wait if spec.runs_on is None else _wait_for_the_rest
+    waits = wait(plan, frame, index, spec, flags)
+
+    if group.defaults and spec.options is not None:
+        job = defaults.with_defaults(job, spec.options, group.defaults)
+
+    job = _bind(plan, job)
+    deps = [frame.spell(dep) for dep in spec.deps] if spec.deps else waits.spelled
+
+    if group.spec.kind == "graft" and frame.outer is not None:
+        _place_grafter(job, frame, frame.outer)
+    else:
+        meta.place(job, frame.placement, name, deps)
+
+    if spec.when is not None:
+        job.meta[meta.WHEN] = spec.when
+        plan.rules |= CONDITIONS
+
+    if spec.runs_on is not None:
+        job.meta[meta.FINAL] = spec.runs_on
+
+    # a wait opens at once
+    delay = () if spec.deps or spec.wait or spec.runs_on else frame.delay
+    clocks = spec.clocks + delay
+    plan.jobs.append(
+        PlannedJob(
+            job,
+            frame.index,
+            name,
+            flags,
+            waits.pending,
+            waits.gated,
+            waits.cause,
+            waits.pending > 0,
+            spec.wait,
+            clocks,
+            waits.join,
+            spec.runs_on,
+        )
+    )
+    plan.rules |= (spec.wait is not None and WAITS) | (bool(clocks) and CLOCKS)
+    plan.rules |= waits.join is not None and JOINS
+    group.total += 1
+    group.suspended += waits.pending > 0
+    frame.pointers[name] = index
+
+
+def _place_grafter(job: Job, frame: _Frame, outer: _Frame) -> None:
+    """Show a grafter where people look for it: in the workflow around, under the graft's name."""
+    spec, name = frame.group.spec, frame.group.sub_name or ""
+    deps = [outer.spell(dep) for dep in spec.deps] if spec.deps else frame.group.gate_deps
+    meta.place(job, outer.placement, name, deps)
+    job.meta[meta.GRAFT] = True
+
+    if spec.judge is not None:
+        job.meta[meta.JUDGED_GRAFT] = True
+
+    if frame.group.defaults:
+        job.meta[meta.WORKFLOW_DEFAULTS] = defaults.to_json(frame.group.defaults)
+
+
+class _Wait(NamedTuple):
+    """What a member waits for: how many, by the gate or not, what, and what of it has broken."""
+
+    pending: int
+    gated: bool
+    upstream: list[int]
+    spelled: list[meta.Dep]
+    cause: str | None
+    need: int | None
+    join: Join | None = None
+
+
+def _wait(
+    plan: Plan,
+    frame: _Frame,
+    pointer: int,
+    spec: JobSpec | GroupSpec,
+    flags: Flags,
+    *,
+    alone: bool = False,
+) -> _Wait:
+    """Tell what a member waits for; if it waits alone, no gate is shared."""
+    group, deps, need = frame.group, spec.deps, spec.need
+    shares = not group.gate or group.is_judged or flags == group.flags
+
+    if not deps and shares and not alone:
+        frame.wait = frame.wait or _Wait(
+            int(group.pending > 0),
+            bool(group.gate),
+            group.gate,
+            group.gate_deps,
+            group.cause,
+            group.gate_need,
+        )
+
+        return frame.wait
+
+    if deps:
+        upstream = [frame.pointers[dep] for dep in deps]
+        spelled = [frame.spell_outside(dep) for dep in deps]
+    else:
+        # Flags of its own: the count that the members of a gate share would judge it wrongly.
+        upstream, spelled, need = group.gate, group.gate_deps, group.gate_need
+
+    plan.edges.extend((up, pointer) for up in upstream)
+    pending, cause, broken, skipped = _judge(plan, upstream, flags, need)
+    join = None if need is None else Join(need, len(upstream), broken, skipped)
+
+    return _Wait(pending, False, upstream, spelled, cause, need, join)
+
+
+def _wait_for_the_rest(
+    plan: Plan, frame: _Frame, pointer: int, spec: JobSpec | GroupSpec, flags: Flags
+) -> _Wait:
+    """Wait for everything else of the workflow, which counts once, and for other final jobs."""
+    waits = _Wait(0, False, [], [], None, None)
+
+    if spec.deps:
+        waits = _wait(plan, frame, pointer, spec, flags)
+
+    return waits._replace(pending=waits.pending + 1, cause=frame.group.cause)
+
+
+def _judge(
+    plan: Plan, upstream: Sequence[int], flags: Flags, need: int | None
+) -> tuple[int, str | None, int, int]:
+    """Count what is missing at the start, and describe what broke it already.
+
+    Counts that as well, and what was skipped.
+    """
+    states = [plan.state_of(pointer) for pointer in upstream]
+    skipped = states.count("skipped")
+    # of a join, what was skipped is taken out
+    left = len(upstream) - (0 if need is None else skipped)
+    needed = left if need is None else min(need, left)
+    pending, cause, broken = needed, None, 0
+
+    for pointer, state in zip(upstream, states, strict=True):
+        pending -= flags.satisfied_by(state) and (need is None or state != "skipped")
+
+        if flags.broken_by(state):
+            broken += 1
+            cause = f"{KINDS[plan.kind_of(pointer)]} '{plan.name_of(pointer)}' was {state}"
+
+    if broken <= left - needed:
+        cause = None
+    elif need is not None:
+        cause = f"{cause}; {needed} of {left} were needed, {broken} broke"
+
+    return pending, cause, broken, skipped
+
+
+def _bind(plan: Plan, job: Job) -> Job:
+    """Return the job itself, or a copy where it has a place already: here, or in another plan.
+
+    Two plans of one workflow may be on their way to the database at the same time.
+    """
+    if job_notes.PLAN in job.extra:
+        job = copy.copy(job)
+        job.id = None
+        job.extra = {key: job.extra[key] for key in (job_notes.DELAY,) if key in job.extra}
+
+    job.extra[job_notes.PLAN] = plan
+
+    return job

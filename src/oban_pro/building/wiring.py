@@ -1,0 +1,262 @@
+"""Functions that take arguments: given values, and placeholders of what other jobs record."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any, Concatenate, Unpack, cast, overload
+
+from oban import Cancel, Snooze
+
+from oban_pro.values.placeholder import Placeholder, Wire
+
+from .arguments import FunctionOptions, check_known_options
+from .calls import Arguments, Call, bind_call, bind_each
+from .names import check_text, find_wired, free_name, normalize_deps
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from .members import Members
+    from .tolerance import Tolerate
+    from .waits import Moment
+
+type Items[I] = Sequence[I] | AbstractSet[I] | Iterator[I]
+"""Items of a fan-out whose results are a list: not any iterable, as a dict's keys are none."""
+
+type Keyed[I] = Mapping[str, I] | Mapping[int, I]
+"""Items of a fan-out whose results are a dict."""
+
+
+class CallOptions(FunctionOptions, total=False):
+    """What can be set for a call: its name, and everything that `Workflow.add_cascade` takes."""
+
+    name: str
+    deps: object
+    ignore_cancelled: bool | None
+    ignore_discarded: bool | None
+    deadline: Moment | None
+    delay: timedelta | float | None
+    need: int | None
+    limit: int | None
+    rate: tuple[int, timedelta | float] | None
+    tolerate: Tolerate | None
+    fail_fast: bool
+    when: Callable[[dict[str, Any]], object] | None
+
+
+class Wiring:
+    """The part of `Workflow` that adds functions with arguments of their own."""
+
+    @abstractmethod
+    def _wiring(self) -> tuple[Members, Mapping[str, Any]]:
+        """Return the workflow that calls are added to, and the options that they have."""
+
+    @overload
+    def call[**P, R](
+        self,
+        func: Callable[P, Coroutine[Any, Any, R | Snooze | Cancel]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+
+    @overload
+    def call[**P, R](
+        self, func: Callable[P, R | Snooze | Cancel], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R: ...
+
+    def call(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Add a function that is called with these arguments, and records what it returns.
+
+        Returns a placeholder for that: a type checker takes it for the value. Passed to another
+        call, at any depth in lists, tuples and dicts, it is a dependency, and the value when that
+        call runs. Its items and attributes, as ``rows[0]`` and ``table.title``, are placeholders,
+        too. Nothing else can be done with it while the workflow is built.
+
+        The job has the function's name; the second one is ``clean_2``. See `options` for others.
+
+        Args:
+            func: A function of a module, ``async def`` or ``def``; a ``def`` runs in a thread.
+            args: What it is called with: values that can be stored, and placeholders. For what
+                recorded nothing, because it was skipped or its failure is ignored, the default of
+                the parameter stands.
+            kwargs: The same by name.
+
+        Returns:
+            A placeholder for what the function returns.
+
+        Raises:
+            InvalidFunctionError: If another process could not import the function.
+            InvalidArgumentError: If it cannot be called so, or a placeholder is of another
+                workflow.
+            UnsupportedTypeError: If an argument is of a type that cannot be stored.
+
+        Example:
+            >>> rows = workflow.call(extract, "api")
+            >>> table = workflow.call(clean, rows, strict=True)
+        """
+        owner, options = self._wiring()
+        name = _name_for(owner, options, func)
+        call = bind_call(name, func, Arguments(owner, args, kwargs))
+
+        return _add_call(owner, name, call, options)
+
+    @overload
+    def each[I, **P, R](
+        self,
+        func: Callable[Concatenate[I, P], Coroutine[Any, Any, R | Snooze | Cancel]],
+        items: Keyed[I],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> dict[str, R]: ...
+
+    @overload
+    def each[I, **P, R](
+        self,
+        func: Callable[Concatenate[I, P], Coroutine[Any, Any, R | Snooze | Cancel]],
+        items: Items[I],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> list[R]: ...
+
+    @overload
+    def each[I, **P, R](
+        self,
+        func: Callable[Concatenate[I, P], R | Snooze | Cancel],
+        items: Keyed[I],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> dict[str, R]: ...
+
+    @overload
+    def each[I, **P, R](
+        self,
+        func: Callable[Concatenate[I, P], R | Snooze | Cancel],
+        items: Items[I],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> list[R]: ...
+
+    def each(self, func: Callable[..., Any], items: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Add a function that is called once for each item: a fan-out, whose jobs run in parallel.
+
+        Args:
+            func: As for `call`; its first parameter is the item.
+            items: A list, a dict, or a placeholder for one that an upstream job records. Jobs of a
+                list are named ``"0"``, ``"1"``, …, those of a dict by its keys.
+            args: What the function is called with beside the item.
+            kwargs: The same by name.
+
+        Returns:
+            A placeholder for the results: a list in the order of the items, or a dict by their
+            keys. What recorded nothing is absent.
+
+        Raises:
+            InvalidFunctionError: If another process could not import the function.
+            InvalidArgumentError: If it cannot be called so, the items are none, or a placeholder
+                is of another workflow.
+            UnsupportedTypeError: If an item or an argument is of a type that cannot be stored.
+
+        Example:
+            >>> thumbs = workflow.each(resize, paths, 640)
+            >>> page = workflow.call(report, table, thumbs)
+        """
+        owner, options = self._wiring()
+        name = _name_for(owner, options, func)
+        call = bind_each(name, func, items, Arguments(owner, args, kwargs))
+
+        return _add_call(owner, name, call, options)
+
+    def options(self, **options: Unpack[CallOptions]) -> Wiring:
+        """Return a view of this workflow whose calls have options.
+
+        It may be kept and used for several calls. Options of options add up: later ones win, except
+        that deps are joined, and ``meta`` key by key.
+
+        Args:
+            options: ``name``, ``deps``, and everything that `add_cascade` takes. A placeholder may
+                stand in ``deps``.
+
+        Raises:
+            InvalidArgumentError: If an option is unknown.
+
+        Example:
+            >>> cpu = workflow.options(queue="cpu", max_attempts=3)
+            >>> table = cpu.options(name="clean it").call(clean, rows)
+        """
+        check_known_options("a call", options, CallOptions.__annotations__)
+        owner, given = self._wiring()
+
+        return _View(owner, _add_up(given, options))
+
+    def value[T](self, path: str, kind: type[T], /) -> T:
+        """Return a placeholder for what any other member will have recorded.
+
+        Args:
+            path: The name of a job, or a path to a nested one, as in ``"notify/email"``; of a
+                group: its results as a dict by name.
+            kind: What a type checker takes it for; nothing checks it at run time.
+
+        Raises:
+            UnknownDependencyError: If there is no such member, and ``check_deps`` is on.
+
+        Example:
+            >>> approval = workflow.add_signal("approval").value("approval", dict)
+            >>> workflow.call(publish, approval["choice"])
+        """
+        owner, _ = self._wiring()
+        wired = find_wired(check_text(path, "path"), owner._members, check_deps=owner.check_deps)
+
+        return cast("T", Placeholder(owner, Wire(wired)))
+
+
+class _View(Wiring):
+    """A workflow with options for what is called on it."""
+
+    def __init__(self, owner: Members, options: Mapping[str, Any]) -> None:
+        self._owner = owner
+        self._options = options
+
+    def __repr__(self) -> str:
+        return f"<options {dict(self._options)!r} of {self._owner!r}>"
+
+    def _wiring(self) -> tuple[Members, Mapping[str, Any]]:
+        return self._owner, self._options
+
+
+def _add_up(outer: Mapping[str, Any], inner: Mapping[str, Any]) -> dict[str, Any]:
+    added = {**outer, **inner}
+
+    if "deps" in outer and "deps" in inner:
+        added["deps"] = (*_listed(outer["deps"]), *_listed(inner["deps"]))
+
+    if isinstance(outer.get("meta"), Mapping) and isinstance(inner.get("meta"), Mapping):
+        added["meta"] = {**outer["meta"], **inner["meta"]}
+
+    return added
+
+
+def _listed(deps: Any) -> Iterable[Any]:
+    return normalize_deps("a call", deps)
+
+
+def _name_for(owner: Members, options: Mapping[str, Any], func: object) -> str:
+    if "name" in options:
+        return check_text(options["name"], "name")
+
+    return free_name(getattr(func, "__name__", "call"), owner._members)
+
+
+def _add_call(owner: Members, name: str, call: Call, options: Mapping[str, Any]) -> Placeholder:
+    given = {option: value for option, value in options.items() if option not in ("name", "deps")}
+    deps = (*call.deps, *normalize_deps(name, options.get("deps", ())))
+    # Its overloads are for what users pass.
+    cast("Any", owner).add_cascade(name, call, deps=deps, **given)
+
+    return Placeholder(owner, Wire((name,), call.shape))

@@ -1,0 +1,1 @@
+"""What runs statements: the session, the store, inserting, grafting, and loading contexts."""

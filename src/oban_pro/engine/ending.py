@@ -1,0 +1,45 @@
+"""What final jobs are called with: everything that was recorded, and how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oban_pro.model import meta
+from oban_pro.values.context import Context
+from oban_pro.values.recorded import nest
+
+from . import context_loader, inline
+from .session import session_for
+
+if TYPE_CHECKING:
+    from oban import Job
+
+    from oban_pro.model.outcome import Outcome
+
+    from .store import Store
+
+
+async def what_ended(job: Job) -> tuple[Context, Outcome]:
+    """Return the context of a final job, and the outcome of its workflow.
+
+    Args:
+        job: A job that was fetched from the database, or that comes from a builder.
+
+    Raises:
+        CodecError: If a stored value cannot be decoded, naming the job that recorded it.
+    """
+    if inline.is_bound(job):
+        return inline.what_ended(job)
+
+    workflow_id = meta.workflow_id(job) or ""
+    around = await context_loader.context_of(job)
+
+    async def body(store: Store) -> tuple[Outcome, dict[str, Any], list[str]]:
+        outcome = await store.outcome(workflow_id)
+        recorded = await store.recorded(workflow_id, None)
+
+        return outcome, nest(recorded), await store.member_names(workflow_id)
+
+    outcome, results, names = await session_for(job).read(body)
+
+    return Context(dict(around), results, job.meta.get(meta.NAME, ""), names), outcome

@@ -1,0 +1,105 @@
+"""Columns and rows that a plan brings for rare rules, such as limits, joins, waits and final jobs.
+
+``keys`` are those of the plan's groups, ``root`` is the key of the root that they are in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from oban_pro.building.waits import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from oban_pro.building.plan import Plan, PlannedGroup
+    from oban_pro.building.tolerance import Tolerance
+
+
+def tolerance(
+    tolerance: Tolerance, *, is_broken: bool, judged: int | None = None
+) -> dict[str, Any]:
+    """Return what the row of a group says about failures; one that is broken tolerates none.
+
+    A share is one of its members, which its judge is none of: ``judged`` counts the others.
+    """
+    is_share = judged is not None and 0 < tolerance.limit < 1
+    limit = tolerance.limit * (judged or 0) // 1 if is_share else tolerance.limit
+
+    return {
+        "tolerates": str(limit),
+        "fail_fast": tolerance.fail_fast or None,
+        "voided": is_broken or None,
+    }
+
+
+def limits(plan: Plan, group: PlannedGroup) -> dict[str, Any]:
+    """Return the limits of a group as columns, and whether it holds a slot itself."""
+    columns: dict[str, Any] = {}
+
+    if group.spec.limits is not None:
+        columns["max_open"] = group.spec.limits.limit
+        columns["rate_allowed"] = group.spec.limits.allowed
+        columns["rate_period"] = group.spec.limits.period
+
+    if group.spec.kind == "graft" and group.parent is not None:
+        around = plan.groups[group.parent].spec
+        attached = group.parent == 0 and plan.attachment is not None and plan.attachment.is_limited
+
+        if attached or (around.kind == "fan_out" and around.limits is not None):
+            columns["has_begun"] = False
+
+    return columns
+
+
+def joins(plan: Plan, keys: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yield the members that need only some of their dependencies."""
+    members = chain(
+        ((one.job.id, one.join) for one in plan.jobs),
+        ((key, one.join) for key, one in zip(keys, plan.groups, strict=True)),
+    )
+
+    for member, join in members:
+        if join is not None:
+            yield {"id": member, **join._asdict()}
+
+
+def waits(plan: Plan, keys: Sequence[int], root: int) -> Iterator[dict[str, Any]]:
+    """Yield what jobs wait for that nobody runs."""
+    for planned in plan.jobs:
+        if (wait := planned.wait) is not None:
+            yield {
+                "id": planned.job.id,
+                "root": root,
+                "group_key": keys[planned.group],
+                "kind": wait.kind,
+                "wanted": wait.wanted,
+                "choices": wait.choices,
+                "on_timeout": wait.on_timeout,
+                "fallback": wait.fallback,
+            }
+
+
+def timers(plan: Plan, keys: Sequence[int], root: int) -> Iterator[dict[str, Any]]:
+    """Yield the clocks of jobs and groups; delays of one job add up."""
+    owners = chain(
+        ((one.job.id, one.clocks) for one in plan.jobs if one.clocks),
+        ((keys[i], one.spec.clocks) for i, one in enumerate(plan.groups) if one.spec.clocks),
+    )
+
+    for target, clocks in owners:
+        delays = [clock.seconds or 0 for clock in clocks if clock.kind == "delay"]
+        rows = [Clock("delay", sum(delays), None)] if delays else []
+
+        for clock in chain(rows, (clock for clock in clocks if clock.kind != "delay")):
+            yield {"target": target, "root": root, **asdict(clock)}
+
+
+def finals(plan: Plan, keys: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yield the final jobs."""
+    for planned in plan.jobs:
+        if planned.runs_on is not None:
+            group_key = keys[planned.group]
+            yield {"id": planned.job.id, "group_key": group_key, "runs_on": planned.runs_on}

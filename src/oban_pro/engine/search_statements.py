@@ -1,0 +1,99 @@
+"""What finds workflows, and keeps or removes one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from oban_pro.building.attributes import attributes_json
+
+from .results import RootLine
+from .statements import Statements
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+
+class Filters(NamedTuple):
+    """What root workflows are searched for; None for any.
+
+    Args:
+        name: Their whole name.
+        states: One of these.
+        attributes: At least these, as JSON.
+        since: The first moment of insertion that counts.
+        until: The first that does not.
+    """
+
+    name: str | None = None
+    states: Sequence[str] | None = None
+    attributes: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class RootFilters(NamedTuple):
+    """What a list of root workflows shows; None for any.
+
+    Args:
+        states: One of these.
+        search: In the name or the id, in any case.
+        name: In the name.
+        key: Their key: who holds it, and who waits in line for it.
+        attributes: At least these.
+        since: The first moment of insertion that counts.
+        until: The first that does not.
+    """
+
+    states: Sequence[str] | None = None
+    search: str | None = None
+    name: str | None = None
+    key: str | None = None
+    attributes: Mapping[str, Any] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Hit(NamedTuple):
+    """A workflow that was found, and where it stands in the order of the search."""
+
+    id: str
+    inserted_at: datetime
+    key: int
+
+
+class SearchStatements(Statements):
+    """Statements that find workflows: a part of `Store`."""
+
+    async def search(self, filters: Filters, after: Hit | None, limit: int) -> list[Hit]:
+        """Read the next root workflows, newest first."""
+        params = {
+            **filters._asdict(),
+            "after_time": after and after.inserted_at,
+            "after_key": after and after.key,
+            "limit": limit,
+        }
+
+        return await self.made(Hit, "search_roots", params)
+
+    async def list_roots(self, filters: RootFilters, limit: int, offset: int = 0) -> list[RootLine]:
+        """Read a page of root workflows with their counters, newest first."""
+        given = filters.attributes
+        params = {
+            **filters._asdict(),
+            "attributes": None if given is None else attributes_json(given),
+            "limit": limit,
+            "offset": offset,
+        }
+
+        return await self.made(RootLine, "roots", params)
+
+    async def delete(self, workflow_id: str) -> str:
+        """Remove a workflow that has settled; returns ``"deleted"``, or why it is not."""
+        return await self.one(str, "delete", {"id": workflow_id})
+
+    async def keep(self, workflow_id: str, seconds: float | None, moment: datetime | None) -> bool:
+        """Let the pruner pass over a workflow for a time; returns whether there is that root."""
+        params = {"id": workflow_id, "seconds": seconds, "moment": moment}
+
+        return bool(await self.rows("keep", params))

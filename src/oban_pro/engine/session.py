@@ -1,0 +1,389 @@
+"""The one way to the database: connections, transactions, the check of the schema, notifications.
+
+Everything that talks to PostgreSQL for an Oban instance goes through its `Session`.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from oban import Job
+from psycopg import OperationalError
+from psycopg.errors import QueryCanceled
+from psycopg.pq import TransactionStatus
+
+from oban_pro import _host, blocking, schema, settings
+from oban_pro.errors import MissingRightError, SchemaError, SchemaVersionError, UnheardError
+
+from . import missing_rights, poolers, role_settings
+from .blocking_connection import BlockingPool
+from .connecting import CONNECT_TIMEOUT, connect
+from .repeating import changing, repeat, survive
+from .store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from psycopg import AsyncConnection
+
+    from oban_pro._host import Query
+    from oban_pro.rights import Kind
+
+type Place = str | Job | Session[Store]
+"""Where a handle finds its database: the name of an Oban instance, a job that came from it, or how
+to get there."""
+
+MAX_BESIDE_POOLS = 10
+"""How many connections this process opens at once for event loops that cannot use a pool."""
+
+SLOT_INTERVAL = 0.01
+"""Seconds until somebody who waits for such a connection tries again."""
+
+_beside_pools = BoundedSemaphore(MAX_BESIDE_POOLS)
+
+# Whether a single statement depends on what is set for its role or database.
+_limited: WeakKeyDictionary[Query, bool] = WeakKeyDictionary()
+
+
+def query_for(place: Place) -> Query:
+    """Return the query of the Oban instance that a handle uses.
+
+    Raises:
+        RuntimeError: If no instance has that name.
+    """
+    if isinstance(place, Session):
+        return place.query
+
+    if isinstance(place, Job):
+        return _host.query_running(place) or _host.query_named("Oban")
+
+    return _host.query_named(place)
+
+
+def session_for(place: Place) -> Session[Store]:
+    """Return the session of the Oban instance that a handle uses.
+
+    Raises:
+        RuntimeError: If no instance has that name.
+    """
+    return place if isinstance(place, Session) else session_of(query_for(place))
+
+
+def session_of(query: Query) -> Session[Store]:
+    """Return the session of an Oban instance."""
+    return Session(query, Store)
+
+
+class Session[S: Store]:
+    """How statements of ours reach the database of one Oban instance.
+
+    Args:
+        query: The query of the instance: its pool and its schema.
+        make_store: Makes the statements for a connection and a schema.
+    """
+
+    def __init__(self, query: Query, make_store: Callable[[AsyncConnection[Any], str], S]) -> None:
+        self.query = query
+        self._make_store = make_store
+
+    survive = staticmethod(survive)
+    """Repeats a read while the database cannot be reached."""
+
+    def remember(self, job: Job) -> None:
+        """Note on a job which Oban instance it came from."""
+        _host.remember_query(job, self.query)
+
+    async def ensure(self, kind: Kind = "reader") -> None:
+        """Check the schema, once for each instance.
+
+        Args:
+            kind: What the role of the connections is needed for.
+
+        Raises:
+            SchemaError: If it is not installed, saying what to do.
+        """
+        if not schema.is_verified(self.query):
+            async with self.connect(kind):
+                pass
+
+    async def check_rights(self, kind: Kind) -> None:
+        """Check that the role of the connections has its rights, where the schema is installed.
+
+        Raises:
+            MissingRightError: Naming the GRANT.
+            SchemaVersionError: If what is installed does not go with this package.
+        """
+        try:
+            async with self.connect(kind) as store:
+                await store.check_rights(kind)
+        except (MissingRightError, SchemaVersionError):
+            raise
+        except SchemaError:
+            pass
+
+    async def is_installed(self) -> bool:
+        """Tell whether the schema is installed and good."""
+        try:
+            await self.ensure()
+        except SchemaError:
+            return False
+
+        return True
+
+    @asynccontextmanager
+    async def connect(self, kind: Kind = "reader") -> AsyncIterator[S]:
+        """Take a connection, for statements that only read.
+
+        Args:
+            kind: What the role of the connections is needed for.
+
+        Raises:
+            SchemaError: If the schema is not installed.
+        """
+        async with self.explaining(kind), self._take() as conn:
+            await schema.ensure(conn, self.query, kind)
+
+            yield self.on(conn)
+
+    async def read[Result](self, body: Callable[[S], Awaitable[Result]]) -> Result:
+        """Run statements that only read, and again if the connection is lost: nothing has changed.
+
+        Args:
+            body: Called with the statements; all of it may be repeated.
+
+        Raises:
+            psycopg.OperationalError: If the database cannot be reached for a minute.
+            SchemaError: If the schema is not installed.
+        """
+
+        async def attempt() -> Result:
+            async with self.connect() as store:
+                return await body(store)
+
+        return await self.survive(attempt)
+
+    @asynccontextmanager
+    async def _take(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """Take a connection on which each statement commits by itself."""
+        async with (
+            connection(self.query) as conn,
+            _host.autocommit(conn),
+            role_settings.in_utf8(conn),
+        ):
+            yield conn
+
+    async def transact[Result](
+        self,
+        body: Callable[[S], Awaitable[Result]],
+        caller: AsyncConnection[Any] | None = None,
+        seconds: float | None = None,
+        kind: Kind = "worker",
+    ) -> Result:
+        """Run statements in a transaction, and again if it conflicts with another one.
+
+        A conflict in the caller's transaction is the caller's to deal with.
+
+        Args:
+            body: Called with the statements; all of it may be repeated.
+            caller: A connection to use instead of one from the pool.
+            seconds: How long to go on repeating; None for about ten seconds.
+            kind: What the role of the connection is needed for.
+
+        Raises:
+            ReadOnlyError: If the database takes no changes.
+            SchemaError: If the schema is not installed.
+        """
+        if caller is not None:
+            async with changing(), self.explaining(kind, caller), going_on(caller):
+                await schema.ensure(caller, self.query, kind)
+
+                return await body(self.on(caller))
+
+        await self.ensure(kind)
+
+        async def attempt() -> Result:
+            async with self.transaction() as conn:
+                return await body(self.on(conn))
+
+        async with self.explaining(kind):
+            return await repeat(attempt, seconds)
+
+    def explaining(
+        self, kind: Kind, caller: AsyncConnection[Any] | None = None
+    ) -> AbstractAsyncContextManager[None]:
+        """Name the GRANT where the role of the connections may not do something.
+
+        Args:
+            kind: What the role is needed for.
+            caller: A connection that is used instead of those from the pool.
+        """
+        connect = self._take if caller is None else lambda: missing_rights.borrowed(caller)
+
+        return missing_rights.explained(kind, _host.prefix_of(self.query), connect)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """Open a transaction of our own."""
+        async with self._take() as conn, role_settings.transaction(conn):
+            yield conn
+
+    async def execute[Result](
+        self,
+        body: Callable[[S], Awaitable[Result]],
+        seconds: float | None = None,
+        kind: Kind = "worker",
+    ) -> Result:
+        """Run one statement that commits by itself, and again if it conflicts with another one.
+
+        Saves the round trips of BEGIN and COMMIT. A client that is frozen or cut off in between
+        holds no lock.
+
+        Args:
+            body: Called with the statements, of which it may call one; may be repeated.
+            seconds: How long to go on repeating; None for about ten seconds.
+            kind: What the role of the connections is needed for.
+
+        Raises:
+            ReadOnlyError: If the statement changes something, and the database takes no changes.
+            SchemaError: If the schema is not installed.
+        """
+        await self.ensure(kind)
+
+        async def attempt() -> Result:
+            async with self.explaining(kind), self._take() as conn:
+                return await body(await self._independent(conn))
+
+        try:
+            return await repeat(attempt, seconds)
+        except OperationalError as error:
+            # Perhaps because of a timeout that has been set since.
+            was_limited = _limited.pop(self.query, True)
+
+            if was_limited or not isinstance(error, QueryCanceled):
+                raise
+
+            return await repeat(attempt, seconds)
+
+    async def _independent(self, conn: AsyncConnection[Any]) -> S:
+        """Return statements that do not depend on what is set for the role or the database."""
+        store = self.on(conn)
+
+        if self.query not in _limited:
+            _limited[self.query] = await store.is_limited()
+
+        if _limited[self.query]:
+            store.begin = role_settings.begin(conn)
+
+        return store
+
+    async def or_else[Result](
+        self, ours: Callable[[], Awaitable[Result]], fallback: Callable[[], Awaitable[Result]]
+    ) -> Result:
+        """Do something our way, or oban's way where our tables are missing, or the rights on them.
+
+        oban's way leaves it to the triggers to go on, so nothing is lost by it.
+        """
+        try:
+            await self.ensure("worker")
+
+            return await ours()
+        except schema.MISSING as error:
+            # They may also have been removed since they were found.
+            schema.forget(self.query)
+
+            if isinstance(error, MissingRightError):
+                missing_rights.warn_once(self.query, error)
+
+            async with self.explaining("worker"):
+                return await fallback()
+
+    @asynccontextmanager
+    async def listen(self, *channels: str) -> AsyncIterator[AsyncIterator[str]]:
+        """Open a connection that listens, and provide the payloads of what comes.
+
+        Args:
+            channels: Their names within the schema, as in ``"oban_workflow"``.
+        """
+        async with await self.open_ear() as conn:
+            for channel in channels:
+                await self.on(conn).listen(channel)
+
+            yield (notification.payload async for notification in conn.notifies())
+
+    async def open_ear(self, timeout: float = CONNECT_TIMEOUT) -> AsyncConnection[Any]:  # noqa: ASYNC109
+        """Open a connection at which notifications arrive, for the caller to close.
+
+        Args:
+            timeout: Seconds to wait for a server that does not answer, where the DSN says nothing.
+
+        Raises:
+            psycopg.Error: If the database cannot be reached.
+            UnheardError: If none would arrive.
+        """
+        dsn = settings.current().notify_dsn
+        conn = await connect(dsn or await self.query.dsn(), timeout)
+        conn.prepare_threshold = None
+
+        try:
+            # Whatever is sent to this very server arrives.
+            if dsn or await poolers.is_pooled(conn):
+                await poolers.check_arrival(conn, self._take(), self.on)
+            elif conn.info.parameter_status("in_hot_standby") == "on":
+                raise UnheardError("notifications are not sent on a standby")
+        except BaseException:
+            await conn.close()
+            raise
+
+        return conn
+
+    def on(self, conn: AsyncConnection[Any]) -> S:
+        """Return the statements, on a given connection."""
+        return self._make_store(conn, _host.prefix_of(self.query))
+
+
+@asynccontextmanager
+async def connection(query: Query) -> AsyncIterator[AsyncConnection[Any]]:
+    """Take a connection from the pool of an instance; on another event loop, open one.
+
+    A pool belongs to the event loop that opened it. A caller on another loop who waits for a
+    connection is not woken, and keeps those behind it waiting: the node's heartbeats, too. A
+    blocking call is on no loop at all.
+    """
+    if _host.is_home(query):
+        async with query.connection() as conn:
+            yield conn
+
+        return
+
+    # A semaphore of asyncio works on one loop only; a blocking acquire would hold up the caller's.
+    while not _beside_pools.acquire(blocking=False):
+        await blocking.sleep(SLOT_INTERVAL)
+
+    try:
+        stand_in = BlockingPool if blocking.is_blocking() else None
+
+        async with await _host.open_beside_pool(query, stand_in=stand_in) as conn:
+            await poolers.suit(conn, _host.pool_of(query))
+
+            yield conn
+    finally:
+        _beside_pools.release()
+
+
+@asynccontextmanager
+async def going_on(caller: AsyncConnection[Any]) -> AsyncIterator[None]:
+    """Go on in the caller's transaction: all of what follows is done, or nothing."""
+    if caller.autocommit or caller.info.transaction_status != TransactionStatus.IDLE:
+        async with caller.transaction():
+            yield
+    else:
+        try:
+            yield
+        except BaseException:
+            # There is nothing in it but ours. Inside a block of the caller's, the block does it.
+            await role_settings.end(caller)
+            raise

@@ -1,0 +1,23 @@
+"""The statements of a `Store` that have modules of their own."""
+
+from __future__ import annotations
+
+from .end_statements import EndStatements
+from .key_statements import KeyStatements
+from .schedule_statements import ScheduleStatements
+from .search_statements import SearchStatements
+from .stat_statements import StatStatements
+from .trace_statements import TraceStatements
+from .wait_statements import WaitStatements
+
+
+class StoreParts(
+    EndStatements,
+    WaitStatements,
+    KeyStatements,
+    ScheduleStatements,
+    SearchStatements,
+    StatStatements,
+    TraceStatements,
+):
+    """All of them."""

@@ -1,0 +1,176 @@
+"""Looking at workflows that are in the database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from oban_pro.building.cascades import MAPPER_WORKER
+from oban_pro.engine.session import session_for
+from oban_pro.errors import UnknownWorkflowError
+from oban_pro.model import meta
+from oban_pro.model.status import WorkflowStatus, build_status
+from oban_pro.render import stored_graph
+from oban_pro.values import codec
+from oban_pro.values.recorded import decode, decode_sources, nest
+
+from . import locating
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from oban import Job
+
+    from oban_pro.engine.session import Place
+    from oban_pro.engine.store import Store
+    from oban_pro.model.outcome import Outcome
+    from oban_pro.render import Graph
+
+
+async def status(place: Place, workflow_id: str) -> WorkflowStatus:
+    """Return the status of a workflow and of all nested ones."""
+    # It is asked often, and needs no transaction.
+    groups = await session_for(place).execute(
+        lambda store: store.status(workflow_id), kind="reader"
+    )
+
+    return build_status(groups) if groups else WorkflowStatus(workflow_id)
+
+
+async def outcome(place: Place, workflow_id: str) -> Outcome:
+    """Return how everything but the final jobs of a workflow has ended."""
+    async with session_for(place).connect() as store:
+        return await store.outcome(workflow_id)
+
+
+async def get_job(place: Place, workflow_id: str, name: str) -> Job | None:
+    """Return a job of a workflow by name, or None."""
+    jobs = await all_jobs(place, workflow_id, [name])
+
+    return jobs[0] if jobs else None
+
+
+async def all_jobs(
+    place: Place,
+    workflow_id: str,
+    names: Sequence[str] | None = None,
+    deps_of: Job | None = None,
+    with_subs: bool = False,
+) -> list[Job]:
+    """Return the jobs of a workflow, or those that one job depends on."""
+    session = session_for(place)
+
+    async with session.connect() as store:
+        if deps_of is None:
+            jobs = await _find_jobs(store, workflow_id, names, with_subs=with_subs)
+        else:
+            jobs = await store.deps(_stored(deps_of), names)
+
+    for job in jobs:
+        session.remember(job)
+
+    return jobs
+
+
+async def _find_jobs(
+    store: Store, workflow_id: str, names: Sequence[str] | None, *, with_subs: bool
+) -> list[Job]:
+    beyond = await locating.find_beyond(store, workflow_id, names or ())
+
+    if names is None or not beyond:
+        return await store.jobs(workflow_id, names, with_subs=with_subs)
+
+    here = [name for name in names if name not in beyond]
+    found = {job.id: job for job in await store.jobs(workflow_id, here, with_subs=with_subs)}
+
+    for owner, owned in locating.by_workflow(beyond.values()).items():
+        found |= {job.id: job for job in await store.jobs(owner, owned)}
+
+    return sorted(found.values(), key=lambda job: job.id or 0)
+
+
+async def get_recorded(place: Place, workflow_id: str, name: str) -> Any:
+    """Return what a job of a workflow recorded, or None."""
+    job = await get_job(place, workflow_id, name)
+
+    if job is None or job.state != "completed" or not job.meta.get(meta.RECORDED):
+        return None
+
+    # What a mapper records is for those who read what it has grafted.
+    if job.worker == MAPPER_WORKER:
+        return None
+
+    return decode(name, job.meta.get(meta.RETURN, ""))
+
+
+async def all_recorded(
+    place: Place,
+    workflow_id: str,
+    names: Sequence[str] | None = None,
+    deps_of: Job | None = None,
+) -> dict[str, Any]:
+    """Return what the jobs of a workflow recorded, nested; or those that one job depends on."""
+    async with session_for(place).connect() as store:
+        if deps_of is None:
+            return await _find_recorded(store, workflow_id, names)
+
+        sources = await store.contexts([_stored(deps_of)], {})
+
+    results = nest(decode_sources(sources))
+
+    return {name: value for name, value in results.items() if names is None or name in names}
+
+
+async def _find_recorded(
+    store: Store, workflow_id: str, names: Sequence[str] | None
+) -> dict[str, Any]:
+    beyond = await locating.find_beyond(store, workflow_id, names or ())
+
+    if names is None or not beyond:
+        return nest(await store.recorded(workflow_id, names))
+
+    here = [name for name in names if name not in beyond]
+    results = nest(await store.recorded(workflow_id, here))
+    groups = {located.workflow_id: located.groups for located in beyond.values()}
+
+    for owner, owned in locating.by_workflow(beyond.values()).items():
+        if values := nest(await store.recorded(owner, owned)):
+            inside = results
+
+            for group in groups[owner]:
+                inside = inside.setdefault(group, {})
+
+            inside |= values
+
+    return results
+
+
+async def get_context(place: Place, workflow_id: str) -> dict[str, Any] | None:
+    """Return the context that was added to a workflow, or None."""
+    async with session_for(place).connect() as store:
+        text = await store.group_context(workflow_id)
+
+    return None if text is None else codec.from_json(orjson.loads(text))
+
+
+async def fetch_graph(place: Place, workflow_id: str) -> Graph:
+    """Return the graph of a workflow, with the state of each job.
+
+    Raises:
+        UnknownWorkflowError: If there is no such workflow.
+    """
+    async with session_for(place).connect() as store:
+        rows = await store.graph(workflow_id)
+
+    if not rows:
+        raise UnknownWorkflowError(f"there is no workflow {workflow_id!r} to draw")
+
+    return stored_graph(rows)
+
+
+def _stored(job: Job) -> int:
+    if job.id is None or meta.workflow_id(job) is None:
+        raise ValueError(f"job must be an enqueued job of a workflow, got {job}")
+
+    return job.id

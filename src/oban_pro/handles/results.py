@@ -1,0 +1,142 @@
+"""What the jobs of a workflow have recorded, for everybody who has a handle to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, overload
+
+from . import reading, receiving
+from .locating import check_names
+from .over_all import Keeping
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from oban import Job
+
+    from oban_pro.model.outcome import Outcome
+
+
+class Results(Keeping):
+    """The part of `Workflow` that reads results and context."""
+
+    @overload
+    async def result[T](
+        self,
+        of: str,
+        /,
+        *,
+        as_: type[T],
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> T: ...
+
+    @overload
+    async def result[R](
+        self,
+        of: R,
+        /,
+        *,
+        as_: None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> R: ...
+
+    async def result(
+        self,
+        of: Any,
+        /,
+        *,
+        as_: Any = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> Any:
+        """Wait for one job alone, and return what it recorded.
+
+        Args:
+            of: The placeholder that `Workflow.call` or `Workflow.each` returned, or one for an item
+                or an attribute; or a name or path.
+            as_: For a path: what a type checker takes the result for. Without it, it takes it for a
+                str. Nothing checks it at run time.
+            timeout: Seconds to wait at most; by default without end.
+
+        Returns:
+            What the job recorded; of a group its nested dict, of `Workflow.each` over a list the
+            list; None where it recorded nothing.
+
+        Raises:
+            JobFailedError: If it was cancelled or discarded; with ``path``, ``state`` and
+                ``error``.
+            TimeoutError: If it has not settled in time.
+            UnknownWorkflowError: If this workflow is not in the database.
+            UnknownNameError: If there is nothing of that name in it.
+            InvalidArgumentError: If the placeholder is of another workflow.
+
+        Example:
+            >>> total = workflow.call(add_up, prices)
+            >>> await oban.enqueue_many(workflow)
+            >>> await workflow.result(total, timeout=60)
+            1290
+        """
+        return await receiving.result(self._oban, self.id, of, timeout)
+
+    async def outcome(self) -> Outcome:
+        """Tell how everything but the final jobs of this workflow has ended.
+
+        For final jobs that are workers; a function receives it as its second argument.
+
+        Returns:
+            The outcome; its state is ``"executing"`` while something is open, ``"unknown"`` where
+            there is no such workflow.
+
+        Example:
+            >>> outcome = await Workflow.for_job(job).outcome()
+            >>> outcome.state, [failure.path for failure in outcome.failed]
+            ('discarded', ['charge'])
+        """
+        return await reading.outcome(self._oban, self.id)
+
+    async def get_recorded(self, name: str) -> Any:
+        """Fetch what a job of this workflow recorded.
+
+        Args:
+            name: The name it was added under, or a path to a nested one.
+
+        Returns:
+            The value, or None where there is no such job, or it recorded nothing.
+
+        Raises:
+            CodecError: If what is stored cannot be decoded.
+
+        Example:
+            >>> total = await Workflow.for_job(job).get_recorded("sum")
+        """
+        return await reading.get_recorded(self._oban, self.id, name)
+
+    async def all_recorded(
+        self, *, names: Iterable[str] | None = None, deps_of: Job | None = None
+    ) -> dict[str, Any]:
+        """Fetch what the jobs of this workflow recorded.
+
+        Args:
+            names: Only of jobs and groups with these names, or at these paths.
+            deps_of: Only of what this job directly depends on.
+
+        Returns:
+            Values by name. Each sub-workflow, fan-out and graft is a dict of its own, empty where
+            nothing was recorded in it; jobs that recorded nothing are absent.
+
+        Raises:
+            CodecError: If what is stored cannot be decoded.
+
+        Example:
+            >>> results = await Workflow.for_job(job).all_recorded(deps_of=job)
+        """
+        return await reading.all_recorded(self._oban, self.id, check_names(names), deps_of)
+
+    async def get_context(self) -> dict[str, Any] | None:
+        """Fetch the context that was added to this workflow.
+
+        Returns:
+            The dict, or None where none was added. What surrounding workflows add is not in it.
+
+        Example:
+            >>> context = await Workflow.for_job(job).get_context()
+        """
+        return await reading.get_context(self._oban, self.id)

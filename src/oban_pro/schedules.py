@@ -1,0 +1,402 @@
+"""Workflows that start by the clock: once for each tick, whoever fires it.
+
+A schedule is a function that builds a workflow for a tick::
+
+    from oban_pro import Workflow
+    from oban_pro.schedules import schedule
+
+    @schedule("0 2 * * *", name="nightly", timezone="Europe/Kyiv")
+    def nightly(tick):
+        return Workflow(name="nightly").add_cascade("load", load)
+
+Nodes import the modules that the setting ``schedules`` lists, and fire what is due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from . import settings
+from .building.planner import compile_plan
+from .building.uniqueness import OnConflict, check_unique
+from .engine.insertion import Batch, insert, tell_inserted
+from .engine.session import session_for
+from .errors import InvalidScheduleError, UnknownNameError
+from .model.ticks import check_expression, check_zone, first_at, ticks
+from .workflow import Workflow
+
+if TYPE_CHECKING:
+    from .engine.store import Store
+
+__all__ = ["CATCH_UP_LIMIT", "Schedule", "schedule", "schedules"]
+
+type CatchUp = Literal["latest", "none", "all"]
+"""Which of the ticks fire that were missed while no node ran."""
+
+type Overlap = Literal["allow", "skip", "queue", "replace"]
+"""What happens to a tick while the workflow of an earlier one is open."""
+
+type Build = Callable[[datetime], Workflow | Awaitable[Workflow | None] | None]
+
+CATCH_UP_LIMIT = 1_000
+"""How many missed ticks fire at most: the latest ones, oldest first."""
+
+ON_TIME = timedelta(seconds=60)
+"""How late a tick may be and not count as missed."""
+
+_ON_CONFLICT: dict[Overlap, OnConflict] = {
+    "skip": "existing",
+    "queue": "queue",
+    "replace": "replace",
+}
+
+_schedules: dict[str, Schedule] = {}
+
+
+class Schedule:
+    """A function that builds workflows, and the ticks at which nodes call it.
+
+    `schedule` makes one; calling it calls the function.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        expression: str,
+        *,
+        name: str,
+        timezone: str,
+        catch_up: CatchUp,
+        overlap: Overlap,
+    ) -> None:
+        self.build = build
+        self.expression = expression
+        self.name = name
+        self.timezone = timezone
+        self.catch_up = catch_up
+        self.overlap = overlap
+        self._cron = check_expression(expression)
+        self.zone = check_zone(timezone)
+
+    def __call__(self, tick: datetime) -> Workflow | Awaitable[Workflow | None] | None:
+        """Build the workflow of a tick, and enqueue nothing."""
+        return self.build(tick)
+
+    def ticks(self, after: datetime) -> Iterator[datetime]:
+        """Yield the ticks after a moment, without end.
+
+        An expression whose hour is a list, as in ``0 2 * * *``, means local times: one that does
+        not exist, because the clock is put forward, comes at the next time that does; one that
+        comes twice, because it is put back, comes once, the first time. An expression whose hour
+        begins with ``*`` follows real time.
+
+        Args:
+            after: With a timezone.
+
+        Yields:
+            Moments in UTC.
+
+        Example:
+            >>> next(nightly.ticks(datetime.now(UTC)))
+            datetime.datetime(2026, 11, 28, 0, 0, tzinfo=datetime.timezone.utc)
+        """
+        return ticks(self._cron, self.zone, after)
+
+    def missed(self, after: datetime, now: datetime) -> list[datetime]:
+        """Return the ticks to fire now, oldest first, as the schedule catches up.
+
+        Args:
+            after: The last tick that was dealt with.
+            now: The present.
+
+        Returns:
+            Moments in UTC, at most 1,000. What ``catch_up`` leaves out is not among them.
+        """
+        due: list[datetime] = []
+
+        for tick in self.ticks(after):
+            if tick > now:
+                break
+
+            due.append(tick)
+
+            if len(due) > CATCH_UP_LIMIT:
+                del due[0]
+
+        if self.catch_up == "all":
+            return due
+
+        latest = due[-1:]
+
+        return latest if self.catch_up == "latest" else [t for t in latest if now - t <= ON_TIME]
+
+    def id_of(self, tick: datetime) -> str:
+        """Return the id of the workflow of a tick: the name, ``@`` and the tick in UTC."""
+        return f"{self.name}@{tick.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+    async def run(self, tick: datetime | None = None, *, oban: str = "Oban") -> str | None:
+        """Enqueue the workflow of a tick now, whether or not it is due.
+
+        Args:
+            tick: With a timezone; the present second by default.
+            oban: The name of an Oban instance.
+
+        Returns:
+            The id of the workflow, which may exist already; None if the function wants none.
+
+        Raises:
+            InvalidScheduleError: If the function returns no workflow.
+
+        Example:
+            >>> await nightly.run()
+            'nightly@2026-11-28T09:30:00Z'
+        """
+        workflow = await make(self, tick or datetime.now(UTC).replace(microsecond=0))
+
+        if workflow is None:
+            return None
+
+        await _enqueue(workflow, oban)
+
+        return workflow.id
+
+    async def backfill(
+        self, start: datetime | date, end: datetime | date, *, oban: str = "Oban"
+    ) -> list[str]:
+        """Enqueue the workflows of all ticks of a span, beside each other.
+
+        Ticks whose workflow exists are left as they are, so it can be called again.
+
+        Args:
+            start: The first moment that counts. A date, or a datetime without a timezone, is one in
+                the zone of the schedule.
+            end: The first moment that does not count.
+            oban: The name of an Oban instance.
+
+        Returns:
+            The ids of the workflows, oldest first.
+
+        Raises:
+            InvalidScheduleError: If the span is none, or the function returns no workflow.
+
+        Example:
+            >>> await nightly.backfill(date(2026, 11, 1), date(2026, 11, 8))
+        """
+        first, beyond = self._moment(start), self._moment(end)
+
+        if first >= beyond:
+            raise InvalidScheduleError(f"backfill must begin before it ends, got {start} to {end}")
+
+        ids: list[str] = []
+
+        for tick in self.ticks(first - timedelta(microseconds=1)):
+            if tick >= beyond:
+                break
+
+            workflow = await make(self, tick)
+
+            if workflow is not None:
+                await _enqueue(workflow, oban)
+                ids.append(workflow.id)
+
+        return ids
+
+    def _moment(self, value: datetime | date) -> datetime:
+        if not isinstance(value, datetime):
+            value = datetime.combine(value, time())
+
+        return value if value.tzinfo else first_at(value, self.zone)
+
+
+def schedule(
+    expression: str,
+    *,
+    name: str,
+    timezone: str = "UTC",
+    catch_up: CatchUp = "latest",
+    overlap: Overlap = "allow",
+) -> Callable[[Build], Schedule]:
+    """Let nodes enqueue the workflow that a function builds, once for each tick.
+
+    The function gets the tick, in the zone of the schedule, and returns a workflow, or None for
+    none. Its workflow gets the id ``<name>@<tick in UTC>``. A function that raises is tried again
+    for an hour; then the tick is given up, and told by the event ``oban.workflow.schedule_failed``.
+
+    Args:
+        expression: Five fields, as in a crontab: minute, hour, day, month, weekday; or ``@hourly``,
+            ``@daily``, ``@weekly``, ``@monthly``, ``@yearly``.
+        name: Unique among schedules.
+        timezone: Whose clock the expression means (default: UTC).
+        catch_up: What happens to ticks that were missed while no node ran: the "latest" fires, or
+            "all", the last 1,000 at most, or "none". The first tick comes after the schedule was
+            first seen, and what was missed while it was paused is gone.
+        overlap: What happens while the workflow of an earlier tick is open: "allow" runs both,
+            "skip" drops the tick, "queue" lets it wait, "replace" cancels the earlier one.
+
+    Returns:
+        A decorator; what it returns can be called as the function.
+
+    Raises:
+        InvalidScheduleError: If one of these cannot be used, or the name is taken.
+
+    Example:
+        >>> @schedule("0 2 * * *", name="nightly", timezone="Europe/Kyiv")
+        ... def nightly(tick):
+        ...     return Workflow(name="nightly").add_cascade("load", load)
+    """
+    _check_choice("catch_up", catch_up, get_args(CatchUp.__value__))
+    _check_choice("overlap", overlap, get_args(Overlap.__value__))
+
+    if not re.fullmatch(r"[^\s@]+", name):
+        raise InvalidScheduleError(f"name must be a word without '@', got {name!r}")
+
+    def register(build: Build) -> Schedule:
+        made = Schedule(
+            build,
+            expression,
+            name=name,
+            timezone=timezone,
+            catch_up=catch_up,
+            overlap=overlap,
+        )
+        other = _schedules.get(name)
+
+        # A module that is imported again brings the same function.
+        if other is not None and _origin(other.build) != _origin(build):
+            raise InvalidScheduleError(f"schedule {name!r} is there already: {other.build!r}")
+
+        _schedules[name] = made
+
+        return made
+
+    return register
+
+
+def schedules() -> dict[str, Schedule]:
+    """Return all schedules by name, those of the modules in the setting ``schedules`` included.
+
+    Raises:
+        SettingsError: If the settings cannot be read.
+        ImportError: If one of the modules cannot be imported.
+
+    Example:
+        >>> schedules()["nightly"].expression
+        '0 2 * * *'
+    """
+    for module in settings.current().schedules or ():
+        import_module(module)
+
+    return dict(_schedules)
+
+
+def find(name: str) -> Schedule:
+    """Return a schedule by name.
+
+    Raises:
+        UnknownNameError: If there is none, with the closest name.
+    """
+    known = schedules()
+
+    if name in known:
+        return known[name]
+
+    close = get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+
+    raise UnknownNameError(f"there is no schedule {name!r}{hint}")
+
+
+async def make(schedule: Schedule, tick: datetime) -> Workflow | None:
+    """Build the workflow of a tick, with its id.
+
+    Args:
+        schedule: Its function gets the tick in the zone of the schedule.
+        tick: A moment.
+
+    Returns:
+        The workflow, or None where the function wants none.
+
+    Raises:
+        InvalidScheduleError: If the function returns something else.
+    """
+    local = tick.astimezone(schedule.zone)
+    built: Any = (
+        schedule.build(local)
+        if inspect.iscoroutinefunction(schedule.build)
+        else await asyncio.to_thread(schedule.build, local)
+    )
+
+    if inspect.isawaitable(built):
+        built = await built
+
+    if built is None:
+        return None
+
+    if not isinstance(built, Workflow):
+        raise InvalidScheduleError(
+            f"schedule {schedule.name!r} must return a Workflow or None, got {built!r}"
+        )
+
+    built.id = schedule.id_of(tick)
+
+    return built
+
+
+def exclude(schedule: Schedule, workflow: Workflow) -> Workflow:
+    """Let the workflow of a tick do what the schedule says while an earlier one is open.
+
+    Raises:
+        InvalidScheduleError: If the schedule says so, and the workflow is unique by itself.
+    """
+    if schedule.overlap == "allow":
+        return workflow
+
+    if workflow._unique is not None:
+        raise InvalidScheduleError(
+            f"schedule {schedule.name!r} must not return a unique workflow, as its overlap is"
+            f" {schedule.overlap!r}"
+        )
+
+    workflow._unique = check_unique(
+        None,
+        f"schedule {schedule.name}",
+        unique_for=None,
+        on_conflict=_ON_CONFLICT[schedule.overlap],
+        max_queued=None,
+    )
+
+    return workflow
+
+
+async def _enqueue(workflow: Workflow, oban: str) -> None:
+    batch = batch_of(workflow)
+
+    async def write(store: Store) -> None:
+        await insert(store, batch)
+
+    await session_for(oban).transact(write, kind="enqueuer")
+    tell_inserted(batch.plans)
+
+
+def batch_of(workflow: Workflow) -> Batch:
+    """Return what is inserted for a workflow."""
+    plan = compile_plan(workflow.spec("workflow", workflow.id))
+
+    return Batch(list(plan), [plan])
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        known = ", ".join(map(repr, choices))
+        raise InvalidScheduleError(f"{name} must be one of {known}, got {value!r}")
+
+
+def _origin(build: Build) -> tuple[object, object]:
+    return getattr(build, "__module__", None), getattr(build, "__qualname__", build)

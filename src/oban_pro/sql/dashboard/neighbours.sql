@@ -1,0 +1,77 @@
+-- What a job directly depends on, and what depends on it. Where it waits for the gate of its group that is what
+-- the group depends on, and what waits for the group waits for the job as well. OFFSET 0 keeps to lookups by key,
+-- whatever is known of the tables.
+WITH RECURSIVE gates AS (
+  SELECT
+    m.id, m.group_key, m.gated
+  FROM
+    /* TEMPLATE: schema */oban_workflow_members m
+  WHERE
+    m.id = %(job)s
+  UNION ALL
+  SELECT
+    m.id, m.group_key, m.gated
+  FROM
+    gates
+    CROSS JOIN LATERAL (
+      SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = gates.group_key OFFSET 0
+    ) m
+  WHERE
+    gates.gated
+),
+around AS (
+  SELECT
+    m.id, m.group_key
+  FROM
+    /* TEMPLATE: schema */oban_workflow_members m
+  WHERE
+    m.id = %(job)s
+  UNION ALL
+  SELECT
+    m.id, m.group_key
+  FROM
+    around
+    CROSS JOIN LATERAL (
+      SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = around.group_key OFFSET 0
+    ) m
+),
+neighbours AS (
+  SELECT
+    true AS upstream, e.upstream AS id
+  FROM
+    gates
+    CROSS JOIN LATERAL (
+      SELECT upstream FROM /* TEMPLATE: schema */oban_workflow_edges WHERE downstream = gates.id OFFSET 0
+    ) e
+  UNION
+  SELECT
+    false, e.downstream
+  FROM
+    around
+    CROSS JOIN LATERAL (
+      SELECT downstream FROM /* TEMPLATE: schema */oban_workflow_edges WHERE upstream = around.id OFFSET 0
+    ) e
+)
+SELECT
+  n.upstream,
+  n.id,
+  m.name,
+  COALESCE(g.kind, 'job') AS kind,
+  COALESCE(j.state::text, g.state, m.gone, 'unknown') AS state,
+  g.id AS workflow_id,
+  count(*) OVER (PARTITION BY n.upstream)::int AS total
+FROM
+  neighbours n
+  CROSS JOIN LATERAL (
+    SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = n.id OFFSET 0
+  ) m
+  LEFT JOIN LATERAL (
+    SELECT * FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = n.id OFFSET 0
+  ) g ON true
+  LEFT JOIN LATERAL (
+    SELECT * FROM /* TEMPLATE: schema */oban_jobs WHERE id = n.id OFFSET 0
+  ) j ON true
+ORDER BY
+  row_number() OVER (PARTITION BY n.upstream ORDER BY abs(n.id)), n.upstream
+LIMIT
+  %(limit)s

@@ -1,0 +1,25 @@
+/* TEMPLATE: functions */
+
+-- Drop what an older release left behind: functions that this one did not create or replace just now. Functions whose
+-- names end in a version are called by nodes, of older releases too, and stay.
+DO $drop$
+DECLARE
+  v_function regprocedure;
+BEGIN
+  FOR v_function IN
+    SELECT
+      oid::regprocedure
+    FROM
+      pg_proc
+    WHERE
+      pronamespace = to_regnamespace('/* TEMPLATE: schema */')
+      AND starts_with(proname, 'oban_workflow_')
+      AND proname !~ '_v[0-9]+$'
+      AND age(xmin) > age(pg_current_xact_id()::xid)
+  LOOP
+    EXECUTE 'DROP FUNCTION ' || v_function;
+  END LOOP;
+END;
+$drop$;
+
+/* TEMPLATE: views */

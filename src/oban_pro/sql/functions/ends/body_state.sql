@@ -1,0 +1,62 @@
+-- How everything but the final jobs of a workflow has settled, by the counters as they are stored: NULL while something
+-- of that is open, an execution of it has not ended, or the workflow is empty and has not opened.
+--
+-- Called by: oban_workflow_end_bodies, oban_workflow_arm_finals, and the doctor. Locks nothing.
+CREATE OR REPLACE FUNCTION oban_workflow_body_state(p_key bigint)
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+  v_state text;
+  v_root bigint;
+BEGIN
+  SELECT
+    CASE
+      WHEN g.total + g.subs = e.finals AND NOT e.opened THEN NULL
+      WHEN g.total - g.completed - g.cancelled - g.discarded
+        > e.finals - e.completed - e.cancelled - e.discarded THEN NULL
+      WHEN g.subs > g.subs_completed + g.subs_cancelled + g.subs_discarded THEN NULL
+      WHEN g.discarded + g.subs_discarded > e.discarded THEN 'discarded'
+      WHEN g.cancelled + g.subs_cancelled > e.cancelled THEN 'cancelled'
+      ELSE 'completed'
+    END,
+    g.root
+  INTO
+    v_state, v_root
+  FROM
+    oban_workflow_ends e
+    JOIN oban_workflow_groups g ON g.key = e.group_key
+  WHERE
+    e.group_key = p_key;
+
+  IF v_state IS NULL OR EXISTS (
+    WITH RECURSIVE around AS (
+      SELECT
+        m.id, m.group_key
+      FROM
+        (SELECT DISTINCT u.id FROM oban_workflow_unended u WHERE u.root = v_root) u
+        CROSS JOIN LATERAL (SELECT id, group_key FROM oban_workflow_members WHERE id = u.id OFFSET 0) m
+      UNION
+      SELECT
+        m.id, m.group_key
+      FROM
+        around
+        CROSS JOIN LATERAL (SELECT id, group_key FROM oban_workflow_members WHERE id = around.group_key OFFSET 0) m
+    )
+    SELECT
+    FROM
+      around
+    WHERE
+      around.group_key = p_key
+      AND NOT EXISTS (SELECT FROM oban_workflow_finals f WHERE f.id = around.id)
+  ) THEN
+    RETURN NULL;
+  END IF;
+
+  RETURN v_state;
+END;
+$$;

@@ -1,0 +1,19 @@
+-- The final jobs of all workflows of a root.
+--
+-- Called by: oban_workflow_cancel_v2, oban_workflow_expire. Locks nothing.
+CREATE OR REPLACE FUNCTION oban_workflow_finals_of(p_root bigint)
+RETURNS SETOF bigint
+LANGUAGE sql
+STABLE
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET jit = off
+AS $$
+  SELECT
+    f.id
+  FROM
+    oban_workflow_ends e
+    CROSS JOIN LATERAL (SELECT id FROM oban_workflow_finals WHERE group_key = e.group_key OFFSET 0) f
+  WHERE
+    e.root = p_root
+$$;

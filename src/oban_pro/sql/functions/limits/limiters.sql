@@ -1,0 +1,31 @@
+-- By which groups the jobs in other groups are limited: jobs of a fan-out by that; the grafter of an item by the fan-out
+-- around it; jobs of a mapped fan-out by its graft. Groups whose jobs no limit concerns are left out.
+--
+-- Called by: oban_workflow_lines_of, oban_workflow_take_slots, oban_workflow_suspend_again and oban_workflow_stuck_jobs.
+-- Locks nothing.
+CREATE OR REPLACE FUNCTION oban_workflow_limiters(p_keys bigint[])
+RETURNS TABLE (key bigint, limiter bigint)
+LANGUAGE sql
+STABLE
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET jit = off
+AS $$
+  SELECT
+    k.key, l.key
+  FROM
+    (SELECT DISTINCT u.key FROM unnest(p_keys) AS u(key)) k
+    CROSS JOIN LATERAL (SELECT kind, parent FROM oban_workflow_groups WHERE key = k.key OFFSET 0) g
+    CROSS JOIN LATERAL (
+      SELECT
+        key
+      FROM
+        oban_workflow_groups
+      WHERE
+        key = CASE WHEN g.kind = 'fan_out' THEN k.key ELSE g.parent END
+        AND (g.kind, kind) IN (('fan_out', 'fan_out'), ('graft', 'fan_out'), ('sub', 'graft'))
+        AND (max_open IS NOT NULL OR rate_allowed IS NOT NULL)
+      OFFSET
+        0
+    ) l
+$$;

@@ -1,0 +1,27 @@
+-- The groups in whose lines somebody may move up, now that some members have changed: jobs, and groups of items.
+--
+-- Called by: oban_workflow_count_first, with what was counted just now. Locks nothing.
+CREATE OR REPLACE FUNCTION oban_workflow_lines_of(p_ids bigint[])
+RETURNS SETOF bigint
+LANGUAGE sql
+STABLE
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET jit = off
+AS $$
+  SELECT DISTINCT
+    l.limiter
+  FROM
+    oban_workflow_limiters(
+      ARRAY(
+        SELECT DISTINCT
+          m.group_key
+        FROM
+          unnest(p_ids) AS i(id)
+          CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = i.id OFFSET 0) m
+      )
+    ) l
+    CROSS JOIN LATERAL (SELECT next_waiting FROM oban_workflow_groups WHERE key = l.limiter OFFSET 0) g
+  WHERE
+    g.next_waiting IS NOT NULL
+$$;

@@ -1,0 +1,93 @@
+-- Let jobs take slots that are ready to be released: those in fan-outs with a limit line up, behind all with lower ids, and as
+-- many of each line are returned as there are free slots. Others are returned as they are.
+--
+-- p_ids are jobs, p_lines groups in whose lines somebody may move up, p_rules the rare rules of the roots.
+--
+-- Called by: oban_workflow_hold_back.
+-- Locks: rows of groups; the caller holds the root.
+-- Twice: see oban_workflow_serve_line.
+CREATE OR REPLACE FUNCTION oban_workflow_take_slots(p_ids bigint[], p_lines bigint[], p_now timestamp, p_rules smallint)
+RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+  v_taken bigint[];
+  v_lines bigint[];
+  v_line bigint;
+  v_first bigint[] := '{}';
+BEGIN
+  IF p_ids = '{}' THEN
+    v_taken := '{}';
+    v_lines := p_lines;
+  ELSE
+    WITH ready AS MATERIALIZED (
+      SELECT
+        m.id, m.group_key
+      FROM
+        unnest(p_ids) AS i(id)
+        CROSS JOIN LATERAL (SELECT id, group_key FROM oban_workflow_members WHERE id = i.id OFFSET 0) m
+    ),
+    limiters AS MATERIALIZED (
+      SELECT * FROM oban_workflow_limiters(ARRAY(SELECT DISTINCT r.group_key FROM ready r))
+    ),
+    lines AS (
+      SELECT
+        l.limiter, min(r.id) AS first, max(r.id) AS last
+      FROM
+        ready r
+        JOIN limiters l ON l.key = r.group_key
+      GROUP BY
+        l.limiter
+    ),
+    lined_up AS (
+      UPDATE
+        oban_workflow_groups g
+      SET
+        next_waiting = LEAST(g.next_waiting, l.first),
+        last_waiting = GREATEST(g.last_waiting, l.last)
+      FROM
+        lines l
+      WHERE
+        -- see oban_workflow_update_counters
+        g.key = ANY(ARRAY[l.limiter])
+      RETURNING
+        g.key
+    )
+    SELECT
+      ARRAY(SELECT r.id FROM ready r WHERE r.group_key NOT IN (SELECT l.key FROM limiters l)),
+      ARRAY(SELECT l.key FROM lined_up l UNION SELECT u.key FROM unnest(p_lines) AS u(key))
+    INTO
+      v_taken, v_lines;
+  END IF;
+
+  IF p_rules & 64 > 0 THEN
+    v_first := ARRAY(SELECT j.id FROM oban_jobs j WHERE j.id = ANY(p_ids) AND j.meta ? 'paused_from');
+  END IF;
+
+  FOREACH v_line IN ARRAY v_lines LOOP
+    v_taken := v_taken || oban_workflow_serve_line(
+      v_line,
+      CASE
+        WHEN v_first = '{}' THEN v_first
+        ELSE ARRAY(
+          SELECT
+            f.id
+          FROM
+            unnest(v_first) AS f(id)
+            CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = f.id OFFSET 0) m
+          WHERE
+            v_line = (SELECT l.limiter FROM oban_workflow_limiters(ARRAY[m.group_key]) l)
+        )
+      END,
+      p_now,
+      p_rules
+    );
+  END LOOP;
+
+  RETURN v_taken;
+END;
+$$;

@@ -1,0 +1,117 @@
+-- Cancel what is open in groups whose failures are just now more than they tolerate, where they fail fast. What executes
+-- goes on, and is cancelled by its ack if it would be tried again. Returns the jobs that were cancelled, and their states
+-- before.
+--
+-- p_ids are members, p_old and p_new their states before and after; they are counted.
+--
+-- Called by: oban_workflow_update_counters, in workflows with tolerances.
+-- Locks: open jobs of the groups, and rows of waits; the caller holds the root.
+-- Twice: a group has more failures than before but once.
+CREATE OR REPLACE FUNCTION oban_workflow_fail_fast(
+  p_ids bigint[],
+  p_old text[],
+  p_new text[],
+  p_rules smallint,
+  OUT ids bigint[],
+  OUT old text[]
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+  v_groups bigint[];
+  v_errors text[];
+BEGIN
+  ids := '{}';
+  old := '{}';
+
+  WITH changes AS (
+    SELECT
+      m.group_key AS key,
+      count(*) FILTER (WHERE w.new IN ('cancelled', 'discarded', 'deleted'))
+        - count(*) FILTER (WHERE w.old IN ('cancelled', 'discarded')) AS failed
+    FROM
+      unnest(p_ids, p_old, p_new) AS w(id, old, new)
+      CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = w.id OFFSET 0) m
+    WHERE
+      'completed' NOT IN (w.old, w.new)
+    GROUP BY
+      m.group_key
+  )
+  SELECT
+    array_agg(g.key ORDER BY g.key), array_agg(g.error ORDER BY g.key)
+  INTO
+    v_groups, v_errors
+  FROM
+    changes c
+    CROSS JOIN LATERAL oban_workflow_crossed(ARRAY[c.key]) g
+  WHERE
+    g.failed - c.failed <= g.tolerated;
+
+  IF v_groups IS NULL THEN
+    RETURN;
+  END IF;
+
+  WITH RECURSIVE tree AS (
+    SELECT
+      g.key AS id, g.error
+    FROM
+      unnest(v_groups, v_errors) AS g(key, error)
+    UNION ALL
+    SELECT
+      m.id, tree.error
+    FROM
+      tree
+      CROSS JOIN LATERAL (SELECT id FROM oban_workflow_members WHERE group_key = tree.id OFFSET 0) m
+    WHERE
+      tree.id < 0
+  ),
+  open AS MATERIALIZED (
+    SELECT DISTINCT ON (tree.id)
+      tree.id, tree.error, j.state::text AS state
+    FROM
+      tree
+      CROSS JOIN LATERAL (
+        SELECT
+          state
+        FROM
+          oban_jobs
+        WHERE
+          id = tree.id
+          AND (state IN ('suspended', 'available', 'scheduled', 'retryable')) IS TRUE
+        OFFSET
+          0
+        FOR NO KEY UPDATE
+      ) j
+    WHERE
+      tree.id > 0
+    ORDER BY
+      tree.id
+  ),
+  cancelled AS (
+    UPDATE
+      oban_jobs j
+    SET
+      state = 'cancelled',
+      cancelled_at = timezone('UTC', now()),
+      errors = j.errors || jsonb_build_object(
+        'attempt', j.attempt,
+        'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+        'error', o.error
+      )
+    FROM
+      open o
+    WHERE
+      -- see oban_workflow_update_counters
+      j.id = ANY(ARRAY[o.id])
+  )
+  SELECT COALESCE(array_agg(o.id), '{}'), COALESCE(array_agg(o.state), '{}') INTO ids, old FROM open o;
+
+  IF p_rules & 1 > 0 THEN
+    PERFORM oban_workflow_close_waits(ids, false);
+  END IF;
+END;
+$$;

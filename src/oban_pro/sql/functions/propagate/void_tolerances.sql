@@ -1,0 +1,44 @@
+-- Let groups tolerate nothing whose gates broke before the given jobs could start: they did not open.
+--
+-- p_jobs are jobs that were cancelled because something that they waited for broke.
+--
+-- Called by: oban_workflow_break_members and oban_workflow_repair_v1, in workflows with tolerances, before these jobs are
+-- counted.
+-- Locks: rows of groups; the caller holds the root.
+-- Twice: changes nothing.
+CREATE OR REPLACE FUNCTION oban_workflow_void_tolerances(p_jobs bigint[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+  WITH RECURSIVE gates AS (
+    SELECT
+      m.group_key AS key
+    FROM
+      oban_workflow_members m
+    WHERE
+      m.id = ANY(p_jobs)
+      AND m.gated
+    UNION
+    SELECT
+      m.group_key
+    FROM
+      gates
+      CROSS JOIN LATERAL (SELECT group_key, gated FROM oban_workflow_members WHERE id = gates.key OFFSET 0) m
+    WHERE
+      m.gated
+  )
+  UPDATE
+    oban_workflow_groups g
+  SET
+    voided = true
+  WHERE
+    g.key = ANY(ARRAY(SELECT key FROM gates))
+    AND g.tolerates IS NOT NULL
+    AND g.voided IS NULL;
+END;
+$$;

@@ -1,0 +1,62 @@
+-- Cancel jobs that were just acknowledged to be tried again, in groups that fail fast and have more failures than they
+-- tolerate. Returns them, and when they were attempted.
+--
+-- Called by: oban_workflow_ack_others, in workflows with tolerances; oban_workflow_ack_v1 carries it on.
+-- Locks: the jobs, which the caller holds, as it does the root.
+-- Twice: a cancelled job stays as it is.
+CREATE OR REPLACE FUNCTION oban_workflow_cut_short(p_ids bigint[], OUT ids bigint[], OUT started timestamp[])
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+  WITH RECURSIVE around AS (
+    SELECT
+      u.id AS job, m.group_key AS key
+    FROM
+      unnest(p_ids) AS u(id)
+      CROSS JOIN LATERAL (SELECT state FROM oban_jobs WHERE id = u.id OFFSET 0) j
+      CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = u.id OFFSET 0) m
+    WHERE
+      j.state IN ('available', 'scheduled', 'retryable')
+    UNION
+    SELECT
+      around.job, m.group_key
+    FROM
+      around
+      CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = around.key OFFSET 0) m
+  ),
+  late AS (
+    SELECT DISTINCT ON (around.job)
+      around.job AS id, c.error
+    FROM
+      around
+      JOIN oban_workflow_crossed(ARRAY(SELECT DISTINCT key FROM around)) c ON c.key = around.key
+    ORDER BY
+      around.job
+  ),
+  cancelled AS (
+    UPDATE
+      oban_jobs j
+    SET
+      state = 'cancelled',
+      cancelled_at = timezone('UTC', now()),
+      meta = j.meta - ARRAY['wait', 'wait_until'],
+      errors = j.errors || jsonb_build_object(
+        'attempt', j.attempt,
+        'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+        'error', late.error
+      )
+    FROM
+      late
+    WHERE
+      -- see oban_workflow_update_counters
+      j.id = ANY(ARRAY[late.id])
+    RETURNING
+      j.id, j.attempted_at
+  )
+  SELECT array_agg(c.id), array_agg(c.attempted_at) INTO ids, started FROM cancelled c;
+END;
+$$;

@@ -1,0 +1,38 @@
+-- Forget of groups whose gates have closed, and of the gated groups in them, whether they skip what waits there.
+--
+-- Called by: oban_workflow_reopen.
+-- Locks: rows of groups; the caller holds the root.
+-- Twice: changes nothing.
+CREATE OR REPLACE FUNCTION oban_workflow_forget_skips(p_closed bigint[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+  WITH RECURSIVE closed AS (
+    SELECT
+      u.id
+    FROM
+      unnest(p_closed) AS u(id)
+    UNION ALL
+    SELECT
+      m.id
+    FROM
+      closed
+      -- OFFSET 0 keeps the planner on the index, however few groups there are
+      CROSS JOIN LATERAL (
+        SELECT id FROM oban_workflow_members WHERE group_key = closed.id AND gated AND id < 0 OFFSET 0
+      ) m
+  )
+  UPDATE
+    oban_workflow_groups g
+  SET
+    skips = NULL
+  WHERE
+    g.key = ANY(ARRAY(SELECT id FROM closed))
+    AND g.skips;
+END;
+$$;

@@ -1,0 +1,26 @@
+-- Whether a group was skipped, by its columns: it has completed, and its gate skipped all that waits at it, or all of its
+-- jobs and groups were skipped, its judge apart. A group without any is skipped by its gate alone.
+--
+-- Its operators are found when it is created, so that no search_path changes them and it is still inlined.
+CREATE OR REPLACE FUNCTION oban_workflow_group_was_skipped_v1(
+  p_state text,
+  p_total integer,
+  p_subs integer,
+  p_skipped integer,
+  p_subs_skipped integer,
+  p_skips boolean,
+  p_judged smallint
+)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE
+RETURN
+  p_state = 'completed'
+  AND (
+    p_skips IS TRUE
+    OR (
+      COALESCE(p_skipped, 0) + COALESCE(p_subs_skipped, 0) > 0
+      AND COALESCE(p_skipped, 0) = p_total - (p_judged IS NOT NULL)::integer
+      AND COALESCE(p_subs_skipped, 0) = p_subs
+    )
+  );

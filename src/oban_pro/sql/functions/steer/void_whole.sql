@@ -1,0 +1,39 @@
+-- Let groups tolerate nothing that are cancelled as a whole, or are in one that is: those that are open.
+--
+-- p_groups are cancelled, with all that is in them.
+--
+-- Called by: oban_workflow_cancel_v1 and oban_workflow_expire, before they cancel the jobs.
+-- Locks: rows of groups; the caller holds the root.
+-- Twice: changes nothing.
+CREATE OR REPLACE FUNCTION oban_workflow_void_whole(p_groups bigint[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+  WITH RECURSIVE tree AS (
+    SELECT
+      u.key
+    FROM
+      unnest(p_groups) AS u(key)
+    UNION
+    SELECT
+      g.key
+    FROM
+      tree
+      CROSS JOIN LATERAL (SELECT key FROM oban_workflow_groups WHERE parent = tree.key OFFSET 0) g
+  )
+  UPDATE
+    oban_workflow_groups g
+  SET
+    voided = true
+  WHERE
+    g.key = ANY(ARRAY(SELECT key FROM tree))
+    AND g.tolerates IS NOT NULL
+    AND g.state = 'executing'
+    AND g.voided IS NULL;
+END;
+$$;

@@ -1,0 +1,122 @@
+-- Take what is due in one root; returns the waits for signals that timed out.
+--
+-- What is cancelled by a deadline says so in its errors. A deadline that has come is gone, also for what is retried. A
+-- pause whose time is up ends, and so does a period of a rate. A key that could not be handed over is.
+--
+-- Called by: oban_workflow_tick_v1. The trigger carries the changes on.
+-- Locks: rows of timers and waits, then the jobs; the caller holds the root.
+-- Twice: finds nothing.
+CREATE OR REPLACE FUNCTION oban_workflow_expire(p_root bigint, p_now timestamp)
+RETURNS SETOF bigint
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+  v_waits bigint[];
+  v_settled bigint[];
+  v_targets bigint[];
+  v_errors text[];
+  v_executing bigint[];
+  -- they run nevertheless
+  v_finals bigint[];
+BEGIN
+  v_waits := ARRAY(SELECT target FROM oban_workflow_timers WHERE root = p_root AND kind = 'wait' AND due <= p_now);
+
+  IF v_waits <> '{}' THEN
+    SELECT s.ids FROM oban_workflow_settle_waits(v_waits, p_now) s INTO v_settled;
+
+    RETURN QUERY SELECT w.id FROM oban_workflow_waits w WHERE w.id = ANY(v_settled) AND w.kind = 'signal';
+
+    -- what is left of them has settled by something else
+    PERFORM oban_workflow_close_waits(v_waits, false);
+  END IF;
+
+  PERFORM oban_workflow_resume_members(
+    p_root, ARRAY(SELECT target FROM oban_workflow_timers WHERE root = p_root AND kind = 'pause' AND due <= p_now)
+  );
+
+  PERFORM oban_workflow_end_windows(p_root, p_now);
+
+  IF EXISTS (SELECT FROM oban_workflow_timers WHERE target = p_root AND kind = 'hand_over' AND due <= p_now) THEN
+    DELETE FROM oban_workflow_timers WHERE target = p_root AND kind = 'hand_over';
+    PERFORM oban_workflow_notify_queues_v1(oban_workflow_hand_over(p_root, true));
+  END IF;
+
+  WITH due AS (
+    DELETE FROM oban_workflow_timers WHERE root = p_root AND kind IN ('deadline', 'inner') AND due <= p_now
+    RETURNING target, error, due
+  )
+  SELECT array_agg(target ORDER BY due, target), array_agg(error ORDER BY due, target) INTO v_targets, v_errors FROM due;
+
+  IF v_targets IS NULL THEN
+    RETURN;
+  END IF;
+
+  IF (SELECT rules & 256 > 0 FROM oban_workflow_groups WHERE key = p_root) THEN
+    PERFORM oban_workflow_void_whole(ARRAY(SELECT t.target FROM unnest(v_targets) AS t(target) WHERE t.target < 0));
+  END IF;
+
+  v_finals := ARRAY(SELECT oban_workflow_finals_of(p_root));
+
+  WITH RECURSIVE tree AS (
+    SELECT
+      t.target AS id, t.error, t.n
+    FROM
+      unnest(v_targets, v_errors) WITH ORDINALITY AS t(target, error, n)
+    UNION ALL
+    SELECT
+      m.id, tree.error, tree.n
+    FROM
+      tree
+      CROSS JOIN LATERAL (SELECT id FROM oban_workflow_members WHERE group_key = tree.id OFFSET 0) m
+    WHERE
+      tree.id < 0
+  ),
+  late AS (
+    -- the first deadline counts
+    SELECT DISTINCT ON (id) id, error FROM tree WHERE id > 0 AND id <> ALL(v_finals) ORDER BY id, n
+  ),
+  open AS MATERIALIZED (
+    SELECT
+      late.id, late.error, j.state
+    FROM
+      late
+      CROSS JOIN LATERAL (
+        SELECT
+          state
+        FROM
+          oban_jobs
+        WHERE
+          id = late.id
+          AND (state NOT IN ('completed', 'cancelled', 'discarded')) IS TRUE
+        OFFSET
+          0
+        FOR NO KEY UPDATE
+      ) j
+  ),
+  cancelled AS (
+    UPDATE
+      oban_jobs j
+    SET
+      state = 'cancelled',
+      cancelled_at = p_now,
+      meta = j.meta - 'paused_from' || jsonb_build_object('cancel_attempted_at', p_now),
+      errors = j.errors || jsonb_build_object(
+        'attempt', j.attempt,
+        'at', to_char(p_now, 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+        'error', o.error
+      )
+    FROM
+      open o
+    WHERE
+      -- see oban_workflow_update_counters
+      j.id = ANY(ARRAY[o.id])
+  )
+  SELECT array_agg(id) FILTER (WHERE state = 'executing') INTO v_executing FROM open;
+
+  PERFORM oban_workflow_signal_stop(v_executing);
+END;
+$$;

@@ -1,0 +1,25 @@
+-- Let waits that had settled ask anew: they forget the signals that they had used or refused. One that never opened
+-- keeps what was sent to it.
+--
+-- Called by: oban_workflow_reopen, with jobs that had settled.
+-- Locks: rows of waits; the caller holds the root.
+-- Twice: changes nothing.
+CREATE OR REPLACE FUNCTION oban_workflow_forget_signals(p_ids bigint[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+  UPDATE
+    oban_workflow_waits w
+  SET
+    forgotten = COALESCE((SELECT max(s.id) FROM oban_workflow_signals s WHERE s.job = w.id), 0),
+    opened_at = NULL
+  WHERE
+    w.id = ANY(p_ids)
+    AND w.opened_at IS NOT NULL;
+END;
+$$;

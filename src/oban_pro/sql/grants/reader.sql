@@ -1,0 +1,24 @@
+-- What looks at workflows: one object for each statement.
+GRANT USAGE ON SCHEMA public TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_jobs TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_producers TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_groups TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_members TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_edges TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_unended TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_producers TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_hearing TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_waits TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_signals TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_awaits TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_timers TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_queues TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_windows TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_joins TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_pauses TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_schedules TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_keys TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_finals TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_ends TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_migrations TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflows TO oban_role;

@@ -1,0 +1,3 @@
+-- The process that serves a connection.
+SELECT
+  pg_backend_pid()

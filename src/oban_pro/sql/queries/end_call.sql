@@ -1,0 +1,25 @@
+-- Let the call time out, in tests, that a job is parked in: its deadline comes now, and the job runs again.
+WITH ended AS (
+  UPDATE
+    /* TEMPLATE: schema */oban_workflow_awaits a
+  SET
+    deadline = LEAST(a.deadline, timezone('UTC', clock_timestamp()))
+  FROM
+    /* TEMPLATE: schema */oban_jobs j
+  WHERE
+    j.id = %(job)s
+    AND j.state = 'scheduled'
+    AND a.job = j.id
+    AND a.name = j.meta -> 'wait' ->> 'name'
+    AND a.call = (j.meta -> 'wait' ->> 'call')::integer
+  RETURNING
+    a.job
+)
+UPDATE
+  /* TEMPLATE: schema */oban_jobs
+SET
+  state = 'available',
+  scheduled_at = timezone('UTC', clock_timestamp()),
+  meta = meta - ARRAY['wait', 'wait_until']
+WHERE
+  id = ANY(ARRAY(SELECT job FROM ended))

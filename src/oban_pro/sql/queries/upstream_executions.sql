@@ -1,0 +1,48 @@
+-- The last execution of the jobs that a job depends on: itself, and through the gates that it waits behind. Of a group
+-- that it depends on, the jobs in it, not those nested deeper. No more rows than a limit, and no more reads.
+WITH RECURSIVE waiting AS (
+  SELECT id, group_key, gated FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = %(id)s
+  UNION ALL
+  SELECT
+    m.id, m.group_key, m.gated
+  FROM
+    waiting
+    CROSS JOIN LATERAL (
+      SELECT id, group_key, gated FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = waiting.group_key OFFSET 0
+    ) m
+  WHERE
+    waiting.gated
+),
+upstream AS (
+  SELECT
+    e.upstream AS id
+  FROM
+    waiting
+    CROSS JOIN LATERAL (
+      SELECT upstream FROM /* TEMPLATE: schema */oban_workflow_edges WHERE downstream = waiting.id LIMIT %(limit)s
+    ) e
+  LIMIT %(limit)s
+),
+jobs AS (
+  SELECT id FROM upstream WHERE id > 0
+  UNION ALL
+  (
+    SELECT
+      m.id
+    FROM
+      upstream
+      CROSS JOIN LATERAL (
+        SELECT id FROM /* TEMPLATE: schema */oban_workflow_members WHERE group_key = upstream.id AND id > 0 LIMIT %(limit)s
+      ) m
+    WHERE
+      upstream.id < 0
+  )
+  LIMIT %(limit)s
+)
+SELECT
+  j.id, j.attempt, j.attempted_at, j.meta ->> 'traceparent'
+FROM
+  jobs
+  CROSS JOIN LATERAL (SELECT * FROM /* TEMPLATE: schema */oban_jobs WHERE id = jobs.id OFFSET 0) j
+WHERE
+  j.attempted_at IS NOT NULL

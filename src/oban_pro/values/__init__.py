@@ -1,0 +1,1 @@
+"""Values that jobs pass on: how they are encoded, decoded, nested and handed to a cascade."""

@@ -1,0 +1,271 @@
+"""What the dashboard asks of the database: one method for each file in ``sql/dashboard``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
+
+from oban_pro.engine.statements import Statements
+from oban_pro.engine.store import Store
+from oban_pro.engine.wait_statements import waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from psycopg import AsyncConnection
+
+    from oban_pro.model.waiting import Wait
+
+
+class RootRow(TypedDict):
+    """The jobs of a root workflow, counted in every state, and some of their queues."""
+
+    id: str
+    total: int
+    suspended: int
+    available: int
+    scheduled: int
+    executing: int
+    retryable: int
+    completed: int
+    cancelled: int
+    discarded: int
+    started_at: datetime | None
+    queues: list[str]
+
+
+class Breadcrumb(NamedTuple):
+    """A workflow, and the name that it has in the one around it."""
+
+    id: str
+    name: str | None
+    kind: str
+    inserted_at: datetime
+
+
+class PathEdge(NamedTuple):
+    """A member on the critical path, its group, and the member after it that waited for it."""
+
+    member: int
+    group: int | None
+    downstream: int | None
+
+
+class RetriedGroup(NamedTuple):
+    """A group in which jobs ran again: when the first attempt failed, and when the last began."""
+
+    key: int
+    failed_at: str | None
+    attempted_at: datetime | None
+
+
+class WaitColumns(TypedDict):
+    """What a job waits for that no node runs; ``wait_kind`` is None for any other job."""
+
+    wait_kind: str | None
+    wait_since: datetime | None
+    wait_until: datetime | None
+    wait_wanted: int | None
+    wait_came: int | None
+    wait_senders: list[str] | None
+    wait_choices: list[str] | None
+    wait_call: str | None
+
+
+def wait_of(row: WaitColumns) -> Wait | None:
+    """Return what a job waits for that no node runs, from the columns of its row."""
+    return waiting(
+        row["wait_kind"],
+        row["wait_since"],
+        row["wait_until"],
+        row["wait_wanted"],
+        row["wait_came"],
+        row["wait_senders"],
+        row["wait_choices"],
+        row["wait_call"],
+    )
+
+
+class MemberRow(WaitColumns):
+    """A job or group as graph and timeline draw it."""
+
+    id: int
+    parent: int | None
+    name: str
+    open: bool
+    kind: str
+    state: str
+    workflow_id: str | None
+    queue: str | None
+    worker: str | None
+    attempt: int
+    max_attempts: int
+    inserted_at: datetime | None
+    scheduled_at: datetime | None
+    attempted_at: datetime | None
+    settled_at: datetime | None
+    released_at: datetime | None
+    held: bool
+    failed_at: list[str] | None
+    is_wait: bool
+
+
+class JobRow(WaitColumns):
+    """A job as a row of the table; ``page`` and ``total`` are of the table."""
+
+    id: int
+    page: int
+    total: int
+    path: list[str]
+    groups: list[str]
+    state: str
+    queue: str | None
+    worker: str | None
+    attempt: int | None
+    max_attempts: int | None
+    scheduled_at: datetime | None
+    attempted_at: datetime | None
+    settled_at: datetime | None
+
+
+class JobDetail(TypedDict):
+    """A job as its panel shows it; most is None if its row is gone."""
+
+    workflow_id: str
+    name: str
+    path: list[str]
+    state: str
+    queue: str | None
+    worker: str | None
+    attempt: int | None
+    max_attempts: int | None
+    priority: int | None
+    args: Any
+    meta: dict[str, Any] | None
+    errors: list[Any] | None
+    tags: list[str] | None
+    attempted_by: list[str] | None
+    inserted_at: datetime | None
+    scheduled_at: datetime | None
+    attempted_at: datetime | None
+    settled_at: datetime | None
+
+
+class Neighbour(TypedDict):
+    """Something that a job depends on, or that depends on it; ``total`` counts those."""
+
+    upstream: bool
+    id: int
+    name: str
+    kind: str
+    state: str
+    workflow_id: str | None
+    total: int
+
+
+class Waiting(NamedTuple):
+    """Members of one workflow that wait for a job."""
+
+    workflow_id: str
+    names: list[str]
+
+
+class PageStore(Store):
+    """The statements of the dashboard, beside those of the engine.
+
+    Args:
+        conn: A psycopg connection.
+        prefix: The schema of oban's tables and ours.
+    """
+
+    def __init__(self, conn: AsyncConnection[Any], prefix: str) -> None:
+        super().__init__(conn, prefix)
+        self._page = Statements(conn, prefix, "dashboard")
+
+    async def count_roots(self, workflow_ids: Sequence[str], looked_at: int) -> dict[str, RootRow]:
+        """Count the jobs of root workflows, by id of the workflow.
+
+        Args:
+            workflow_ids: Which workflows.
+            looked_at: How many jobs of each are asked for their queue.
+        """
+        params = {"ids": list(workflow_ids), "looked_at": looked_at}
+        rows = cast("list[RootRow]", await self._page.dicts("roots", params))
+
+        return {row["id"]: row for row in rows}
+
+    async def breadcrumbs(self, workflow_id: str) -> list[Breadcrumb]:
+        """Read a workflow and those around it, the root first."""
+        return await self._page.made(Breadcrumb, "breadcrumbs", {"id": workflow_id})
+
+    async def critical_path(
+        self, workflow_id: str, opened: Sequence[int], ends: Mapping[int, str]
+    ) -> list[PathEdge]:
+        """Read the critical path of a workflow.
+
+        Args:
+            workflow_id: Which workflow.
+            opened: Groups to look into, however large.
+            ends: When groups ended that have started.
+        """
+        params = {"id": workflow_id, "opened": list(opened), "ends": json.dumps(ends)}
+
+        return await self._page.made(PathEdge, "path", params)
+
+    async def retried_groups(self, workflow_id: str) -> list[RetriedGroup]:
+        """Read in which groups jobs ran again."""
+        return await self._page.made(RetriedGroup, "retries", {"id": workflow_id})
+
+    async def drawn_members(
+        self,
+        workflow_id: str,
+        opened: Sequence[int],
+        shut: Sequence[int],
+        path: Sequence[int],
+        limit: int,
+    ) -> list[MemberRow]:
+        """Read what is drawn of a workflow: itself, then the members of the groups that are open.
+
+        Args:
+            workflow_id: Which workflow.
+            opened: Keys of groups to open.
+            shut: Keys of groups to fold that would be open.
+            path: Members that are drawn in any case.
+            limit: How many members of one group are drawn.
+        """
+        params = {
+            "id": workflow_id,
+            "opened": list(opened),
+            "shut": list(shut),
+            "path": list(path),
+            "limit": limit,
+        }
+
+        return cast("list[MemberRow]", await self._page.dicts("members", params))
+
+    async def job_page(self, workflow_id: str, **filters: Any) -> list[JobRow]:
+        """Read a page of the jobs of a workflow and of all nested in it."""
+        return cast("list[JobRow]", await self._page.dicts("jobs", {"id": workflow_id, **filters}))
+
+    async def edges(self, ids: Sequence[int]) -> list[tuple[int | None, int | None]]:
+        """Read the edges at some members: upstream and downstream, None for any other member."""
+        rows = await self._page.rows("edges", {"ids": list(ids)})
+
+        return [(upstream, downstream) for upstream, downstream in rows]
+
+    async def job(self, workflow_id: str, job_id: int) -> JobDetail | None:
+        """Read a job of a workflow or of one nested in it."""
+        rows = await self._page.dicts("job", {"id": workflow_id, "job": job_id})
+
+        return cast("JobDetail", rows[0]) if rows else None
+
+    async def neighbours(self, job_id: int, limit: int) -> list[Neighbour]:
+        """Read what a job depends on and what depends on it."""
+        params = {"job": job_id, "limit": limit}
+
+        return cast("list[Neighbour]", await self._page.dicts("neighbours", params))
+
+    async def downstream(self, job_id: int) -> list[Waiting]:
+        """Read a job and everything that waits for it, by workflow."""
+        return await self._page.made(Waiting, "downstream", {"job": job_id})

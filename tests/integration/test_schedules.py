@@ -1,0 +1,364 @@
+"""Workflows that start by the clock: once for each tick, whoever fires it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import oban.telemetry
+import pytest
+from oban import Oban
+from psycopg_pool import AsyncConnectionPool
+
+from oban_pro import Workflow, schedules
+from oban_pro._plugin import fire_schedules
+from oban_pro._plugin.fire_schedules import GIVE_UP_AFTER, fire, look
+from oban_pro.errors import InvalidScheduleError, UnknownNameError
+from oban_pro.schedules import Schedule, make, schedule
+from tests.support.cli import invoke
+from tests.support.graphs import settled, work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from psycopg import AsyncConnection
+
+    from tests.support.fixtures import StartOban, WaitUntil
+
+type Events = list[tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def _only_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test begin without schedules."""
+    monkeypatch.setattr(schedules, "_schedules", {})
+
+
+@pytest.fixture
+def events() -> Iterator[Events]:
+    seen: Events = []
+    names = ["oban.workflow.scheduled", "oban.workflow.schedule_failed"]
+    oban.telemetry.attach("test-schedules", names, lambda name, data: seen.append((name, data)))
+    yield seen
+    oban.telemetry.detach("test-schedules")
+
+
+def every_minute(**options: Any) -> Schedule:
+    @schedule("* * * * *", name="minutely", **options)
+    def minutely(tick: datetime) -> Workflow:
+        return Workflow(name="minutely").add("one", work())
+
+    return minutely
+
+
+async def stored_ids(conn: AsyncConnection) -> list[str]:
+    cursor = await conn.execute("SELECT id FROM oban_workflow_groups ORDER BY id")
+
+    return [id for (id,) in await cursor.fetchall()]
+
+
+async def put_back(conn: AsyncConnection, minutes: float) -> None:
+    """Let the last tick of all schedules have been some minutes ago."""
+    await conn.execute(
+        "UPDATE oban_workflow_schedules SET last_tick = timezone('UTC', now()) - %s",
+        [timedelta(minutes=minutes)],
+    )
+
+
+class TestFiring:
+    async def test_begins_when_a_schedule_is_first_seen(
+        self, oban: Oban, conn: AsyncConnection
+    ) -> None:
+        await look(oban._query, every_minute(catch_up="all"))
+
+        assert await stored_ids(conn) == []
+
+    async def test_fires_the_latest_of_what_was_missed(
+        self, oban: Oban, conn: AsyncConnection, events: Events
+    ) -> None:
+        minutely = every_minute()
+        await look(oban._query, minutely)
+        await put_back(conn, 7)
+        await look(oban._query, minutely)
+        await look(oban._query, minutely)
+
+        (id,) = await stored_ids(conn)
+        ((name, data),) = events
+        assert name == "oban.workflow.scheduled"
+        assert data["workflow_id"] == id == minutely.id_of(data["tick"])
+        assert datetime.now(UTC) - data["tick"] < timedelta(minutes=2)
+
+    async def test_fires_all_of_what_was_missed_if_told(
+        self, oban: Oban, conn: AsyncConnection, events: Events
+    ) -> None:
+        minutely = every_minute(catch_up="all")
+        await look(oban._query, minutely)
+        await put_back(conn, 7)
+        await look(oban._query, minutely)
+
+        ticks = [data["tick"] for _, data in events]
+        assert len(ticks) in (7, 8)
+        assert ticks == sorted(ticks)
+        assert await stored_ids(conn) == [minutely.id_of(tick) for tick in ticks]
+
+    async def test_fires_a_tick_once_whoever_tries(
+        self, oban: Oban, conn: AsyncConnection, events: Events
+    ) -> None:
+        minutely = every_minute()
+        await look(oban._query, minutely)
+        await put_back(conn, 60)
+        tick = datetime.now(UTC).replace(second=0, microsecond=0)
+        await asyncio.gather(*(fire(oban._query, minutely, tick) for _ in range(8)))
+
+        assert len(events) == 1
+        assert await stored_ids(conn) == [minutely.id_of(tick)]
+
+    async def test_leaves_no_workflow_behind_a_tick_that_was_not_claimed(
+        self, oban: Oban, conn: AsyncConnection
+    ) -> None:
+        """The claim and the workflow are one transaction: neither is there without the other."""
+
+        @schedule("* * * * *", name="broken")
+        def broken(tick: datetime) -> Workflow:
+            nested = Workflow(id="taken").add("a", work())
+
+            return Workflow().add_workflow("nested", nested)
+
+        await oban.enqueue_many(Workflow(id="taken").add("b", work()))
+        await look(oban._query, broken)
+        await put_back(conn, 1)
+        tick = datetime.now(UTC).replace(second=0, microsecond=0)
+
+        assert not await fire(oban._query, broken, tick)
+        assert await stored_ids(conn) == ["taken"]
+        standing = await conn.execute(
+            "SELECT last_tick < %s, error FROM oban_workflow_schedules", [tick.replace(tzinfo=None)]
+        )
+        assert (await standing.fetchone() or ())[0]
+
+    async def test_happens_on_a_node_by_itself(
+        self, start_oban: StartOban, conn: AsyncConnection, wait_until: WaitUntil
+    ) -> None:
+        minutely = every_minute()
+        client = await start_oban({})
+        await look(client._query, minutely)
+        await put_back(conn, 2)
+        await start_oban()
+        await start_oban()
+
+        async def fired() -> list[str]:
+            return await stored_ids(conn)
+
+        (id, *_) = await wait_until(fired)
+        await wait_until(lambda: settled(Workflow(id=id)))
+
+    async def test_gives_the_function_the_tick_in_its_zone(self) -> None:
+        given: list[datetime] = []
+
+        @schedule("0 2 * * *", name="nightly", timezone="Europe/Kyiv")
+        async def nightly(tick: datetime) -> None:
+            given.append(tick)
+
+        assert await make(nightly, datetime(2026, 11, 28, 0, tzinfo=UTC)) is None
+        assert given[0].isoformat() == "2026-11-28T02:00:00+02:00"
+
+
+class TestOverlap:
+    async def test_skips_queues_or_replaces(self, oban: Oban, conn: AsyncConnection) -> None:
+        for overlap, states in (
+            ("allow", ["executing", "executing"]),
+            ("skip", ["executing"]),
+            ("queue", ["executing", "executing"]),
+            ("replace", ["cancelled", "executing"]),
+        ):
+
+            @schedule("* * * * *", name=overlap, overlap=overlap)  # type: ignore[arg-type]
+            def build(tick: datetime) -> Workflow:
+                return Workflow().add("one", work())
+
+            await look(oban._query, build)
+            await put_back(conn, 10)
+            now = datetime.now(UTC).replace(second=0, microsecond=0)
+
+            for tick in (now - timedelta(minutes=1), now):
+                assert await fire(oban._query, build, tick)
+
+            cursor = await conn.execute(
+                "SELECT state, queued_at IS NOT NULL FROM oban_workflow_groups"
+                " WHERE id LIKE %s ORDER BY id",
+                [f"{overlap}@%"],
+            )
+            rows = await cursor.fetchall()
+            assert [state for state, _ in rows] == states
+            assert rows[-1][1] == (overlap == "queue")
+
+    async def test_is_refused_beside_a_key_of_its_own_and_told_at_once(
+        self, oban: Oban, conn: AsyncConnection, events: Events
+    ) -> None:
+        @schedule("* * * * *", name="both", overlap="skip")
+        def both(tick: datetime) -> Workflow:
+            return Workflow(unique="mine").add("one", work())
+
+        await look(oban._query, both)
+        await put_back(conn, 1)
+        await look(oban._query, both)
+
+        ((name, data),) = events
+        assert name == "oban.workflow.schedule_failed"
+        assert "must not return a unique workflow" in data["error"]
+        assert await stored_ids(conn) == []
+
+
+class TestFailures:
+    async def test_are_tried_again_for_an_hour_and_then_told(
+        self, oban: Oban, conn: AsyncConnection, events: Events
+    ) -> None:
+        calls: list[datetime] = []
+
+        @schedule("* * * * *", name="failing")
+        def failing(tick: datetime) -> Workflow:
+            calls.append(tick)
+            raise RuntimeError("no data yet")
+
+        await look(oban._query, failing)
+        await put_back(conn, 1)
+        await look(oban._query, failing)
+        await look(oban._query, failing)
+        assert len(calls) == 2
+        assert events == []
+
+        await conn.execute(
+            "UPDATE oban_workflow_schedules SET failing_since = failing_since - %s", [GIVE_UP_AFTER]
+        )
+        await look(oban._query, failing)
+        ((name, data),) = events
+        assert name == "oban.workflow.schedule_failed"
+        assert "no data yet" in data["error"]
+        assert await stored_ids(conn) == []
+
+    async def test_that_are_over_leave_nothing_behind(
+        self, oban: Oban, conn: AsyncConnection
+    ) -> None:
+        outcomes: list[Exception | None] = [RuntimeError("once"), None]
+
+        @schedule("* * * * *", name="flaky")
+        def flaky(tick: datetime) -> Workflow:
+            if (error := outcomes.pop(0)) is not None:
+                raise error
+
+            return Workflow().add("one", work())
+
+        await look(oban._query, flaky)
+        await put_back(conn, 1)
+        await look(oban._query, flaky)
+        await look(oban._query, flaky)
+        cursor = await conn.execute("SELECT failing_since, error FROM oban_workflow_schedules")
+
+        assert await cursor.fetchone() == (None, None)
+        assert len(await stored_ids(conn)) == 1
+
+    async def test_of_what_is_no_workflow_say_so(self) -> None:
+        @schedule("@daily", name="wrong")
+        def wrong(tick: datetime) -> Any:
+            return "a workflow"
+
+        with pytest.raises(InvalidScheduleError, match="must return a Workflow or None, got 'a w"):
+            await make(wrong, datetime.now(UTC))
+
+    def test_of_two_with_one_name_are_refused(self) -> None:
+        every_minute()
+
+        with pytest.raises(InvalidScheduleError, match="schedule 'minutely' is there already"):
+
+            @schedule("@daily", name="minutely")
+            def other(tick: datetime) -> None: ...
+
+
+class TestSteering:
+    async def test_what_is_missed_while_paused_is_gone(
+        self, oban: Oban, conn: AsyncConnection, dsn: str
+    ) -> None:
+        minutely = every_minute(catch_up="all")
+        await look(oban._query, minutely)
+        assert (
+            await asyncio.to_thread(invoke, dsn, "schedules", "pause", "minutely")
+        ).exit_code == 0
+        await put_back(conn, 7)
+        await look(oban._query, minutely)
+        assert await stored_ids(conn) == []
+
+        await asyncio.to_thread(invoke, dsn, "schedules", "resume", "minutely")
+        await look(oban._query, minutely)
+        assert len(await stored_ids(conn)) <= 1
+
+    async def test_backfill_takes_its_start_and_leaves_its_end(
+        self, oban: Oban, conn: AsyncConnection
+    ) -> None:
+        @schedule("0 2 * * *", name="nightly", timezone="Europe/Kyiv")
+        def nightly(tick: datetime) -> Workflow:
+            return Workflow(name="nightly").add("one", work())
+
+        ids = await nightly.backfill(date(2026, 11, 1), date(2026, 11, 4))
+        again = await nightly.backfill(date(2026, 11, 1), datetime(2026, 11, 4, 2))
+
+        assert ids == again == [f"nightly@2026-11-0{day}T00:00:00Z" for day in (1, 2, 3)]
+        assert await stored_ids(conn) == ids
+
+        with pytest.raises(InvalidScheduleError, match="begin before it ends"):
+            await nightly.backfill(date(2026, 11, 4), date(2026, 11, 1))
+
+    async def test_run_enqueues_now(self, oban: Oban, conn: AsyncConnection) -> None:
+        id = await every_minute().run()
+
+        assert await stored_ids(conn) == [id]
+        assert (await Workflow(id=id).status()).total == 1
+
+    def test_names_that_nobody_has_are_refused_with_the_closest(self) -> None:
+        every_minute()
+
+        with pytest.raises(UnknownNameError, match="did you mean 'minutely'"):
+            schedules.find("minutly")
+
+
+MODULE = """
+from oban import worker, Worker
+from oban_pro import Workflow
+from oban_pro.schedules import schedule
+
+async def load(context): ...
+
+@schedule("0 2 * * *", name="nightly", timezone="Europe/Kyiv")
+def nightly(tick):
+    return Workflow(name="nightly").add_cascade("load", load)
+"""
+
+
+class TestCommands:
+    def test_list_run_and_backfill(
+        self, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "shop_schedules.py").write_text(MODULE)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setenv("OBAN_WORKFLOWS_SCHEDULES", "shop_schedules")
+
+        ran = invoke(dsn, "schedules", "run", "nightly")
+        assert ran.stdout.startswith("Enqueued nightly@"), ran.output
+        span = ("--from", "2026-11-01", "--to", "2026-11-03")
+        filled = invoke(dsn, "schedules", "backfill", "nightly", *span)
+        assert filled.stdout.startswith("2 ticks. nightly@2026-11-01T00:00:00Z to")
+
+        async def see() -> None:
+            async with AsyncConnectionPool(dsn, min_size=1, open=False) as pool:
+                await fire_schedules.fire_schedules(Oban(pool=pool)._query)
+
+        asyncio.run(see())
+        (listed,) = json.loads(invoke(dsn, "schedules", "--json").stdout)
+        assert (listed["name"], listed["timezone"]) == ("nightly", "Europe/Kyiv")
+        assert listed["next_tick"].endswith("00:00:00+00:00")
+        assert "0 2 * * *" in invoke(dsn, "schedules").stdout
+        assert invoke(dsn, "schedules", "pause", "nightl").exit_code == 1
+        sys.modules.pop("shop_schedules")

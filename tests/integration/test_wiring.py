@@ -1,0 +1,274 @@
+"""Wired calls, run by a node: values travel, fan-outs are lists, nothing is read twice."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from oban import Oban
+from psycopg_pool import AsyncConnectionPool
+
+from oban_pro import Workflow
+from oban_pro.errors import (
+    InvalidArgumentError,
+    JobFailedError,
+    UnknownNameError,
+    UnknownWorkflowError,
+)
+from oban_pro.testing import run_workflow
+from tests.support.fixtures import Run, StartOban, WaitUntil
+from tests.support.graphs import error_of, settled, work
+from tests.support.proxy import Proxy
+from tests.support.wired import (
+    Row,
+    Table,
+    clean,
+    echo,
+    extract,
+    fail,
+    from_context,
+    give_up,
+    item_of,
+    later,
+    maybe,
+    never,
+    own_context,
+    recorded,
+    report,
+    resize,
+    same,
+    skip_odd,
+)
+
+
+def pipeline() -> Workflow:
+    workflow = Workflow(name="etl")
+    rows = workflow.call(extract, "api")
+    table = workflow.options(name="clean it").call(clean, rows, strict=True)
+    thumbs = workflow.each(resize, [Path(f"{n}.png") for n in range(11)], 640)
+    workflow.call(report, table, thumbs)
+
+    return workflow
+
+
+class TestCalls:
+    async def test_pass_values_on_as_they_were(self, run: Run) -> None:
+        results = await run(pipeline())
+
+        rows = [Row(n, ["api"]) for n in range(3)]
+        assert results["extract"] == rows
+        assert results["clean it"] == Table("strict", rows)
+        assert type(results["clean it"]) is Table
+        assert results["report"] == "strict: 3 rows, " + " ".join(f"{n}.640" for n in range(11))
+
+    async def test_mix_with_the_other_methods(self, run: Run) -> None:
+        workflow = Workflow().add_context({"limit": 7}).add("setup", work())
+        rows: Any = workflow.options(deps="setup").call(extract, "api")
+        workflow.add_cascade("old", from_context, deps=rows)
+        sub = Workflow().add_cascade("inner", from_context)
+        workflow.add_workflow("sub", sub, deps=rows[0])
+        inner: Any = workflow.value("sub/inner", dict)
+        workflow.call(echo, workflow.value("old", dict)["limit"], inner["extract"][0])
+        workflow.call(own_context)
+        results = await run(workflow)
+
+        assert results["old"] == {"limit": 7, "extract": [Row(n, ["api"]) for n in range(3)]}
+        assert results["echo"] == ((7, Row(0, ["api"])), {})
+        assert results["own_context"] == {"limit": 7}
+
+    async def test_may_record_and_snooze_as_cascades_do(self, run: Run) -> None:
+        workflow = Workflow()
+        workflow.call(same, workflow.call(later, workflow.call(recorded, 3)))
+
+        assert (await run(workflow))["same"] == {"value": 3}
+
+    async def test_know_what_others_recorded_and_not_the_context_of_that_name(
+        self, run: Run
+    ) -> None:
+        workflow = Workflow(ignore_cancelled=True).add_context({"give_up": "not this"})
+        nothing: Any = workflow.call(give_up, "x")
+        workflow.call(maybe, nothing, other=nothing[0])
+        workflow.options(max_attempts=1).call(same, nothing)
+        results = await run(workflow)
+
+        assert results == {"maybe": ("default", "other default")}
+        assert "job 'same' needs what 'give_up' records" in await error_of(workflow, "same")
+
+    async def test_do_without_what_was_skipped(self, run: Run) -> None:
+        workflow = Workflow()
+        skipped: Any = workflow.options(when=never).call(extract, "api")
+        also = workflow.options(when=never).each(same, [1, 2])
+        kept = workflow.call(same, 3)
+        workflow.call(maybe, skipped, other=kept)
+        workflow.options(name="list").call(echo, also, kept)
+
+        results = await run(workflow)
+        assert results["maybe"] == ("default", 3)
+        assert results["list"] == (([], 3), {})
+        assert await workflow.result(skipped) is None
+        assert await workflow.result(also) == []
+
+
+class TestEach:
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            ([5, 6], [5, 6]),
+            ((5,), [5]),
+            ({"a": 1, "b": 2}, {"a": 1, "b": 2}),
+            ({0: 1, 1: 2}, {"0": 1, "1": 2}),
+            ([], []),
+            ({}, {}),
+            ([*range(12)], [*range(12)]),
+        ],
+    )
+    async def test_over_what_was_recorded_has_its_form(
+        self, oban, given: Any, expected: Any
+    ) -> None:
+        workflow = Workflow()
+        items = workflow.call(same, given)
+        factor: Any = workflow.options(name="factor").call(same, {"of": 1})
+        results = workflow.each(echo, items, factor["of"])
+        workflow.options(name="end").call(same, results)
+        workflow.options(name="beside").each(echo, ["x"], results)
+        await run_workflow(workflow, oban)
+        end = await workflow.get_recorded("end")
+        beside = await workflow.get_recorded("beside/0")
+
+        if isinstance(expected, dict):
+            assert {key: value[0][0] for key, value in end.items()} == expected
+        else:
+            assert [value[0][0] for value in end] == expected
+
+        assert beside[0] == ("x", end)
+        assert await workflow.get_recorded("echo") is None
+        recorded = (await workflow.all_recorded())["echo"]
+        assert type(recorded) is dict
+
+    async def test_lists_what_was_recorded(self, run: Run) -> None:
+        workflow = Workflow(ignore_cancelled=True)
+        workflow.call(same, workflow.each(skip_odd, range(12)))
+
+        assert (await run(workflow))["same"] == [0, 2, 4, 6, 8, 10]
+
+    async def test_takes_placeholders_among_its_items(self, run: Run) -> None:
+        workflow = Workflow()
+        rows = workflow.call(extract, "api")
+        workflow.call(same, workflow.each(item_of, {"first": rows[0], "last": rows[-1]}, 2))
+
+        assert (await run(workflow))["same"] == {"first": 0, "last": 4}
+
+    async def test_over_what_is_no_collection_fails_with_a_reason(
+        self, start_oban: StartOban, wait_until: WaitUntil
+    ) -> None:
+        workflow = Workflow()
+        text: Any = workflow.call(same, "abc")
+        workflow.options(max_attempts=1).each(item_of, text)
+        oban = await start_oban()
+        await oban.enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+
+        error = await error_of(workflow, "item_of")
+        assert "job 'item_of' must map over a list or a dict, got 'abc'" in error
+
+
+class TestFailures:
+    async def test_break_what_needs_the_value(self, run: Run) -> None:
+        workflow = Workflow()
+        workflow.call(same, workflow.options(max_attempts=1).call(fail, "broken"))
+
+        assert await run(workflow) == {}
+        assert (await workflow.status()).counts == {"discarded": 1, "cancelled": 1}
+
+
+class TestResult:
+    async def test_is_what_a_job_recorded(self, start_oban: StartOban) -> None:
+        oban = await start_oban()
+        workflow = Workflow().add("blocked", work()).add_signal("never")
+        rows = workflow.call(extract, "api")
+        table = workflow.call(clean, rows)
+        squares = workflow.each(item_of, rows, 2)
+        keyed = workflow.each(item_of, {"a": Row(4)})
+        sub = Workflow().add_cascade("inner", from_context)
+        workflow.add_workflow("sub", sub, deps=table)
+        await oban.enqueue_many(workflow)
+
+        assert await workflow.result(table, timeout=30) == Table(
+            "clean", await workflow.result(rows)
+        )
+        assert await workflow.result(rows[1].tags[0]) == "api"
+        assert await workflow.result(squares) == [0, 2, 4]
+        assert await workflow.result(squares[-1]) == 4
+        assert await workflow.result(keyed) == {"a": 4}
+        handle = Workflow(id=workflow.id)
+        assert await handle.result("clean", as_=Table) == await handle.result(table)
+        assert await handle.result("item_of", as_=dict) == {"0": 0, "1": 2, "2": 4}
+        assert list(await handle.result("sub/inner", as_=dict)) == ["clean"]
+        assert list(await handle.result("sub", as_=dict)) == ["inner"]
+        assert await handle.result("blocked", as_=object) is None
+        assert (await workflow.status()).state == "executing"
+
+    async def test_says_how_a_job_failed(self, run: Run) -> None:
+        workflow = Workflow(ignore_discarded=False)
+        broken = workflow.options(max_attempts=1).call(fail, "broken")
+        after = workflow.call(same, broken)
+        group = workflow.options(max_attempts=1).each(fail, ["first", "second"])
+        gone: object = workflow.call(give_up, "no need")
+        await run(workflow)
+
+        for of, path, state, error in [
+            (broken, "fail", "discarded", "ValueError: broken"),
+            (after, "same", "cancelled", "fail"),
+            (group, "fail_2", "discarded", "ValueError: first"),
+            (gone, "give_up", "cancelled", "no need"),
+            ("fail_2/1", "fail_2/1", "discarded", "ValueError: second"),
+        ]:
+            with pytest.raises(JobFailedError, match=error) as caught:
+                await workflow.result(of)
+            assert (caught.value.path, caught.value.state) == (path, state)
+            assert error in (caught.value.error or "")
+
+    async def test_waits_no_longer_than_it_is_told(self, oban: Oban) -> None:
+        workflow = Workflow()
+        rows = workflow.call(extract, "api")
+        await oban.enqueue_many(workflow)
+
+        with pytest.raises(TimeoutError, match=r"'extract' of workflow .* within 0\.2 s, it is"):
+            await workflow.result(rows, timeout=0.2)
+
+    async def test_of_what_is_not_there_is_refused(self, oban: Oban) -> None:
+        workflow, other = Workflow(), Workflow(name="other")
+        rows = workflow.call(extract, "api")
+        with pytest.raises(UnknownWorkflowError):
+            await workflow.result(rows)
+        await oban.enqueue_many(workflow)
+
+        with pytest.raises(UnknownNameError, match=r"'extrakt'.*did you mean 'extract'"):
+            await workflow.result("extrakt", as_=list)
+        with pytest.raises(InvalidArgumentError, match=r"own placeholders.*extract"):
+            await workflow.result(other.call(extract, "api"))
+        with pytest.raises(InvalidArgumentError, match="placeholder or a path, got 5"):
+            await workflow.result(5)
+
+    async def test_survives_a_lost_connection(self, dsn: str, oban: Oban) -> None:
+        workflow = Workflow(oban="far")
+        rows = workflow.call(extract, "api")
+        await oban.enqueue_many(workflow)
+
+        async with (
+            Proxy(dsn) as proxy,
+            AsyncConnectionPool(proxy.dsn, min_size=1, open=False) as pool,
+        ):
+            Oban(pool=pool, name="far")
+            proxy.refuses = True
+            proxy.cut()
+            with pytest.raises(TimeoutError, match=r"within 0.5 s"):
+                await workflow.result(rows, timeout=0.5)
+
+            waiting = asyncio.ensure_future(workflow.result(rows, timeout=30))
+            proxy.refuses = False
+            await asyncio.sleep(0)
+            proxy.cut()
+            await run_workflow(Workflow(id=workflow.id), oban)
+
+            assert await waiting == [Row(n, ["api"]) for n in range(3)]

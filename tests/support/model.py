@@ -1,0 +1,761 @@
+"""A reference engine: names, dependencies, flags and states, and nothing else.
+
+It keeps no counters. What a job waits for, and what a group is, is read off the states each time:
+slow, and hardly wrong. The state machine beside it drives it and PostgreSQL side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import TypeGuard
+
+SETTLED = ("completed", "cancelled", "discarded")
+
+STARTING = ("available", "scheduled", "retryable")
+
+# of jobs that did not run to their end
+SETTLED_BY_OTHERS = ("cancelled", "discarded", "deleted")
+
+type Member = Job | Group
+type Causes = dict[str, set[tuple[str, str]]]
+
+
+@dataclass(eq=False)
+class Job:
+    path: str
+    parent: Group
+    deps: list[Member]
+    ignores: tuple[bool, bool]
+    state: str = "suspended"
+    gone: bool = False
+    later: bool = False
+    grafter: bool = False
+    attempt: int = 0
+    max_attempts: int = 20
+    # executions that somebody stopped from outside, and that have not ended
+    unended: int = 0
+    # cancelled when its clock is up: None without one, else whether the clock runs
+    deadline: bool | None = None
+    delayed: bool = False
+    wait: Wait | None = None
+    # how many of its deps it needs; None for all
+    need: int | None = None
+    is_paused: bool = False
+    # whether its pause ends by itself
+    until: bool = False
+    # the state that a pause took it from
+    paused_from: str | None = None
+    # of a final job: after which outcomes of its workflow it runs
+    runs_on: str | None = None
+    skipped: bool = False
+
+    def release(self) -> None:
+        self.state = "scheduled" if self.later or self.delayed else "available"
+        self.state = self.paused_from or self.state
+        self.delayed = False
+        self.paused_from = None
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        self.deadline = self.deadline is not None or None
+
+
+@dataclass
+class Wait:
+    """What a job waits for that nobody runs."""
+
+    wanted: int = 1
+    # how it settles when its clock is up, if it has one
+    on_timeout: str | None = None
+    came: list[str] = field(default_factory=list)
+    is_open: bool = False
+    # whether it had opened, or was refused, before it settled
+    had_opened: bool = False
+
+    def take(self, sender: str) -> bool:
+        """Take a signal, unless it has what it needs."""
+        if len(self.came) >= self.wanted or sender in self.came:
+            return False
+
+        self.came.append(sender)
+
+        return True
+
+    def forget(self) -> None:
+        """Ask anew, after a retry."""
+        if self.had_opened:
+            self.came.clear()
+
+        self.is_open = self.had_opened = False
+
+
+@dataclass(eq=False)
+class Group:
+    path: str
+    parent: Group | None
+    deps: list[Member]
+    ignores: tuple[bool, bool]
+    kind: str = "sub"
+    children: dict[str, Member] = field(default_factory=dict)
+    free: bool = False  # waits for nothing, whatever is around it
+    deadline: bool | None = None
+    need: int | None = None
+    is_paused: bool = False
+    until: bool = False
+    # how many members may be open at once
+    limit: int | None = None
+    # how many failures it tolerates if it opened; with more it may cancel what is open
+    tolerates: float | None = None
+    fail_fast: bool = False
+    voided: bool = False
+    # failures that were there before
+    seen: int = 0
+    # whether its gate was ever open, and how everything but its final jobs had settled
+    opened: bool = False
+    outcome: str | None = None
+
+    @property
+    def state(self) -> str:
+        if not self.children:
+            return self._empty_state
+
+        worst = _worst({child.state for child in self.children.values()})
+        is_tolerant = self.tolerates is not None and not self.voided
+
+        if worst is not None and is_tolerant and self.failures <= self.most_failures:
+            return "completed"
+
+        return worst or "executing"
+
+    @property
+    def failures(self) -> int:
+        return sum(child.state in SETTLED_BY_OTHERS for child in self.children.values())
+
+    @property
+    def most_failures(self) -> int:
+        tolerates = self.tolerates or 0
+
+        return int(tolerates * len(self.children) if tolerates < 1 else tolerates)
+
+    @property
+    def has_crossed(self) -> bool:
+        """Whether it fails fast, and more failed than it tolerates."""
+        return self.fail_fast and self.failures > self.most_failures
+
+    @property
+    def _empty_state(self) -> str:
+        if causes(self):
+            return "cancelled"
+
+        return "executing" if waits(self) else "completed"
+
+    def finals(self) -> list[Job]:
+        return [child for child in self.children.values() if is_final(child) and not child.gone]
+
+    def body(self) -> list[Member]:
+        return [child for child in self.children.values() if not is_final(child)]
+
+    def body_state(self) -> str | None:
+        """Tell how everything but the final jobs has settled and ended; None if it has not."""
+        if not self.body():
+            return "completed" if self.opened else None
+
+        if any(map(runs, self.body())):
+            return None
+
+        return _worst({child.state for child in self.body()})
+
+    def jobs(self) -> Iterator[Job]:
+        for child in self.children.values():
+            if isinstance(child, Job):
+                yield child
+            else:
+                yield from child.jobs()
+
+    def grafted_jobs(self) -> Iterator[Job]:
+        """Return the jobs that were grafted to this group."""
+        grafted = self.children["grafted"]
+        assert isinstance(grafted, Group)
+
+        return grafted.jobs()
+
+    def groups(self) -> Iterator[Group]:
+        yield self
+
+        for child in self.children.values():
+            if isinstance(child, Group):
+                yield from child.groups()
+
+
+def _worst(states: set[str]) -> str | None:
+    """Return what members in some states come to; None while one is open."""
+    if not states <= {*SETTLED, "deleted"}:
+        return None
+
+    if "discarded" in states:
+        return "discarded"
+
+    return "completed" if states == {"completed"} else "cancelled"
+
+
+def is_final(member: Member) -> TypeGuard[Job]:
+    return isinstance(member, Job) and member.runs_on is not None
+
+
+def runs(member: Member) -> bool:
+    """Tell whether an execution in a member has not ended, though its job was stopped."""
+    if isinstance(member, Job):
+        return member.unended > 0
+
+    return any(map(runs, member.children.values()))
+
+
+def _ignored(state: str, ignores: tuple[bool, bool]) -> bool:
+    return (state == "cancelled" and ignores[0]) or (state == "discarded" and ignores[1])
+
+
+def upstream(member: Member) -> list[Member]:
+    """Return what a member depends on: its own, else what the group around it does."""
+    return _gate(member).deps
+
+
+def _gate(member: Member) -> Member:
+    """Return the member whose deps another waits for: itself, or a group around it."""
+    is_free = is_final(member) or (isinstance(member, Group) and member.free)
+
+    if is_free or member.deps or member.parent is None:
+        return member
+
+    return _gate(member.parent)
+
+
+def _flags(member: Member) -> tuple[bool, bool]:
+    """Return by which flags a member judges what it depends on.
+
+    What a graft depends on was satisfied when its jobs came, by the flags of the graft.
+    """
+    if not member.deps and member.parent is not None and member.parent.kind == "grafted":
+        return member.parent.ignores
+
+    return member.ignores
+
+
+def waits(member: Member) -> bool:
+    """Tell whether less of what a member depends on is satisfied than it needs."""
+    if is_final(member) and member.parent.outcome is None:
+        return True
+
+    satisfied = [
+        dep
+        for dep in upstream(member)
+        if dep.state == "completed" or _ignored(dep.state, _flags(member))
+    ]
+
+    return len(satisfied) < _needed(member)
+
+
+def _needed(member: Member) -> int:
+    gate = _gate(member)
+
+    return len(gate.deps) if gate.need is None else gate.need
+
+
+def causes(member: Member) -> set[tuple[str, str]]:
+    """Return what breaks a member, and how it had settled."""
+    if is_final(member) and not member.parent.opened and (around := causes(member.parent)):
+        return around
+
+    deps = upstream(member)
+    broken = {
+        (dep.path, dep.state)
+        for dep in deps
+        if dep.state in ("cancelled", "discarded", "deleted")
+        and not _ignored(dep.state, _flags(member))
+    }
+
+    return broken if len(deps) - len(broken) < _needed(member) else set()
+
+
+def has_slot(job: Job) -> bool:
+    """Tell whether a job may be open, besides those members of its fan-out that are."""
+    around = job.parent
+
+    if around.kind == "graft" and around.parent is not None:
+        around = around.parent
+
+    if around.kind not in ("many", "items") or around.limit is None:
+        return True
+
+    return sum(map(_holds_slot, around.children.values())) < around.limit
+
+
+def _holds_slot(member: Member) -> bool:
+    if isinstance(member, Group):
+        has_begun = member.children["grafter"].state != "suspended"
+
+        return has_begun and member.state == "executing"
+
+    return member.state in ("available", "scheduled", "executing", "retryable")
+
+
+def held(member: Member) -> bool:
+    """Tell whether a member follows an execution that has not ended, though its job was stopped."""
+    return any(not ended(dep) for dep in upstream(member))
+
+
+def ended(member: Member) -> bool:
+    """Tell whether all executions have ended that a member stands for.
+
+    What settled without having run stands for what it would have waited for.
+    """
+    if isinstance(member, Group) and member.children:
+        return all(map(ended, member.children.values()))
+
+    if isinstance(member, Job) and (member.unended or member.state not in SETTLED_BY_OTHERS):
+        return not member.unended
+
+    return not held(member)
+
+
+def paused(member: Member) -> bool:
+    """Tell whether a member is paused, or something around it."""
+    return member.is_paused or (member.parent is not None and paused(member.parent))
+
+
+def excused(member: Member) -> bool:
+    """Tell whether a member waits for something broken, itself or by way of what it depends on.
+
+    That takes a retry of it alone; who retries what broke as well sets it free.
+    """
+    if isinstance(member, Group) and member.children:
+        return any(excused(child) for child in member.children.values())
+
+    if member.state not in ("suspended", "executing"):
+        return False
+
+    if is_final(member) and any(map(excused, member.parent.body())):
+        return True
+
+    return bool(causes(member)) or any(excused(dep) for dep in upstream(member))
+
+
+def _inside(member: Member) -> Iterator[Job]:
+    if isinstance(member, Job):
+        yield member
+    else:
+        yield from member.jobs()
+
+
+def is_cut_short(job: Job) -> bool:
+    """Tell whether a job is in a group that failed fast, so that it is not tried again."""
+    group: Group | None = job.parent
+
+    while group is not None and not group.has_crossed:
+        group = group.parent
+
+    return group is not None
+
+
+def _void(job: Job) -> None:
+    """Let the groups whose gates broke tolerate nothing: a job in them could not start."""
+    gate = _gate(job)
+    member: Member = job
+
+    while member is not gate:
+        assert member.parent is not None
+        member = member.parent
+        assert isinstance(member, Group)
+        member.voided = member.tolerates is not None
+
+
+class Model:
+    """All workflows of a database, by the id of their root."""
+
+    def __init__(self) -> None:
+        self.roots: dict[str, Group] = {}
+        # whether nodes say when executions end that were stopped
+        self.is_ours = False
+        # final jobs that were stopped as something else of their workflow runs again
+        self.stopped: list[Job] = []
+
+    def jobs(self, *states: str) -> list[Job]:
+        """Return the jobs whose row is there, in some states or in any."""
+        return [
+            job
+            for root in self.roots.values()
+            for job in root.jobs()
+            if not job.gone and (not states or job.state in states)
+        ]
+
+    def groups(self) -> list[Group]:
+        return [group for root in self.roots.values() for group in root.groups()]
+
+    def known(self) -> list[Group]:
+        """Return the groups of roots with a job that is left."""
+        return [
+            group
+            for root in self.roots.values()
+            if any(not job.gone for job in root.jobs())
+            for group in root.groups()
+        ]
+
+    def states(self) -> dict[str, str]:
+        return {job.path: job.state for job in self.jobs()}
+
+    def causes(self) -> Causes:
+        return {job.path: causes(job) for root in self.roots.values() for job in root.jobs()}
+
+    # What can happen
+
+    def enqueue(self, root: Group) -> None:
+        before = self.causes()
+        self.roots[root.path] = root
+        self._carry(before)
+
+    def extend(self, add: Callable[[], None]) -> None:
+        """Add members, which opens groups that had settled."""
+        before = self.causes()
+        add()
+        opened = self.causes()
+        self._carry({path: before[path] & opened[path] for path in before})
+
+    def settle(self, jobs: Iterable[Job], state: str, *, unseen: bool = False) -> None:
+        """Settle jobs. What nobody saw is counted later, and crosses no limit of failures."""
+        before = self.causes()
+
+        for job in jobs:
+            self._set(job, state)
+
+        if unseen:
+            for group in self.groups():
+                group.seen = group.failures
+
+        self._carry(before)
+
+    @staticmethod
+    def _set(job: Job, state: str) -> None:
+        job.state = state
+
+        if job.wait is not None and state in SETTLED_BY_OTHERS + SETTLED:
+            job.wait.is_open = False
+
+    def delete(self, jobs: Iterable[Job]) -> None:
+        before = self.causes()
+
+        for job in jobs:
+            job.gone = True
+            self._set(job, job.state if job.state in SETTLED else "deleted")
+
+        self._carry(before)
+
+    def revive(self, jobs: Iterable[Job], *, hold: bool, regraft: Iterable[Group] = ()) -> None:
+        """Retry jobs; those that wait for a time are put back to wait for others only to hold.
+
+        From the graft points given what was grafted is removed.
+        """
+        before = self.causes()
+
+        for point in regraft:
+            del point.children["grafted"]
+
+        for job in jobs:
+            if job.wait is not None and job.state in SETTLED:
+                job.wait.forget()
+
+            self._unvoid(job)
+            job.later = job.skipped = False
+            job.paused_from = "available" if job.paused_from else None
+            job.max_attempts = max(job.max_attempts, job.attempt + 1)
+            waiting = job.state in ("scheduled", "retryable") and not hold
+            job.state = "available" if waiting else "suspended"
+
+        for job in jobs:
+            # made available by hand, a job with a delay need not be released
+            is_limited = job.parent.limit is not None
+            is_kept = waits(job) or held(job) or job.unended or paused(job) or is_limited
+
+            if job.delayed and job.state == "suspended" and not (hold or is_kept or job.runs_on):
+                job.state = "available"
+
+        # what settles again at once breaks anew
+        opened = self.causes()
+        self._carry({path: before[path] & opened.get(path, set()) for path in before})
+
+    @staticmethod
+    def _unvoid(job: Job) -> None:
+        """Let groups tolerate failures again that open by a retry."""
+        member: Member = job
+
+        while member.state in SETTLED and member.parent is not None:
+            member = member.parent
+            opens = member.state in SETTLED
+            member.voided = False
+
+            if not opens:
+                break
+
+    def cancel(self, jobs: Iterable[Job], groups: Iterable[Group]) -> None:
+        """Cancel jobs, all that are open in some groups."""
+        for group in groups:
+            self._void_whole(group)
+
+        self.settle(jobs, "cancelled")
+
+    @staticmethod
+    def _void_whole(group: Group) -> None:
+        for one in group.groups():
+            if one.state == "executing" and one.tolerates is not None:
+                one.voided = True
+
+    def prune(self) -> None:
+        self.roots = {
+            id: root
+            for id, root in self.roots.items()
+            if root.state == "executing" or any(job.unended for job in root.jobs())
+        }
+
+    def set_limit(self, group: Group, limit: int | None) -> None:
+        group.limit = limit
+        self._carry(self.causes())
+
+    def end(self, job: Job) -> None:
+        """End an execution that somebody had stopped."""
+        job.unended -= 1
+        self._carry(self.causes())
+
+    def end_all(self) -> None:
+        """End all executions that somebody had stopped: their node is given up."""
+        for job in self.jobs():
+            job.unended = 0
+
+        self._carry(self.causes())
+
+    def reject(self, job: Job) -> bool:
+        """Refuse a wait; returns whether it was still waiting for something."""
+        assert job.wait is not None
+
+        if job.state != "suspended" or len(job.wait.came) >= job.wait.wanted:
+            return False
+
+        job.wait.had_opened = True
+        self.settle([job], "cancelled")
+
+        return True
+
+    def signal(self, job: Job, sender: str) -> bool:
+        """Send a signal to a wait; returns whether it took it."""
+        assert job.wait is not None
+
+        if job.state != "suspended" or not job.wait.take(sender):
+            return False
+
+        self._carry(self.causes())
+
+        return True
+
+    def pass_time(self) -> list[Job]:
+        """Let all clocks run out that run: of waits first, then pauses, then deadlines.
+
+        Returns:
+            The jobs that were executing, and whose deadline came.
+        """
+        groups = [group for group in self.groups() if group.deadline]
+        own = [job for job in self.jobs() if job.deadline]
+        before = self.causes()
+
+        for job in self.jobs("suspended"):
+            if job.wait is not None and job.wait.is_open and job.wait.on_timeout is not None:
+                self._set(job, job.wait.on_timeout)
+
+        self._carry(before)
+        self.resume_all(member for member in self.paused() if member.until)
+        before = self.causes()
+        late = [job for group in groups for job in group.jobs() if not job.runs_on] + own
+        late = [job for job in self.jobs() if job in late and job.state not in SETTLED]
+        executing = [job for job in late if job.state == "executing"]
+
+        for group in groups:
+            group.deadline = None
+            self._void_whole(group)
+
+        for job in own:
+            job.deadline = None
+
+        for job in late:
+            self._set(job, "cancelled")
+
+        self._carry(before)
+
+        return executing
+
+    def pause(self, member: Member, *, until: bool = False) -> int:
+        """Pause a member, perhaps until a time; returns how many jobs that holds back."""
+        if member.is_paused or member.state in (*SETTLED, "deleted"):
+            return 0
+
+        member.is_paused, member.until = True, until
+        jobs = [job for job in _inside(member) if job.state in STARTING and not job.gone]
+        self._hold(jobs)
+
+        return len(jobs)
+
+    def paused(self) -> list[Member]:
+        """Return what is paused by itself."""
+        members: list[Member] = [*self.groups(), *self.jobs()]
+
+        return [member for member in members if member.is_paused]
+
+    def hold_paused(self, jobs: Iterable[Job]) -> None:
+        """Suspend what is to start, and is paused."""
+        self._hold(job for job in jobs if job.state in STARTING and paused(job))
+
+    @staticmethod
+    def _hold(jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            job.paused_from, job.state = job.state, "suspended"
+
+    def resume(self, member: Member) -> int:
+        """Resume a member; returns how many jobs that brings back."""
+        return self.resume_all([member])
+
+    def resume_all(self, members: Iterable[Member]) -> int:
+        members = [member for member in members if member.is_paused]
+        jobs = {job for one in members for job in _inside(one) if job.state == "suspended"}
+
+        for member in members:
+            member.is_paused = False
+
+        self._carry(self.causes())
+
+        for job in jobs:
+            if not paused(job):
+                job.paused_from = None
+
+        return len([job for job in jobs if job.state in STARTING])
+
+    def _carry(self, before: Causes) -> None:
+        """Release what waits no more and cancel what broke just now, until nothing moves."""
+        armed = True
+
+        while armed:
+            armed = False
+
+            for group in self.groups():
+                armed = self._arm(group) or armed
+
+        moved = True
+
+        while moved:
+            moved = False
+
+            for group in self.groups():
+                group.opened = group.opened or not waits(group)
+                moved = self._end(group) or moved
+
+                if group.deadline is False and not waits(group):
+                    group.deadline = True
+
+            for job in self.jobs("suspended"):
+                if causes(job) - before.get(job.path, set()):
+                    job.state = "cancelled"
+                    _void(job)
+                    moved = True
+
+            moved = self._fail_fast() or moved
+
+            # slots are taken once nothing else moves
+            for job in self._waiting() if not moved else ():
+                if job.runs_on is not None:
+                    self._judge(job)
+                elif job.wait is not None:
+                    self._open(job, job.wait)
+                elif not (waits(job) or held(job) or job.unended or paused(job)) and has_slot(job):
+                    job.release()
+
+                moved = moved or job.state != "suspended"
+
+    def _waiting(self) -> list[Job]:
+        """Return what waits, those first that could start before they were paused."""
+        return sorted(self.jobs("suspended"), key=lambda job: job.paused_from is None)
+
+    def _fail_fast(self) -> bool:
+        """Cancel what is open in groups that more failed in than they tolerate, just now."""
+        moved = False
+
+        for group in self.groups():
+            crosses = group.has_crossed and group.seen <= group.most_failures
+            group.seen = group.failures
+
+            if crosses and group.state == "executing":
+                for job in group.jobs():
+                    if job.state in ("suspended", "available", "scheduled", "retryable"):
+                        self._set(job, "cancelled")
+                        moved = True
+
+        return moved
+
+    def _open(self, job: Job, wait: Wait) -> None:
+        """Open a wait whose dependencies are satisfied, and settle it by what has come."""
+        if waits(job):
+            wait.had_opened = wait.had_opened and not wait.is_open
+            wait.is_open = False
+        elif not held(job):
+            wait.is_open = wait.had_opened = True
+
+        if wait.is_open and len(wait.came) >= wait.wanted:
+            self._set(job, "completed")
+
+    def _arm(self, group: Group) -> bool:
+        """Let the final jobs of a group wait again if something else of it is open again."""
+        if group.outcome is None or group.body_state() is not None:
+            return False
+
+        group.outcome = None
+
+        for job in group.finals():
+            if job.state == "suspended":
+                continue
+
+            if job.state == "executing":
+                job.unended += self.is_ours
+                self.stopped.append(job)
+
+            job.state = "suspended"
+            job.later = job.skipped = False
+            job.max_attempts = max(job.max_attempts, job.attempt + 1)
+
+        return True
+
+    @staticmethod
+    def _end(group: Group) -> bool:
+        """Note how everything but the final jobs of a group has settled."""
+        if group.outcome is not None or not any(map(is_final, group.children.values())):
+            return False
+
+        group.outcome = group.body_state()
+
+        return group.outcome is not None
+
+    @staticmethod
+    def _judge(job: Job) -> None:
+        """Start a final job, or skip it."""
+        if waits(job) or held(job) or job.unended:
+            return
+
+        outcome, group = job.parent.outcome, job.parent
+        concerned = {"always": True, "completed": outcome == "completed"}
+        runs = concerned.get(job.runs_on or "", outcome != "completed")
+        all_skipped = job.deps and all(isinstance(dep, Job) and dep.skipped for dep in job.deps)
+
+        if not group.opened:
+            job.state = "completed" if outcome == "completed" else "cancelled"
+            job.skipped = outcome == "completed"
+        elif not runs or all_skipped:
+            job.state = "completed"
+            job.skipped = True
+        elif not paused(job):
+            job.release()

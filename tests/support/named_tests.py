@@ -1,0 +1,18 @@
+"""The tests of a file by name, for pages that say which test shows what."""
+
+import ast
+
+from tests.support.paths import ROOT
+
+
+def names_in(path: str) -> set[tuple[str, str]]:
+    """Return the class and the name of each test in a file, by its path from the top."""
+    tree = ast.parse((ROOT / path).read_text("utf-8"))
+
+    return {
+        (group.name, test.name)
+        for group in tree.body
+        if isinstance(group, ast.ClassDef)
+        for test in group.body
+        if isinstance(test, ast.FunctionDef | ast.AsyncFunctionDef)
+    }

@@ -1,0 +1,19 @@
+"""Clocks of waits and deadlines, moved by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from oban_pro._plugin import timers
+
+if TYPE_CHECKING:
+    from tests.support.engine import Engine
+
+LATE = "UPDATE oban_workflow_timers SET due = due - interval '1000 days' WHERE due IS NOT NULL"
+
+
+async def pass_time(engine: Engine) -> None:
+    """Let every clock run out that runs, and take what is due as a node does."""
+    await engine.psql(LATE)
+    await timers.tick(engine.query)
+    await engine.check()

@@ -1,0 +1,124 @@
+"""Functions that tests wire: with arguments of their own, and results of any kind."""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from oban import Cancel, Record, Snooze, current_job
+
+from oban_pro import Workflow
+
+
+@dataclass
+class Row:
+    id: int
+    tags: list[str] = field(default_factory=list)
+
+
+class Table(NamedTuple):
+    title: str
+    rows: list[Row]
+
+    @property
+    def size(self) -> int:
+        return len(self.rows)
+
+
+async def extract(source: str) -> list[Row]:
+    await asyncio.sleep(0)
+
+    return [Row(n, [source]) for n in range(3)]
+
+
+def clean(rows: list[Row], *, strict: bool = False) -> Table:
+    return Table("strict" if strict else "clean", rows)
+
+
+def resize(path: Path, width: int) -> Path:
+    return path.with_suffix(f".{width}")
+
+
+def report(table: Table, thumbs: list[Path]) -> str:
+    return f"{table.title}: {len(table.rows)} rows, {' '.join(map(str, thumbs))}"
+
+
+def echo(*args: Any, **kwargs: Any) -> Any:
+    return (args, kwargs)
+
+
+def same(value: Any) -> Any:
+    return value
+
+
+def maybe(value: Any = "default", *, other: Any = "other default") -> Any:
+    return (value, other)
+
+
+def item_of(row: Row, factor: int = 1) -> int:
+    return row.id * factor
+
+
+def skip_odd(number: int) -> int | Cancel:
+    return Cancel("odd") if number % 2 else number
+
+
+def give_up(reason: str) -> Cancel:
+    return Cancel(reason)
+
+
+def fail(reason: str) -> int:
+    raise ValueError(reason)
+
+
+async def later(value: int) -> int | Snooze:
+    job = current_job()
+
+    return Snooze(0) if job is not None and job.meta.get("snoozed", 0) == 0 else value
+
+
+def recorded(value: int) -> Any:
+    return Record({"value": value})
+
+
+def from_context(context: dict[str, Any]) -> Any:
+    return dict(context)
+
+
+def never(context: dict[str, Any]) -> bool:
+    return False
+
+
+async def own_context() -> Any:
+    job = current_job()
+    assert job is not None
+
+    return await Workflow.for_job(job).get_context()
+
+
+def traced[**P, R](func: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(func)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        return func(*args, **kwargs)
+
+    return wrapper
+
+
+@traced
+def wrapped(number: int, *, by: int = 2) -> int:
+    return number * by
+
+
+class Holder:
+    @staticmethod
+    def double(number: int) -> int:
+        return number * 2
+
+    def method(self, number: int) -> int:
+        return number
+
+
+def only(number: int, /, factor: int) -> int:
+    return number * factor
