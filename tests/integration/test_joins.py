@@ -193,15 +193,16 @@ class TestContext:
         half = Workflow().add_cascade("x", one).add_signal("later")
         workflow = (
             Workflow(id="w")
+            .add_workflow("half", half)
             .add_cascade("a", one)
             .add_signal("later")
-            .add_workflow("half", half)
             .add_cascade("end", keep, deps=["a", "later", "half"], need=1)
             .add_workflow(
                 "sub", Workflow().add_cascade("y", keep), deps=["a", "later", "half"], need=1
             )
         )
-        await run_workflow(workflow, oban, signals={"later": 2, "half/later": 2})
+        # One at a time, so that half/x has run when a lets the two start.
+        await run_workflow(workflow, oban, concurrency=1, signals={"later": 2, "half/later": 2})
         expected = {"a": 1, "half": {"x": 1}}
         assert await workflow.get_recorded("end") == expected
         assert await workflow.get_recorded("sub/y") == expected

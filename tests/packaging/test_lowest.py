@@ -18,11 +18,11 @@ FLOORS = {
 }
 TOOLS = [
     *("erlang-py", "httpx", "hypothesis", "playwright", "pytest", "pytest-asyncio"),
-    *("pytest-timeout", "pytest-xdist", "sqlalchemy[asyncio]"),
+    *("pytest-rerunfailures", "pytest-timeout", "pytest-xdist", "sqlalchemy[asyncio]"),
 ]
 """What those tests import that need no framework with floors of its own."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_000)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2_000)]
 
 
 class TestLowest:

@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 
 CONSTRAINTS = PROJECT["tool"]["uv"]["constraint-dependencies"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_000)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2_000)]
 
 
 def sources() -> set[str]:

@@ -1,5 +1,7 @@
 """Environments that hold what a test installs and nothing else."""
 
+import os
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -51,6 +53,9 @@ def run_suite(python: Path, checkout: Path, *arguments: str) -> str:
     """Run tests against what is installed, which nothing in the checkout can stand in for."""
     where = run(python, "-c", "import oban_pro; print(oban_pro.__file__)", cwd=checkout)
     assert Path(where).is_relative_to(python.parents[1])
+    told = shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))
     options = ("-m", "not slow", "-n", "auto", "--dist", "loadscope", "-p", "no:cacheprovider")
 
-    return run(python, "-m", "pytest", "-q", *options, *arguments, cwd=checkout, timeout=900)
+    return run(
+        python, "-m", "pytest", "-q", *options, *told, *arguments, cwd=checkout, timeout=1_800
+    )
