@@ -42,7 +42,7 @@ sys.stdin.read()
 def query(dsn: str, statement: str) -> Any:
     with psycopg.connect(dsn, autocommit=True) as conn:
         cursor = conn.execute(statement)
-        row = cursor.fetchone() if cursor.description else None
+        row = cursor.fetchone() if cursor.description is not None else None
         return row[0] if row else None
 
 

@@ -376,6 +376,8 @@ class TestBooks:
     async def test_of_joins_go_with_their_workflow(self, engine: Engine) -> None:
         await engine.enqueue(race(1))
         await HANDLE.cancel_jobs()
+        assert await engine.rows("SELECT need FROM oban_workflow_joins") == [(1,)]
+
         await engine.rows("UPDATE oban_workflow_groups SET stopped_at = now() - interval '1 day'")
-        await engine.rows("SELECT * FROM oban_workflow_prune_v1(60, 1000, '{}')")
+        await engine.rows('SELECT oban_workflow_prune_v1(60, 1000, \'{"stage": "workflows"}\')')
         assert await engine.rows("SELECT FROM oban_workflow_joins") == []

@@ -79,7 +79,7 @@ class Queue:
     async def rows(self, statement: str) -> list[tuple[Any, ...]]:
         cursor = await self.conn.execute(statement.encode())
 
-        return await cursor.fetchall() if cursor.description else []
+        return await cursor.fetchall() if cursor.description is not None else []
 
 
 @pytest.fixture

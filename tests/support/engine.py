@@ -134,9 +134,10 @@ class Engine:
         return await self.query.get_job(self.ids[path])
 
     async def rows(self, statement: str, params: Any = None) -> list[tuple[Any, ...]]:
+        """Run a statement; returns its rows, those of ``SELECT FROM …`` as empty tuples."""
         cursor = await self.conn.execute(statement.encode(), params)
 
-        return await cursor.fetchall() if cursor.description else []
+        return await cursor.fetchall() if cursor.description is not None else []
 
     # Moving
 

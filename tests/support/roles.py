@@ -70,7 +70,7 @@ class Roles:
         with psycopg.connect(self.as_role(role) if role else self.dsn, autocommit=True) as conn:
             for statement in statements:
                 cursor = conn.execute(statement.encode())
-                rows = cursor.fetchall() if cursor.description else []
+                rows = cursor.fetchall() if cursor.description is not None else []
 
         return rows
 

@@ -109,7 +109,7 @@ class Standing:
         with psycopg.connect(self.dsn(), autocommit=True) as conn:
             cursor = conn.execute(statement.encode())
 
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.description is not None else []
 
     def kill(self) -> None:
         """Kill the server and all of its processes without a warning: its machine is gone."""

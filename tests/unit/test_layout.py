@@ -203,3 +203,13 @@ class TestDuties:
             for name, module in imported
             if module not in ("support", name.partition("/")[0])
         } == set()
+
+    def test_helpers_of_tests_return_rows_without_columns(self) -> None:
+        """A description without columns is false, so rows of ``SELECT FROM …`` would vanish."""
+        found = [
+            path.relative_to(ROOT).as_posix()
+            for path in (ROOT / "tests").rglob("*.py")
+            if re.search(r"\bif (not )?\w+\.description( else|:)", path.read_text("utf-8"))
+        ]
+
+        assert found == []
