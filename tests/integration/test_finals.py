@@ -132,6 +132,41 @@ class TestFinalJobs:
         error = (await engine.row("sub/f")).errors[0]["error"]
         assert error == "cancelled because the workflow never started"
 
+    async def test_of_a_workflow_that_is_cancelled_in_line_are_cancelled_with_it(
+        self, engine: Engine
+    ) -> None:
+        in_line: dict[str, Any] = {"unique": "k", "on_conflict": "queue"}
+        await engine.enqueue(Workflow(**in_line).add("first", make_job()))
+        nested = Workflow().add("c", make_job()).add_final("end", make_job())
+        await engine.enqueue(pair(**in_line).add_workflow("nested", nested))
+        assert await HANDLE.cancel_jobs(names=["nested"]) == 1
+        assert await HANDLE.cancel_jobs() == 2
+        finals = ("always", "good", "bad", "nested/end")
+        assert await told(engine, *finals) == ["cancelled"] * 4
+        error = (await engine.row("bad")).errors[0]["error"]
+        assert error == "cancelled because the workflow never started"
+        assert (await HANDLE.status()).state == "cancelled"
+
+        await HANDLE.retry_jobs()
+        assert await told(engine, *finals) == ["suspended"] * 4
+
+        await engine.complete("first")
+        assert (await engine.states())["a"] == "available"
+        await engine.complete("nested/c")
+        await engine.complete("nested/end")
+        await engine.complete("a")
+        await engine.discard("b")
+        assert await told(engine, *finals[:3]) == ["available", "suspended", "available"]
+
+    async def test_of_an_empty_workflow_in_line_start_with_it(self, engine: Engine) -> None:
+        in_line: dict[str, Any] = {"unique": "k", "on_conflict": "queue"}
+        await engine.enqueue(Workflow(**in_line).add("first", make_job()))
+        await engine.enqueue(Workflow(**in_line).add_final("f", make_job()))
+        assert await told(engine, "f") == ["suspended"]
+
+        await engine.complete("first")
+        assert await told(engine, "f") == ["available"]
+
     async def test_wait_for_what_is_grafted(self, engine: Engine, oban: Oban) -> None:
         inner = Workflow().add("x", make_job()).add_final("f", make_job())
         workflow = Workflow().add_graft("g", make_job()).add_final("f", make_job())

@@ -245,6 +245,12 @@ class Books:
 
         return self.finals.issuperset(self.children[member.group])
 
+    def _has_opened(self, key: int) -> bool:
+        if key in self.members and self.members[key].pending > 0:
+            return False
+
+        return self.root(key) not in self.queued
+
     def end(self, key: int) -> End:
         finals = [child for child in self.children[key] if child in self.finals]
         states = Counter(self.state(child) for child in finals)
@@ -254,7 +260,7 @@ class Books:
             states["completed"],
             states["cancelled"] + states["deleted"],
             states["discarded"],
-            self.ends[key].opened or key not in self.members or self.members[key].pending <= 0,
+            self.ends[key].opened or self._has_opened(key),
             self.outcome(key),
         )
 

@@ -22,6 +22,7 @@ SELECT
   count(*) FILTER (WHERE j.state = 'cancelled'),
   0,
   NOT EXISTS (SELECT FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = f.group_key AND pending > 0)
+    AND NOT EXISTS (SELECT FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = %(root)s AND queued_at IS NOT NULL)
 FROM
   finals f
   CROSS JOIN LATERAL (SELECT state FROM /* TEMPLATE: schema */oban_jobs WHERE id = f.id OFFSET 0) j

@@ -26,7 +26,10 @@ BEGIN
     (count(*) FILTER (WHERE f.state = 'completed'))::int,
     (count(*) FILTER (WHERE f.state IN ('cancelled', 'deleted')))::int,
     (count(*) FILTER (WHERE f.state = 'discarded'))::int,
-    e.opened OR COALESCE((SELECT m.pending <= 0 FROM oban_workflow_members m WHERE m.id = e.group_key), true),
+    e.opened OR (
+      COALESCE((SELECT m.pending <= 0 FROM oban_workflow_members m WHERE m.id = e.group_key), true)
+      AND NOT EXISTS (SELECT FROM oban_workflow_groups r WHERE r.key = e.root AND r.queued_at IS NOT NULL)
+    ),
     oban_workflow_body_state(e.group_key)
   FROM
     oban_workflow_ends e

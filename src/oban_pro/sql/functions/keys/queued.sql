@@ -1,4 +1,5 @@
--- Which of some jobs are of workflows that wait in line for their key, or for the end of the workflow before them.
+-- Which of some jobs are of workflows that wait in line for their key, or for the end of the workflow before them. Final
+-- jobs of one that has ended in line wait no longer: they are cancelled or skipped.
 --
 -- Called by: oban_workflow_hold_back, oban_workflow_suspend_again. Locks nothing; the caller holds the roots.
 CREATE OR REPLACE FUNCTION oban_workflow_queued(p_ids bigint[])
@@ -32,4 +33,14 @@ AS $$
     jobs
   WHERE
     jobs.group_key IN (SELECT group_key FROM waiting)
+    AND NOT EXISTS (
+      SELECT
+      FROM
+        oban_workflow_finals f
+        CROSS JOIN LATERAL (SELECT opened, outcome FROM oban_workflow_ends WHERE group_key = f.group_key OFFSET 0) e
+      WHERE
+        f.id = jobs.id
+        AND NOT e.opened
+        AND e.outcome IS NOT NULL
+    )
 $$;
