@@ -49,7 +49,7 @@ BEGIN
     WHERE
       g.next_waiting IS NOT NULL
       AND (
-        (SELECT f.free <= 0 FROM oban_workflow_free_slots(g.key, timezone('UTC', now())) f)
+        (SELECT f.free <= 0 FROM oban_workflow_count_free_slots(g.key, timezone('UTC', now())) f)
         OR EXISTS (SELECT FROM oban_workflow_timers t WHERE t.target = g.key AND t.kind = 'window')
       )
   ),

@@ -12,7 +12,7 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
-  v_released integer := (SELECT released FROM oban_workflow_free_slots(p_limiter, p_now));
+  v_released integer := (SELECT released FROM oban_workflow_count_free_slots(p_limiter, p_now));
 BEGIN
   UPDATE
     oban_workflow_groups

@@ -22,7 +22,7 @@ DECLARE
   v_last bigint := 0;
   v_some bigint[];
 BEGIN
-  SELECT free, has_rate FROM oban_workflow_free_slots(p_limiter, p_now) INTO v_free, v_has_rate;
+  SELECT free, has_rate FROM oban_workflow_count_free_slots(p_limiter, p_now) INTO v_free, v_has_rate;
 
   IF p_first <> '{}' THEN
     v_taken := ARRAY(SELECT f.id FROM unnest(p_first) AS f(id) ORDER BY f.id LIMIT GREATEST(v_free, 0));

@@ -23,7 +23,7 @@ AS $$
       WHERE
         w.id <= p_id
     ) line
-    CROSS JOIN LATERAL oban_workflow_free_slots(l.limiter, timezone('UTC', clock_timestamp())::timestamp) f
+    CROSS JOIN LATERAL oban_workflow_count_free_slots(l.limiter, timezone('UTC', clock_timestamp())::timestamp) f
   WHERE
     line.last = p_id
 $$;

@@ -36,7 +36,7 @@ AS $$
       WHERE
         w.id <= p_id
     ) line
-    CROSS JOIN LATERAL oban_workflow_free_slots(l.limiter, timezone('UTC', clock_timestamp())::timestamp) f
+    CROSS JOIN LATERAL oban_workflow_count_free_slots(l.limiter, timezone('UTC', clock_timestamp())::timestamp) f
     CROSS JOIN LATERAL (SELECT * FROM oban_workflow_groups WHERE key = l.limiter OFFSET 0) g
   WHERE
     line.last = p_id

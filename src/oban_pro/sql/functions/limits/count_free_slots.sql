@@ -3,7 +3,7 @@
 -- period, and whether there is a rate. Those of a mapped fan-out are in the group that was grafted.
 --
 -- Called by: oban_workflow_serve_line, oban_workflow_stuck_jobs, oban_workflow_slot_v2. Locks nothing.
-CREATE OR REPLACE FUNCTION oban_workflow_free_slots(
+CREATE OR REPLACE FUNCTION oban_workflow_count_free_slots(
   p_limiter bigint,
   p_now timestamp,
   OUT free integer,
