@@ -183,6 +183,39 @@ class TestLimit:
         assert await open_names(engine) == ["0"]
 
 
+def is_due(_context: dict[str, Any]) -> bool:
+    return True
+
+
+class TestLimitOfAJudgedFanOut:
+    @pytest.mark.parametrize("options", [{"limit": 0}, {"limit": None, "rate": (1, 60)}])
+    async def test_leaves_the_judge_out(self, engine: Engine, options: dict[str, Any]) -> None:
+        await engine.enqueue(many(3, when=is_due, **options))
+        assert await open_names(engine) == ["when"]
+        await engine.complete("call/when")
+        assert await open_names(engine) == ([] if options["limit"] == 0 else ["0"])
+
+    async def test_gives_no_slot_to_a_judge_that_judges_again(self, engine: Engine) -> None:
+        await engine.enqueue(many(4, 1, when=is_due))
+        await engine.complete("call/when")
+        await HANDLE.retry_jobs(names=["call/when"])
+        assert await open_names(engine) == ["0", "when"]
+        await engine.complete("call/0")
+        assert await open_names(engine) == ["when"]
+        await engine.fail("call/when")
+        await engine.set_states({"call/when": "available"})
+        await engine.complete("call/when")
+        assert await open_names(engine) == ["1"]
+        assert (await HANDLE.explain("call/3")).summary.endswith("number 2 in line, 1 of 1 run")
+
+    async def test_leaves_the_judge_of_grafts_out(self, engine: Engine) -> None:
+        grafts = Workflow(id="w").add_graft("call", ([1, 2], nothing), limit=1, when=is_due)
+        await engine.enqueue(grafts)
+        await engine.complete("call/when")
+        await HANDLE.retry_jobs(names=["call/when"])
+        assert await open_names(engine) == ["0/grafter", "when"]
+
+
 class TestLimitOfItems:
     async def test_counts_grafts_until_each_has_settled(self, engine: Engine) -> None:
         workflow = Workflow(id="w").add_graft("load", ([1, 2, 3], nothing), limit=1)

@@ -339,13 +339,14 @@ class Books:
             if one > 0
             else self.is_item(one) and self.has_begun(one)
             for one in members
+            if not self._judges(one)
         )
 
     def lacks_slot(self, member: Member) -> bool:
         """Tell whether a job for which nothing is pending waits in a line."""
         key = self.limiter(member)
 
-        if key is None or member.id in self.waits:
+        if key is None or member.id in self.waits or self._judges(member.id):
             return False
 
         first, last = (self.groups[key].counters[name] for name in ("next_waiting", "last_waiting"))

@@ -31,7 +31,7 @@ BEGIN
   ),
   lines AS MATERIALIZED (
     SELECT
-      l.key, g.next_waiting, g.last_waiting
+      l.key, l.judge, g.next_waiting, g.last_waiting
     FROM
       oban_workflow_limiters(
         ARRAY(
@@ -64,7 +64,13 @@ BEGIN
         AND m.id NOT IN (SELECT p.id FROM paused p)
         AND (SELECT r.queued_at FROM oban_workflow_groups r WHERE r.key = g.root) IS NULL
         AND NOT EXISTS (
-          SELECT FROM lines l WHERE l.key = g.key AND m.id BETWEEN l.next_waiting AND l.last_waiting
+          SELECT
+          FROM
+            lines l
+          WHERE
+            l.key = g.key
+            AND m.id BETWEEN l.next_waiting AND l.last_waiting
+            AND m.id IS DISTINCT FROM l.judge
         ) AS is_ready
     FROM
       oban_workflow_groups g

@@ -1,6 +1,6 @@
 -- How many more members of a fan-out may be released at a moment: as many as its limit leaves, which its counters say, and as
 -- its rate leaves in the period that goes on. NULL for any number. Also how many are open, how many were released in the
--- period, and whether there is a rate. Those of a mapped fan-out are in the group that was grafted.
+-- period, and whether there is a rate. Those of a mapped fan-out are in the group that was grafted. Its judge takes none.
 --
 -- Called by: oban_workflow_serve_line, oban_workflow_stuck_jobs, oban_workflow_slot_v2. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_count_free_slots(
@@ -24,7 +24,16 @@ BEGIN
 
   IF v_limiter.kind = 'fan_out' THEN
     open := v_limiter.total - v_limiter.suspended - v_limiter.completed - v_limiter.cancelled - v_limiter.discarded
-      + (SELECT count(*) FROM oban_workflow_groups WHERE parent = p_limiter AND has_begun);
+      + (SELECT count(*) FROM oban_workflow_groups WHERE parent = p_limiter AND has_begun)
+      - (
+        SELECT
+          count(*)
+        FROM
+          oban_jobs
+        WHERE
+          id = oban_workflow_judge_of(p_limiter)
+          AND state NOT IN ('suspended', 'completed', 'cancelled', 'discarded')
+      );
   ELSE
     open := (
       SELECT

@@ -1,10 +1,11 @@
 -- By which groups the jobs in other groups are limited: jobs of a fan-out by that; the grafter of an item by the fan-out
--- around it; jobs of a mapped fan-out by its graft. Groups whose jobs no limit concerns are left out.
+-- around it; jobs of a mapped fan-out by its graft. Groups whose jobs no limit concerns are left out. Also the judge of the
+-- limiter, which no limit concerns although it is in it.
 --
 -- Called by: oban_workflow_lines_of, oban_workflow_take_slots, oban_workflow_suspend_again and oban_workflow_stuck_jobs.
 -- Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_limiters(p_keys bigint[])
-RETURNS TABLE (key bigint, limiter bigint)
+RETURNS TABLE (key bigint, limiter bigint, judge bigint)
 LANGUAGE sql
 STABLE
 SET search_path FROM CURRENT
@@ -12,7 +13,7 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
   SELECT
-    k.key, l.key
+    k.key, l.key, oban_workflow_judge_of(l.key)
   FROM
     (SELECT DISTINCT u.key FROM unnest(p_keys) AS u(key)) k
     CROSS JOIN LATERAL (SELECT kind, parent FROM oban_workflow_groups WHERE key = k.key OFFSET 0) g

@@ -31,15 +31,20 @@ BEGIN
         unnest(p_ids) AS i(id)
         CROSS JOIN LATERAL (SELECT id, group_key FROM oban_workflow_members WHERE id = i.id OFFSET 0) m
     ),
-    limiters AS MATERIALIZED (
-      SELECT * FROM oban_workflow_limiters(ARRAY(SELECT DISTINCT r.group_key FROM ready r))
+    limited AS MATERIALIZED (
+      SELECT
+        r.id, l.limiter
+      FROM
+        oban_workflow_limiters(ARRAY(SELECT DISTINCT r.group_key FROM ready r)) l
+        JOIN ready r ON r.group_key = l.key
+      WHERE
+        r.id IS DISTINCT FROM l.judge
     ),
     lines AS (
       SELECT
-        l.limiter, min(r.id) AS first, max(r.id) AS last
+        l.limiter, min(l.id) AS first, max(l.id) AS last
       FROM
-        ready r
-        JOIN limiters l ON l.key = r.group_key
+        limited l
       GROUP BY
         l.limiter
     ),
@@ -58,7 +63,7 @@ BEGIN
         g.key
     )
     SELECT
-      ARRAY(SELECT r.id FROM ready r WHERE r.group_key NOT IN (SELECT l.key FROM limiters l)),
+      ARRAY(SELECT r.id FROM ready r EXCEPT SELECT l.id FROM limited l),
       ARRAY(SELECT l.key FROM lined_up l UNION SELECT u.key FROM unnest(p_lines) AS u(key))
     INTO
       v_taken, v_lines;

@@ -1,5 +1,5 @@
 -- Jobs that wait for a slot, in the order of their ids: they are suspended, and nothing is pending for them. At most
--- p_count of them, NULL for all, with ids after p_after. Waits take no slots, so they are left out.
+-- p_count of them, NULL for all, with ids after p_after. Waits and the judge take no slots, so they are left out.
 --
 -- Jobs that were inserted together have ids side by side. Where ids lie far apart, all members of the fan-out are read
 -- instead of all jobs that lie between.
@@ -20,6 +20,7 @@ DECLARE
   v_line oban_workflow_groups;
   v_first bigint;
   v_kind text;
+  v_judge bigint := oban_workflow_judge_of(p_limiter);
   v_is_near boolean;
 BEGIN
   SELECT * FROM oban_workflow_groups WHERE key = p_limiter INTO v_line;
@@ -62,6 +63,7 @@ BEGIN
       CROSS JOIN LATERAL (SELECT state FROM oban_jobs WHERE id = m.id OFFSET 0) j
     WHERE
       m.pending <= 0
+      AND m.id IS DISTINCT FROM v_judge
       AND j.state = 'suspended'
       AND (NOT m.gated OR (SELECT pending <= 0 FROM oban_workflow_members WHERE id = m.group_key))
       AND NOT EXISTS (SELECT FROM oban_workflow_waits w WHERE w.id = m.id OFFSET 0)
@@ -96,6 +98,7 @@ BEGIN
     WHERE
       m.id BETWEEN v_first AND v_line.last_waiting
       AND m.pending <= 0
+      AND m.id IS DISTINCT FROM v_judge
       AND j.state = 'suspended'
       AND (NOT m.gated OR (SELECT pending <= 0 FROM oban_workflow_members WHERE id = m.group_key))
       AND NOT EXISTS (SELECT FROM oban_workflow_waits w WHERE w.id = m.id OFFSET 0)

@@ -40,6 +40,7 @@ BEGIN
           ON l.key = m.group_key
       WHERE
         m.id = ANY(p_ids)
+        AND m.id IS DISTINCT FROM l.judge
     );
   END IF;
 
