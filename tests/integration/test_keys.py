@@ -429,6 +429,40 @@ class TestOpeningAgain:
         assert (await engine.states()) == {"a": "discarded", "b": "available"}
         assert await Workflow(id="a").retry_jobs(names=[]) == 0
 
+    async def test_is_refused_where_another_is_to_start_after_its_final_jobs(
+        self, engine: Engine
+    ) -> None:
+        await engine.enqueue(one("a").add_final("last", make_job()))
+        await engine.enqueue(one("b", "replace"))
+        states = {"a": "cancelled", "last": "available", "b": "suspended"}
+
+        for opens in (
+            Workflow(id="a").retry_jobs(),
+            Workflow(id="a").retry_jobs(names=["a", "last"]),
+            Workflow(id="a").append(Workflow().add("more", make_job())),
+        ):
+            with pytest.raises(UniqueConflictError, match="workflow 'b' holds its key 'k'"):
+                await opens
+
+            assert await engine.states() == states
+
+        # the final jobs alone may run again
+        await engine.fail("last")
+        assert await Workflow(id="a").retry_jobs(names=["last"]) == 1
+        assert await engine.states() == states
+        await engine.complete("last")
+        assert (await engine.states())["b"] == "available"
+
+    async def test_leaves_the_key_alone_where_the_holder_has_not_settled(
+        self, engine: Engine
+    ) -> None:
+        await engine.enqueue(queued("a").add("z", make_job()))
+        await engine.enqueue(queued("b"))
+        await engine.discard("a")
+        assert await Workflow(id="a").retry_jobs() == 1
+        assert await holder(engine) == ["a"]
+        assert (await engine.states())["b"] == "suspended"
+
     async def test_by_psql_is_reported_by_the_doctor(self, engine: Engine) -> None:
         await engine.enqueue(one("a"))
         await engine.discard("a")

@@ -60,10 +60,6 @@ class KeyStatements(Statements):
         """
         return dict(await self.rows("free_ids", {"ids": list(workflow_ids)}))
 
-    async def note_retried(self, keys: Sequence[int]) -> bool:
-        """Note that workflows were retried now: those of some that had settled and are open.
-
-        Returns:
-            Whether a root among them has a key, which it has to take back.
-        """
-        return await self.one(bool, "note_retried", {"keys": list(keys)})
+    async def note_retried(self, keys: Sequence[int]) -> None:
+        """Note that workflows were retried now: those of some that had settled and are open."""
+        await self.execute("note_retried", {"keys": list(keys)})

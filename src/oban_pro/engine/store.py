@@ -171,9 +171,11 @@ class Store(StoreParts):
         """Run jobs of a workflow again; returns how many."""
         return await self.one(int, "retry", {"id": workflow_id, "names": names})
 
-    async def settled_groups(self, workflow_id: str) -> list[int]:
-        """Read which workflows of the root that a workflow belongs to have settled."""
-        return await self.made(int, "settled_groups", {"id": workflow_id})
+    async def settled_groups(self, workflow_id: str) -> tuple[list[int], bool]:
+        """Read which workflows of a workflow's root have settled, and whether that has a key."""
+        ((keys, is_unique),) = await self.rows("settled_groups", {"id": workflow_id})
+
+        return keys, is_unique
 
     # Running
 

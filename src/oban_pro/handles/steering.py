@@ -307,10 +307,13 @@ async def retry_parts(
         workflow_id: One of the workflows of the root.
         parts: Names of members by the id of their workflow, None for all of it.
     """
-    settled = await store.settled_groups(workflow_id)
+    settled, is_unique = await store.settled_groups(workflow_id)
     count = sum([await store.retry(owner, owned) for owner, owned in parts.items()])
 
-    if count and settled and await store.note_retried(settled):
+    if count and settled:
+        await store.note_retried(settled)
+
+    if count and is_unique:
         await store.retake(workflow_id)
 
     return count

@@ -1,8 +1,8 @@
--- Workflows of a root that have settled, that of the root and those nested in it.
+-- Which workflows of a root have settled, that of the root and those nested in it, and whether the root has a key.
 SELECT
-  g.key
+  COALESCE(array_agg(g.key) FILTER (WHERE g.settled_at IS NOT NULL), '{}'),
+  COALESCE(bool_or(g.unique_key IS NOT NULL), false)
 FROM
   /* TEMPLATE: schema */oban_workflow_groups g
 WHERE
   g.root = (SELECT root FROM /* TEMPLATE: schema */oban_workflow_groups WHERE id = %(id)s)
-  AND g.settled_at IS NOT NULL

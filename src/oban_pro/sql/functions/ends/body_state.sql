@@ -1,7 +1,7 @@
 -- How everything but the final jobs of a workflow has settled, by the counters as they are stored: NULL while something
 -- of that is open, an execution of it has not ended, or the workflow is empty and has not opened.
 --
--- Called by: oban_workflow_end_bodies, oban_workflow_arm_finals, and the doctor. Locks nothing.
+-- Called by: oban_workflow_end_bodies, oban_workflow_arm_finals, oban_workflow_retake_v1, and the doctor. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_body_state(p_key bigint)
 RETURNS text
 LANGUAGE plpgsql

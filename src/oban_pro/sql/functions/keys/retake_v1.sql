@@ -1,5 +1,6 @@
--- Let a root take its key back that had settled, and is open again: it was retried, or appended to. One that had left the
--- line joins it at the end. Raises if another workflow holds the key.
+-- Let a root take its key back that had settled, or was replaced, and is open again: it was retried, or appended to. One that
+-- had left the line joins it at the end. Raises if another workflow holds the key; one that was replaced may run its final
+-- jobs again while they are all that is open.
 --
 -- Called by: handles, after the root was opened; does nothing if it is not open, or holds its key.
 -- Locks: the row of the key; the caller holds the root. Then as oban_workflow_start_root does.
@@ -32,7 +33,17 @@ BEGIN
   INTO
     v_root;
 
-  IF NOT FOUND THEN
+  IF NOT FOUND OR v_root.queued_at IS NULL AND EXISTS (
+    SELECT
+    FROM
+      oban_workflow_keys
+    WHERE
+      key = v_root.unique_key
+      AND CASE
+        WHEN former = v_root.key THEN oban_workflow_body_state(v_root.key) IS NOT NULL
+        ELSE holder = v_root.key AND former IS NULL
+      END
+  ) THEN
     RETURN;
   END IF;
 
