@@ -13,7 +13,7 @@ ROWS = re.findall(
     r"^\| (\d+[ab]?) \| (.+) \| `(tests/.+\.py)::(\w+)::(\w+)` \|$", PAGE, re.MULTILINE
 )
 
-NOT_YET = {*range(49, 89)}
+NOT_YET = {*range(49, 93)}
 """Rules that are being built; a number may stand here and have a row as well."""
 
 

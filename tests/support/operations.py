@@ -563,6 +563,17 @@ async def get_results(node: Node) -> None:
 
 
 @operation
+async def stream_results(node: Node) -> None:
+    workflow = await _recorded(node)
+
+    with node.looked_at():
+        for path in (None, "first", "sub"):
+            assert [found async for found in workflow.stream_recorded(path)]
+
+        assert [one async for one in Workflow(id=BROKEN).stream_recorded("each/7")] == []
+
+
+@operation
 async def wait_for_results(node: Node) -> None:
     workflow = await _recorded(node)
 

@@ -168,6 +168,7 @@ class TestDuties:
                     "engine/schedule_statements.py",
                     "engine/search_statements.py",
                     "engine/stat_statements.py",
+                    "engine/stream_statements.py",
                     "engine/code_statements.py",
                     "engine/trace_statements.py",
                     "engine/partition_index.py",

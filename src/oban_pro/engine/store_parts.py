@@ -7,6 +7,7 @@ from .key_statements import KeyStatements
 from .schedule_statements import ScheduleStatements
 from .search_statements import SearchStatements
 from .stat_statements import StatStatements
+from .stream_statements import StreamStatements
 from .trace_statements import TraceStatements
 from .wait_statements import WaitStatements
 
@@ -18,6 +19,7 @@ class StoreParts(
     ScheduleStatements,
     SearchStatements,
     StatStatements,
+    StreamStatements,
     TraceStatements,
 ):
     """All of them."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-from . import reading, receiving
+from . import reading, receiving, streaming
 from .locating import check_names
 from .over_all import Keeping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
 
     from oban import Job
 
@@ -129,6 +129,37 @@ class Results(Keeping):
             >>> results = await Workflow.for_job(job).all_recorded(deps_of=job)
         """
         return await reading.all_recorded(self._oban, self.id, check_names(names), deps_of)
+
+    async def stream_recorded(self, path: str | None = None) -> AsyncIterator[tuple[str, Any]]:
+        """Read what the jobs of this workflow have recorded one after the other, nested ones too.
+
+        However many there are, only a page of them is in memory; no transaction stays open, so it
+        may be left at any time, and take as long as it is read. Jobs that are added after it has
+        begun may be left out.
+
+        Args:
+            path: Only of this job or group: its name, or a path to a nested one, as in
+                ``"load/rows"``; by default of everything.
+
+        Yields:
+            The path of each completed job that recorded something, from its root workflow down, and
+            what it recorded; in order of id, upstream first. Nothing, where nothing is there.
+
+        Raises:
+            InvalidArgumentError: If the path is no string.
+            CodecError: If what is stored cannot be decoded.
+
+        Example:
+            >>> async for path, value in Workflow(id="nightly").stream_recorded("process"):
+            ...     print(path, value)
+            process/0 {'rows': 17}
+        """
+        names = check_names(None if path is None else [path])
+
+        async for found in streaming.stream_recorded(
+            self._oban, self.id, names[0] if names else None
+        ):
+            yield found
 
     async def get_context(self) -> dict[str, Any] | None:
         """Fetch the context that was added to this workflow.
