@@ -123,6 +123,7 @@ class TestDependencies:
         assert [error["error"] for error in row.errors] == [
             f"cancelled because upstream job 'a' was {state}"
         ]
+        assert [error["upstream"] for error in row.errors] == [engine.ids["a"]]
 
     async def test_broken_groups_cancel(self, engine):
         await engine.enqueue(sample())

@@ -96,6 +96,34 @@ class TestOfAJobThatBroke:
         await run_workflow(workflow, with_safety=True)
         assert await chain_of(workflow, "end") == ["end", "early"]
 
+    async def test_goes_by_the_key_of_an_error_and_not_by_its_sentence(
+        self, oban: Oban, conn: AsyncConnection
+    ) -> None:
+        workflow = Workflow().add("a", failing()).add("b", work(), deps="a")
+        await run_workflow(workflow, with_safety=True)
+        job = await workflow.get_job("a")
+        assert job is not None
+        translate = """
+            UPDATE oban_jobs SET errors = jsonb_set(errors, '{-1,error}', '"a war kaputt"')
+            WHERE meta ->> 'name' = 'b' RETURNING errors -> -1 -> 'upstream'
+        """
+        assert await (await conn.execute(translate)).fetchall() == [(job.id,)]
+        assert await chain_of(workflow, "b") == ["b", "a"]
+
+    async def test_takes_no_sentence_of_somebody_else_for_the_key(
+        self, oban: Oban, conn: AsyncConnection
+    ) -> None:
+        workflow = Workflow().add("a", work()).add("b", work("cancel"), deps="a")
+        await run_workflow(workflow, with_safety=True)
+        forged = "cancelled because upstream job 'a' was completed"
+        await conn.execute(
+            "UPDATE oban_jobs SET errors = jsonb_set(errors, '{-1,error}', to_jsonb(%s::text))"
+            " WHERE meta ->> 'name' = 'b'",
+            [forged],
+        )
+        found = await workflow.explain("b")
+        assert (found.reason, found.subject.caused) == ("cancelled", False)
+
     async def test_passes_over_what_the_job_ignores(self, oban: Oban) -> None:
         workflow = (
             Workflow()

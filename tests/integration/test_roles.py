@@ -189,7 +189,7 @@ ANYBODY = [
     "SELECT oban_workflow_lock_root_v1('w')",
     "SELECT oban_workflow_free_ids_v1('{w}')",
     "SELECT oban_workflow_add_to_group_v1(-1, 1, 1, 1, 1, 1)",
-    "SELECT oban_workflow_break_jobs_v1('{1}', '{x}')",
+    "SELECT oban_workflow_break_jobs_v2('{1}', '{-1}', '{x}')",
     "SELECT oban_workflow_admit_v1(-1, 0::smallint, '{}')",
     "SELECT oban_workflow_signal('w', 'a')",
     "SELECT oban_workflow_tick_v1(NULL, 1)",

@@ -216,3 +216,13 @@ class TestDuties:
         ]
 
         assert found == []
+
+
+class TestErrors:
+    def test_of_jobs_are_written_by_one_function_and_read_by_their_key(self) -> None:
+        files = {path.relative_to(SQL).as_posix() for path in SQL.glob("[fqd]*/**/*.sql")}
+        texts = {name: (SQL / name).read_text("utf-8") for name in files}
+        writing = {name for name, text in texts.items() if "'attempt'," in text and "'at'," in text}
+        knowing = {name for name, text in texts.items() if "cancelled because upstream" in text}
+
+        assert writing == knowing == {"functions/propagate/job_error.sql"}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from oban_pro.model import job_notes, meta
+from oban_pro.model.wording import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -158,6 +159,18 @@ class Join(NamedTuple):
     skipped: int = 0
 
 
+class Cause(NamedTuple):
+    """What a member depends on that broke before the member was added.
+
+    Args:
+        pointer: Where it stands.
+        text: Its label and how it ended, as in ``job 'a' was discarded``.
+    """
+
+    pointer: int
+    text: str
+
+
 @dataclass(slots=True)
 class PlannedGroup:
     """A workflow to insert, and its counters as they are at the start."""
@@ -183,7 +196,7 @@ class PlannedGroup:
     # whether the gate is a judge, which no flags ignore: its own, or that of a group around it
     is_judged: bool = False
     # what among that has broken already
-    cause: str | None = None
+    cause: Cause | None = None
     # those of its spec, and of what is around it
     defaults: Mapping[str, Any] | None = None
 
@@ -217,7 +230,7 @@ class PlannedJob:
     flags: Flags
     pending: int
     gated: bool
-    cause: str | None
+    cause: Cause | None
     # whether it is inserted as suspended
     suspended: bool
     wait: WaitSpec | None = None
@@ -275,6 +288,47 @@ class Plan:
             return self.groups[~pointer].sub_name or ""
 
         return self.jobs[pointer].name
+
+    def judge(
+        self, upstream: Sequence[int], flags: Flags, need: int | None
+    ) -> tuple[int, Cause | None, int, int]:
+        """Judge the dependencies of a member as they are when the member is inserted.
+
+        Args:
+            upstream: What the member depends on.
+            flags: Which ends of a dependency the member ignores.
+            need: How many of the dependencies have to be satisfied; None for all.
+
+        Returns:
+            How many are still missing; what broke the member already, or None; how many of the
+            dependencies are broken; how many were skipped.
+        """
+        states = [self.state_of(pointer) for pointer in upstream]
+        skipped = states.count("skipped")
+        # of a join, what was skipped is taken out
+        left = len(upstream) - (0 if need is None else skipped)
+        needed = left if need is None else min(need, left)
+        pending, broken = needed, 0
+        cause: Cause | None = None
+
+        for pointer, state in zip(upstream, states, strict=True):
+            pending -= flags.satisfied_by(state) and (need is None or state != "skipped")
+
+            if flags.broken_by(state):
+                broken += 1
+                cause = Cause(pointer, f"{self.label_of(pointer)} was {state}")
+
+        if broken <= left - needed:
+            cause = None
+        elif cause and need is not None:
+            note = f"; {needed} of {left} were needed, {broken} broke"
+            cause = Cause(cause.pointer, cause.text + note)
+
+        return pending, cause, broken, skipped
+
+    def label_of(self, pointer: int) -> str:
+        """Return what errors call a member, as in ``job 'a'``."""
+        return f"{KINDS[self.kind_of(pointer)]} '{self.name_of(pointer)}'"
 
     def kind_of(self, pointer: int) -> str:
         """Return ``"job"``, or the kind of a group."""

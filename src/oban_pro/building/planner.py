@@ -10,19 +10,28 @@ from uuid import UUID, uuid5
 from oban_pro.errors import InvalidArgumentError
 from oban_pro.gc_pause import uncollected
 from oban_pro.model import job_notes, meta
-from oban_pro.model.wording import KINDS
 
 from . import defaults
 from .conditions import check_members
 from .ends import ENDS, check_ends, finals_last, is_final_spec
 from .limits import LIMITS
 from .names import check_known, order
-from .plan import EXTERNAL, JUDGE_NAME, Flags, GroupSpec, Join, Plan, PlannedGroup, PlannedJob
+from .plan import (
+    EXTERNAL,
+    JUDGE_NAME,
+    Cause,
+    Flags,
+    GroupSpec,
+    Join,
+    Plan,
+    PlannedGroup,
+    PlannedJob,
+)
 from .uniqueness import KEYS
 from .waits import CLOCKS, CONDITIONS, JOINS, TOLERANCES, WAITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from oban import Job
 
@@ -157,7 +166,7 @@ def _attach(plan: Plan, frame: _Frame, attachment: Attachment) -> None:
     group.gate = [_point_at(plan, external) for external in attachment.gate]
     group.gate_deps = [_spell(external) for external in attachment.gate]
     group.gate_need, group.is_judged = attachment.gate_need, attachment.is_judged
-    group.pending, group.cause, *_ = _judge(plan, group.gate, group.flags, group.gate_need)
+    group.pending, group.cause, *_ = plan.judge(group.gate, group.flags, group.gate_need)
 
 
 def _point_at(plan: Plan, external: External) -> int:
@@ -349,7 +358,7 @@ class _Wait(NamedTuple):
     gated: bool
     upstream: list[int]
     spelled: list[meta.Dep]
-    cause: str | None
+    cause: Cause | None
     need: int | None
     join: Join | None = None
 
@@ -387,7 +396,7 @@ def _wait(
         upstream, spelled, need = group.gate, group.gate_deps, group.gate_need
 
     plan.edges.extend((up, pointer) for up in upstream)
-    pending, cause, broken, skipped = _judge(plan, upstream, flags, need)
+    pending, cause, broken, skipped = plan.judge(upstream, flags, need)
     join = None if need is None else Join(need, len(upstream), broken, skipped)
 
     return _Wait(pending, False, upstream, spelled, cause, need, join)
@@ -403,35 +412,6 @@ def _wait_for_the_rest(
         waits = _wait(plan, frame, pointer, spec, flags)
 
     return waits._replace(pending=waits.pending + 1, cause=frame.group.cause)
-
-
-def _judge(
-    plan: Plan, upstream: Sequence[int], flags: Flags, need: int | None
-) -> tuple[int, str | None, int, int]:
-    """Count what is missing at the start, and describe what broke it already.
-
-    Counts that as well, and what was skipped.
-    """
-    states = [plan.state_of(pointer) for pointer in upstream]
-    skipped = states.count("skipped")
-    # of a join, what was skipped is taken out
-    left = len(upstream) - (0 if need is None else skipped)
-    needed = left if need is None else min(need, left)
-    pending, cause, broken = needed, None, 0
-
-    for pointer, state in zip(upstream, states, strict=True):
-        pending -= flags.satisfied_by(state) and (need is None or state != "skipped")
-
-        if flags.broken_by(state):
-            broken += 1
-            cause = f"{KINDS[plan.kind_of(pointer)]} '{plan.name_of(pointer)}' was {state}"
-
-    if broken <= left - needed:
-        cause = None
-    elif need is not None:
-        cause = f"{cause}; {needed} of {left} were needed, {broken} broke"
-
-    return pending, cause, broken, skipped
 
 
 def _bind(plan: Plan, job: Job) -> Job:

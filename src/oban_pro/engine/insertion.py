@@ -85,7 +85,7 @@ async def insert(store: Store, batch: Batch) -> list[Job]:
             await _admit(store, one)
 
     for one in placed:
-        await _break_jobs(store, one.plan)
+        await _break_jobs(store, one)
 
     for plan in batch.plans:
         plan.is_inserted = id(plan) not in existing
@@ -134,6 +134,13 @@ class _Placed(NamedTuple):
     def holds_back(self) -> bool:
         """Whether more than dependencies decides in this root which jobs start."""
         return bool(self.rules & ~(JOINS | TOLERANCES))
+
+    def resolve(self, pointer: int) -> int:
+        """Return the id of the job, or the key of the group, that a pointer stands for."""
+        if pointer >= EXTERNAL:
+            return self.plan.externals[pointer - EXTERNAL].id
+
+        return self.keys[~pointer] if pointer < 0 else self.plan.jobs[pointer].job.id or 0
 
 
 def _at(
@@ -366,16 +373,12 @@ def _flags(gated: bool, ignore_cancelled: bool, ignore_discarded: bool) -> int:
 
 def _edges(placed: _Placed, *, of_judges: bool = False) -> Iterable[tuple[int, int]]:
     """Yield the edges of a plan: those from judges, or the others."""
-    plan, keys = placed.plan, placed.keys
-
-    def resolve(pointer: int) -> int:
-        if pointer >= EXTERNAL:
-            return plan.externals[pointer - EXTERNAL].id
-
-        return keys[~pointer] if pointer < 0 else plan.jobs[pointer].job.id or 0
+    plan = placed.plan
 
     return (
-        (resolve(up), resolve(down)) for up, down in plan.edges if (up in plan.judges) is of_judges
+        (placed.resolve(up), placed.resolve(down))
+        for up, down in plan.edges
+        if (up in plan.judges) is of_judges
     )
 
 
@@ -397,12 +400,16 @@ async def _count_added(store: Store, placed: Iterable[_Placed]) -> None:
             )
 
 
-async def _break_jobs(store: Store, plan: Plan) -> None:
-    """Break what was inserted and cannot run any more."""
-    broken = {one.job.id: one.cause for one in plan.jobs if one.cause is not None}
+async def _break_jobs(store: Store, placed: _Placed) -> None:
+    """Cancel jobs that were just inserted, and that wait for something that broke before."""
+    broken = [
+        (one.job.id or 0, placed.resolve(one.cause.pointer), one.cause.text)
+        for one in placed.plan.jobs
+        if one.cause is not None
+    ]
 
     if broken:
-        await store.break_jobs(broken)
+        await store.break_jobs(*_columns([broken], 3))
 
 
 async def _insert_rules(store: Store, placed: _Placed) -> None:

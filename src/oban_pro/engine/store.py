@@ -133,9 +133,18 @@ class Store(StoreParts):
         }
         await self.execute("add_to_group", {"key": key, **counts})
 
-    async def break_jobs(self, causes: Mapping[int | None, str]) -> None:
-        """Cancel jobs that were just added and depend on something that broke before."""
-        await self.execute("break_jobs", {"ids": list(causes), "causes": list(causes.values())})
+    async def break_jobs(
+        self, ids: Sequence[int], upstreams: Sequence[int], causes: Sequence[str]
+    ) -> None:
+        """Cancel jobs that were just added and depend on something that broke before.
+
+        Args:
+            ids: The jobs.
+            upstreams: What broke each of them: ids of jobs, or keys of groups.
+            causes: The same as text, as in ``job 'a' was discarded``.
+        """
+        params = {"ids": list(ids), "upstreams": list(upstreams), "causes": list(causes)}
+        await self.execute("break_jobs", params)
 
     async def group(self, workflow_id: str) -> StoredGroup | None:
         """Read a workflow that something is to be added to."""

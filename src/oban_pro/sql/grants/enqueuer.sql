@@ -16,6 +16,7 @@ GRANT EXECUTE ON FUNCTION /* TEMPLATE: schema */oban_workflow_free_ids_v1 TO oba
 GRANT EXECUTE ON FUNCTION /* TEMPLATE: schema */oban_workflow_lock_root_v1 TO oban_role;
 GRANT EXECUTE ON FUNCTION /* TEMPLATE: schema */oban_workflow_add_to_group_v1 TO oban_role;
 GRANT EXECUTE ON FUNCTION /* TEMPLATE: schema */oban_workflow_break_jobs_v1 TO oban_role;
+GRANT EXECUTE ON FUNCTION /* TEMPLATE: schema */oban_workflow_break_jobs_v2 TO oban_role;
 GRANT EXECUTE ON FUNCTION /* TEMPLATE: schema */oban_workflow_admit_v1 TO oban_role;
 GRANT EXECUTE ON FUNCTION /* TEMPLATE: schema */oban_workflow_claim_v1 TO oban_role;
 GRANT EXECUTE ON FUNCTION /* TEMPLATE: schema */oban_workflow_take_place_v1 TO oban_role;

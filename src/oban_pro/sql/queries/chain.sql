@@ -9,7 +9,7 @@ WITH RECURSIVE chain AS (
     s.state,
     COALESCE(s.state IN ('cancelled', 'discarded', 'deleted'), false) AS broken,
     s.error,
-    s.caused,
+    s.upstream,
     h.root,
     (SELECT rules FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = h.root) AS rules
   FROM
@@ -21,7 +21,7 @@ WITH RECURSIVE chain AS (
       SELECT
         COALESCE(j.state::text, g.state, m.gone, 'unknown') AS state,
         to_jsonb(j.errors) -> -1 ->> 'error' AS error,
-        COALESCE(starts_with(to_jsonb(j.errors) -> -1 ->> 'error', 'cancelled because upstream '), false) AS caused
+        /* TEMPLATE: schema */oban_workflow_upstream_v1(to_jsonb(j.errors)) AS upstream
     ) s
   WHERE
     h.id = %(id)s
@@ -29,7 +29,7 @@ WITH RECURSIVE chain AS (
     AND NOT /* TEMPLATE: schema */oban_workflow_is_free_v1(h.root)
   UNION ALL
   SELECT
-    next.id, next.gate, chain.depth + 1, next.state, next.broken, next.error, next.caused, chain.root, chain.rules
+    next.id, next.gate, chain.depth + 1, next.state, next.broken, next.error, next.upstream, chain.root, chain.rules
   FROM
     chain
     CROSS JOIN LATERAL (
@@ -39,7 +39,7 @@ WITH RECURSIVE chain AS (
         CASE WHEN c.gate THEN chain.state ELSE s.state END AS state,
         CASE WHEN c.gate THEN chain.broken ELSE s.state IN ('cancelled', 'discarded', 'deleted') END AS broken,
         s.error,
-        s.caused
+        s.upstream
       FROM
         (
           SELECT
@@ -104,7 +104,7 @@ WITH RECURSIVE chain AS (
           SELECT
             COALESCE(j.state::text, g.state, m.gone, 'unknown') AS state,
             to_jsonb(j.errors) -> -1 ->> 'error' AS error,
-            COALESCE(starts_with(to_jsonb(j.errors) -> -1 ->> 'error', 'cancelled because upstream '), false) AS caused
+            /* TEMPLATE: schema */oban_workflow_upstream_v1(to_jsonb(j.errors)) AS upstream
           FROM
             /* TEMPLATE: schema */oban_workflow_members m
             LEFT JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = m.id AND m.id < 0
@@ -116,9 +116,7 @@ WITH RECURSIVE chain AS (
         ) s
         CROSS JOIN LATERAL (
           SELECT
-            starts_with(
-              chain.error, 'cancelled because upstream ' || /* TEMPLATE: schema */oban_workflow_member_label_v1(c.id) || ' was '
-            ) IS TRUE AS named,
+            (chain.upstream = to_jsonb(c.id)) IS TRUE AS named,
             /* TEMPLATE: schema */oban_workflow_breaks_v1(s.state, c.ignore_cancelled, c.ignore_discarded) AS breaks,
             /* TEMPLATE: schema */oban_workflow_satisfies_v1(s.state, c.ignore_cancelled, c.ignore_discarded) AS satisfies
         ) d
@@ -137,7 +135,7 @@ WITH RECURSIVE chain AS (
         c.inside AND s.state <> chain.state,
         d.named DESC,
         d.breaks DESC,
-        s.caused,
+        s.upstream IS NOT NULL,
         s.state = 'suspended',
         c.id < 0,
         abs(c.id)
@@ -147,7 +145,7 @@ WITH RECURSIVE chain AS (
   WHERE
     chain.id < 0 AND (chain.gate OR chain.state <> 'completed')
     OR chain.state = 'suspended'
-    OR chain.caused
+    OR chain.upstream IS NOT NULL
 ),
 producers AS MATERIALIZED (
   SELECT
@@ -176,7 +174,7 @@ SELECT
     SELECT FROM producers WHERE producers.uuid::text = j.attempted_by[2]
   ) END AS alive,
   chain.error,
-  chain.caused,
+  chain.upstream IS NOT NULL AS caused,
   EXISTS (
     SELECT FROM /* TEMPLATE: schema */oban_workflow_unended u WHERE u.id = chain.id
   ) AS unended,

@@ -74,7 +74,7 @@ jobs AS (
     j.max_attempts,
     j.attempted_at,
     to_jsonb(j.errors) -> -1 ->> 'error' AS error,
-    COALESCE(starts_with(to_jsonb(j.errors) -> -1 ->> 'error', 'cancelled because upstream '), false) AS caused
+    /* TEMPLATE: schema */oban_workflow_upstream_v1(to_jsonb(j.errors)) IS NOT NULL AS caused
   FROM
     members
     LEFT JOIN LATERAL (

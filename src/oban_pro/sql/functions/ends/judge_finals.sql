@@ -59,11 +59,7 @@ BEGIN
         ELSE j.meta - 'paused_from' || jsonb_build_object('skipped', f.reason)
       END,
       errors = CASE
-        WHEN f.is_cancelled THEN j.errors || jsonb_build_object(
-          'attempt', j.attempt,
-          'at', to_char(v_now, 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-          'error', 'cancelled because ' || f.reason
-        )
+        WHEN f.is_cancelled THEN j.errors || oban_workflow_job_error(j.attempt, 'cancelled because ' || f.reason, v_now)
         ELSE j.errors
       END
     FROM

@@ -88,11 +88,7 @@ BEGIN
   SET
     state = 'cancelled',
     cancelled_at = timezone('UTC', now()),
-    errors = j.errors || jsonb_build_object(
-      'attempt', j.attempt,
-      'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-      'error', 'cancelled because upstream ' || s.cause
-    )
+    errors = j.errors || oban_workflow_job_error(j.attempt, s.cause, timezone('UTC', now()), s.upstream)
   FROM
     oban_workflow_stuck_jobs(p_root) s
   WHERE

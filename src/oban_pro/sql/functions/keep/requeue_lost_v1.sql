@@ -72,11 +72,7 @@ BEGIN
       attempt = CASE WHEN l.reason IS NULL THEN j.attempt - 1 ELSE j.attempt END,
       errors = CASE
         WHEN l.reason IS NULL THEN j.errors
-        ELSE j.errors || jsonb_build_object(
-          'attempt', j.attempt,
-          'at', to_char(v_now, 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-          'error', l.reason
-        )
+        ELSE j.errors || oban_workflow_job_error(j.attempt, l.reason, v_now)
       END,
       meta = CASE
         WHEN l.reason IS NULL OR l.is_last THEN j.meta

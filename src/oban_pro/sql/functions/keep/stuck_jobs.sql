@@ -4,7 +4,7 @@
 -- Called by: oban_workflow_audit_v1, oban_workflow_repair_v1. Locks nothing.
 -- One root and all of them need plans of their own.
 CREATE OR REPLACE FUNCTION oban_workflow_stuck_jobs(p_root bigint)
-RETURNS TABLE (id bigint, cause text)
+RETURNS TABLE (id bigint, upstream bigint, cause text)
 LANGUAGE plpgsql
 STABLE
 SET search_path FROM CURRENT
@@ -106,6 +106,7 @@ BEGIN
   causes AS (
     SELECT DISTINCT ON (gate.id)
       gate.id,
+      u.id AS upstream,
       concat(
         oban_workflow_member_label_v1(u.id),
         ' was ',
@@ -129,18 +130,20 @@ BEGIN
       gate.id, u.id
   )
   SELECT
-    w.id, NULL
+    w.id, NULL::bigint, NULL
   FROM
     waiting w
   WHERE
     w.is_ready
   UNION ALL
-  SELECT
-    gates.job, min(causes.cause)
-  FROM
-    gates
-    JOIN causes ON causes.id = gates.id
-  GROUP BY
-    gates.job;
+  (
+    SELECT DISTINCT ON (gates.job)
+      gates.job, causes.upstream, causes.cause
+    FROM
+      gates
+      JOIN causes ON causes.id = gates.id
+    ORDER BY
+      gates.job, causes.cause
+  );
 END;
 $$;

@@ -98,7 +98,7 @@ BEGIN
   ),
   broken AS MATERIALIZED (
     SELECT
-      b.id, concat(causes.text, b.note) AS text
+      b.id, b.cause, concat(causes.text, b.note) AS text
     FROM
       unnest(v_ids, v_causes, v_notes) AS b(id, cause, note)
       JOIN causes ON causes.id = b.cause
@@ -109,11 +109,7 @@ BEGIN
     SET
       state = 'cancelled',
       cancelled_at = timezone('UTC', now()),
-      errors = j.errors || jsonb_build_object(
-        'attempt', j.attempt,
-        'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-        'error', 'cancelled because upstream ' || b.text
-      )
+      errors = j.errors || oban_workflow_job_error(j.attempt, b.text, timezone('UTC', now()), b.cause)
     FROM
       broken b
     WHERE

@@ -97,11 +97,7 @@ BEGIN
     SET
       state = 'cancelled',
       cancelled_at = timezone('UTC', now()),
-      errors = j.errors || jsonb_build_object(
-        'attempt', j.attempt,
-        'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-        'error', o.error
-      )
+      errors = j.errors || oban_workflow_job_error(j.attempt, o.error, timezone('UTC', now()))
     FROM
       open o
     WHERE

@@ -44,11 +44,7 @@ BEGIN
       state = 'cancelled',
       cancelled_at = timezone('UTC', now()),
       meta = j.meta - ARRAY['wait', 'wait_until'],
-      errors = j.errors || jsonb_build_object(
-        'attempt', j.attempt,
-        'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-        'error', late.error
-      )
+      errors = j.errors || oban_workflow_job_error(j.attempt, late.error, timezone('UTC', now()))
     FROM
       late
     WHERE

@@ -104,11 +104,7 @@ BEGIN
       state = 'cancelled',
       cancelled_at = p_now,
       meta = j.meta - 'paused_from' || jsonb_build_object('cancel_attempted_at', p_now),
-      errors = j.errors || jsonb_build_object(
-        'attempt', j.attempt,
-        'at', to_char(p_now, 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-        'error', o.error
-      )
+      errors = j.errors || oban_workflow_job_error(j.attempt, o.error, p_now)
     FROM
       open o
     WHERE

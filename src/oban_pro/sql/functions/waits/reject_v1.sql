@@ -36,11 +36,7 @@ BEGIN
   SET
     state = 'cancelled',
     cancelled_at = v_now,
-    errors = errors || jsonb_build_object(
-      'attempt', attempt,
-      'at', to_char(v_now, 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-      'error', 'rejected' || COALESCE(' by ' || p_sender, '') || COALESCE(': ' || p_reason, '')
-    )
+    errors = errors || oban_workflow_job_error(attempt, 'rejected' || COALESCE(' by ' || p_sender, '') || COALESCE(': ' || p_reason, ''), v_now)
   WHERE
     id = ANY(v_refused);
 

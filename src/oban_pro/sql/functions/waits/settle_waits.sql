@@ -74,11 +74,7 @@ BEGIN
       END,
       errors = CASE
         WHEN s.new = 'completed' THEN j.errors
-        ELSE j.errors || jsonb_build_object(
-          'attempt', j.attempt,
-          'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-          'error', s.error
-        )
+        ELSE j.errors || oban_workflow_job_error(j.attempt, s.error, timezone('UTC', now()))
       END
     FROM
       settled s
