@@ -17,8 +17,8 @@ from tests.support.paths import PACKAGE
 from tests.support.recount import assert_consistent
 from tests.support.releases import Release, checked_out, make_release
 
-BEFORE = "17771c1"
-"""The last commit whose functions had no version."""
+BEFORE = "f0cb05a"
+"""The commit whose nodes run while this package is installed, and its version of the schema: 18."""
 
 OBJECTS = """
 SELECT relname AS name, relkind::text, '' FROM pg_class WHERE relnamespace = 'public'::regnamespace
@@ -180,7 +180,7 @@ class TestUpgrade:
         expected = objects(empty)
         code, error = before.try_install(empty.dsn)
         assert code == 1
-        assert f"at version {schema.VERSION} of oban-workflows, newer than version 4" in error
+        assert f"at version {schema.VERSION} of oban-workflows, newer than version 18" in error
         assert objects(empty) == expected
 
     @pytest.mark.timeout(120)
