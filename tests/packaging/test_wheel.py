@@ -120,4 +120,5 @@ class TestAlone:
         uv(*install, "--group", f"{ROOT / 'pyproject.toml'}:dev", f"{wheel}[embedded,web]")
 
         assert not (checkout / "src").exists()
-        run_suite(python, checkout)
+        rooms = ("unit", "property", "migration", "examples", "web")
+        run_suite(python, checkout, *(f"tests/{room}" for room in rooms))
