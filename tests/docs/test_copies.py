@@ -45,6 +45,7 @@ class TestPage:
         assert sorted([*DUMPS, *others, REPAIR]) == sorted(COMMANDS)
 
 
+@pytest.mark.slow
 class TestDumps:
     @pytest.mark.parametrize("commands", DUMPS)
     async def test_go_on_where_the_original_was(

@@ -83,6 +83,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 class TestMigrations:
     @pytest.mark.parametrize(
         ("upgrade", "downgrade"),

@@ -64,6 +64,7 @@ def own_names(module: ModuleType) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 class TestPages:
     @pytest.mark.parametrize(

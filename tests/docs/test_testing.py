@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.cli import environment
 from tests.support.page import python_of
 from tests.support.paths import DOCS
@@ -11,6 +13,7 @@ from tests.support.paths import DOCS
 PAGE = DOCS / "how-to" / "test-your-workflows.md"
 
 
+@pytest.mark.slow
 class TestPage:
     def test_has_tests_that_pass(self, dsn: str, tmp_path: Path) -> None:
         module = tmp_path / "test_page.py"

@@ -49,6 +49,7 @@ def node(dsn: str) -> Iterator[None]:
 
 
 class TestProject:
+    @pytest.mark.slow
     @pytest.mark.timeout(180)
     def test_passes_its_own_tests_and_ours(self, empty_dsn: str) -> None:
         cases = ["examples.django_shop", "tests.support.django_cases"]

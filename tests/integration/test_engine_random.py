@@ -13,7 +13,7 @@ from tests.support.recount import SETTLED, Books
 RUNNABLE = ("available", "scheduled", "retryable")
 STATES = (*RUNNABLE, "executing", *SETTLED)
 STEPS = 25
-SEEDS = range(30)
+SEEDS = range(12)
 
 LATER = "SELECT id FROM oban_jobs WHERE scheduled_at > timezone('UTC', now())"
 

@@ -113,6 +113,7 @@ async def assert_well(dsn: str, pool: AsyncConnectionPool) -> None:
         await assert_consistent(conn)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 class TestSideBySide:
     async def test_nodes_from_before_go_on_while_this_package_installs_and_runs(

@@ -889,7 +889,7 @@ def explore(dsn: str, **opts: Any) -> None:
 class TestEngines:
     @pytest.mark.timeout(300)
     def test_hold_every_job_in_the_same_state(self, dsn: str) -> None:
-        explore(dsn, max_examples=30, stateful_step_count=30, derandomize=True, database=None)
+        explore(dsn, max_examples=12, stateful_step_count=30, derandomize=True, database=None)
 
     @pytest.mark.slow
     @pytest.mark.timeout(900)
