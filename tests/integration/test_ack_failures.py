@@ -258,3 +258,42 @@ class TestEncodings:
             assert await workflow.get_recorded("é 😀") == "😀"
         else:
             assert job.meta["said"] == "é 😀"
+
+
+LOSE = """
+CREATE SEQUENCE acks;
+CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  -- what a sequence has drawn is drawn, whatever becomes of the transaction
+  IF nextval('acks') = 1 THEN
+    PERFORM pg_terminate_backend(pg_backend_pid());
+  END IF;
+
+  RETURN NEW;
+END;
+$$;
+CREATE TRIGGER lose BEFORE UPDATE ON oban_jobs FOR EACH ROW
+WHEN (OLD.state = 'executing' AND NEW.state = 'completed') EXECUTE FUNCTION lose()
+"""
+"""Cuts the connection of the first ack before it is committed."""
+
+
+class TestLostAcks:
+    @pytest.mark.parametrize("in_workflow", [True, False])
+    async def test_are_tried_again_though_no_other_job_wakes_the_queue(
+        self, conn: AsyncConnection, start_oban: StartOban, wait_until: Any, in_workflow: bool
+    ) -> None:
+        await conn.execute(LOSE)
+
+        node = await start_oban()
+        job = say("only")
+        await node.enqueue_many([*Workflow().add("only", job)] if in_workflow else [job])
+
+        async def is_completed() -> bool:
+            cursor = await conn.execute("SELECT FROM oban_jobs WHERE state = 'completed'")
+
+            return cursor.rowcount == 1
+
+        await wait_until(is_completed)
+        assert await (await conn.execute("SELECT last_value FROM acks")).fetchall() == [(2,)]
+        assert ran == ["only"]

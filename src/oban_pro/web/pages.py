@@ -32,6 +32,7 @@ from . import values
 from .live import changes
 from .statements import wait_of
 from .templating import id_of, render
+from .totals import sum_groups
 from .view import read_view
 
 if TYPE_CHECKING:
@@ -129,12 +130,14 @@ async def show_workflow(request: Request) -> Response:
 
     async with _session(request).connect() as store:
         crumbs = await store.breadcrumbs(workflow_id)
-        view = await read_view(store, workflow_id)
+        groups = await store.status(workflow_id)
 
-    if view is None:
+    if not groups:
         raise HTTPException(404, f"there is no workflow {workflow_id!r}")
 
-    return render(request, "workflow.html", id=workflow_id, crumbs=crumbs, top=view["members"][0])
+    state = sum_groups(groups)[groups[0].key].shown_state
+
+    return render(request, "workflow.html", id=workflow_id, crumbs=crumbs, state=state)
 
 
 async def show_view(request: Request) -> Response:

@@ -1,6 +1,5 @@
 -- A page of the jobs of a workflow and of all nested in it, by id: those of one group, with a text in their path,
--- in one state. Where a job is asked for it is the page which that is on. OFFSET 0 keeps to lookups by key, whatever
--- is known of the tables.
+-- in one state. If a job is asked for, it is the page which has that job. OFFSET 0: see PLANS.md.
 WITH RECURSIVE tree AS (
   SELECT
     g.key, '{}'::text[] AS path, ARRAY[g.key] AS groups

@@ -1,7 +1,7 @@
 -- What a page draws of a workflow: the members of every group that is open, so many of each at most: groups first,
 -- then jobs that failed or run, then the critical path. A small group with few beside it is open unless shut, any
 -- other shut unless opened. Of groups, and of jobs that ran more than once, it tells when they were released.
--- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+-- OFFSET 0: see PLANS.md.
 WITH RECURSIVE shown AS (
   SELECT
     g.key AS id, NULL::bigint AS parent, g.name, 0 AS depth, true AS open, g.subs

@@ -1,6 +1,5 @@
 -- What a job directly depends on, and what depends on it. Where it waits for the gate of its group that is what
--- the group depends on, and what waits for the group waits for the job as well. OFFSET 0 keeps to lookups by key,
--- whatever is known of the tables.
+-- the group depends on, and what waits for the group waits for the job as well. OFFSET 0: see PLANS.md.
 WITH RECURSIVE gates AS (
   SELECT
     m.id, m.group_key, m.gated

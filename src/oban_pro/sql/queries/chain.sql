@@ -111,7 +111,7 @@ WITH RECURSIVE chain AS (
             LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id AND m.id > 0
           WHERE
             m.id = c.id
-          -- keeps the planner on the primary keys: at each link there are few, in the tables very many
+          -- see PLANS.md
           OFFSET 0
         ) s
         CROSS JOIN LATERAL (

@@ -1,6 +1,6 @@
 -- How many open jobs some members of workflows hold, those of nested ones included; a job that two of them hold counts once.
 -- Final jobs count if they are named, or if told so.
--- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+-- OFFSET 0: see PLANS.md.
 WITH RECURSIVE tree AS (
   SELECT
     m.id, true AS is_named

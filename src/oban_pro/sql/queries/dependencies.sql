@@ -1,6 +1,6 @@
 -- What a member waits for: its direct dependencies and those of the gates it waits at, each with its state, and how many of
 -- them are needed, where that is not all.
--- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+-- OFFSET 0: see PLANS.md.
 WITH RECURSIVE gates AS (
   SELECT
     m.id, m.group_key, m.gated, m.ignore_cancelled, m.ignore_discarded

@@ -1,6 +1,6 @@
 -- The jobs that a job directly depends on, ordered by id; of a group all jobs, nested ones too. Where the
 -- job waits for the gate of its group, that is what the group depends on, or the group around it.
--- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+-- OFFSET 0: see PLANS.md.
 WITH RECURSIVE gates AS (
   SELECT
     m.id, m.group_key, m.gated

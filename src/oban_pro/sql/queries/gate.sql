@@ -1,5 +1,5 @@
 -- What a group depends on, or the group around it where it is gated: the same rows as members.sql, and the
--- workflow that each is in. OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+-- workflow that each is in. OFFSET 0: see PLANS.md.
 WITH RECURSIVE gates AS (
   SELECT
     m.id, m.group_key, m.gated

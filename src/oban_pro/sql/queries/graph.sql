@@ -1,5 +1,5 @@
 -- A workflow and everything nested in it, for drawing: the workflow itself first, groups before what is in them.
--- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+-- OFFSET 0: see PLANS.md.
 WITH RECURSIVE nodes AS (
   SELECT
     g.key AS id, NULL::bigint AS parent, g.name, 0 AS depth

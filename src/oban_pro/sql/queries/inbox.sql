@@ -1,5 +1,5 @@
 -- Waits for signals that are open, of all workflows: those whose time is up first come first. It walks along the clocks
--- that run, and looks for waits without one only where those are too few. OFFSET 0 keeps to lookups by key.
+-- that run, and looks for waits without one only where those are too few. OFFSET 0: see PLANS.md.
 WITH timed AS MATERIALIZED (
   SELECT
     w.id, w.root, t.due

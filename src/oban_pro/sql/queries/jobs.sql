@@ -1,6 +1,5 @@
 -- Jobs of a workflow, ordered by id; of nested ones too where asked, or only some names. A grafter goes by the
--- name of its graft, in the workflow that the graft was added to. OFFSET 0 keeps to lookups by key, whatever is known
--- of the tables.
+-- name of its graft, in the workflow that the graft was added to. OFFSET 0: see PLANS.md.
 WITH RECURSIVE tree AS (
   SELECT
     g.key, g.kind

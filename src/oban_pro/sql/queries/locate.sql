@@ -1,6 +1,6 @@
 -- Members of a workflow by path: which workflow each is in, and its name there. A path that equals the name of a member
 -- means that member; else its parts lead from group to group. What was grafted stands where its graft does.
--- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+-- OFFSET 0: see PLANS.md.
 WITH RECURSIVE walk AS (
   SELECT
     asked.n, asked.parts, found.depth, top.key AS group_key, found.id, found.name

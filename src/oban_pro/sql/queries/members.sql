@@ -1,5 +1,5 @@
 -- Members of a group by name, or all: where each stands, and the id of its workflow if it is a group.
--- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+-- OFFSET 0: see PLANS.md.
 SELECT
   m.id,
   m.name,

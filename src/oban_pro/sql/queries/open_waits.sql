@@ -1,5 +1,5 @@
 -- Waits that are open in a workflow and in all nested ones, timers too, by path from it: those whose time is up first come
--- first. Nothing is looked for where the root has no waits. OFFSET 0 keeps to lookups by key.
+-- first. Nothing is looked for where the root has no waits. OFFSET 0: see PLANS.md.
 WITH RECURSIVE tree AS (
   SELECT
     g.key, g.root, g.kind, '{}'::text[] AS path

@@ -1,5 +1,5 @@
 -- What the jobs of a workflow and of those nested in it recorded, groups before what is in them; or only of
--- some members by name. OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+-- some members by name. OFFSET 0: see PLANS.md.
 WITH RECURSIVE tree AS (
   SELECT
     m.id, NULL::bigint AS parent, m.name, 0 AS depth

@@ -1,6 +1,6 @@
 -- Jobs of a workflow and of all nested in it, by path; or only those in some states, which may be executing, scheduled,
 -- retryable, cancelled and discarded: these are found by indexes, some of each group. Those that failed by themselves
--- come before those that an upstream broke. OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+-- come before those that an upstream broke. OFFSET 0: see PLANS.md.
 WITH RECURSIVE tree AS (
   SELECT
     g.key, g.id, g.kind, '{}'::text[] AS path

@@ -86,7 +86,7 @@ BEGIN
     FROM
       before b
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       j.id = ANY(ARRAY[b.id])
     RETURNING
       b.*

@@ -36,7 +36,7 @@ BEGIN
   FROM
     changes c
   WHERE
-    -- see oban_workflow_update_counters
+    -- ANY: see PLANS.md
     e.group_key = ANY(ARRAY[c.group_key]);
 
   RETURN p_ids;

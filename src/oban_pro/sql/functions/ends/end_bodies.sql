@@ -29,7 +29,7 @@ BEGIN
           oban_workflow_ends_around(p_ids) AS a(key)
       ) b
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       e.group_key = ANY(ARRAY[b.key])
       AND e.outcome IS NULL
       AND b.outcome IS NOT NULL

@@ -65,7 +65,7 @@ BEGIN
     FROM
       judged f
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       j.id = ANY(ARRAY[f.id])
       AND (j.state = 'suspended') IS TRUE
       AND (f.reason IS NOT NULL OR j.meta ? 'skipped')

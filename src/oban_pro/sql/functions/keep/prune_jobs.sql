@@ -6,7 +6,7 @@
 -- Twice: removes what is left.
 --
 -- Each state has an index by its own column, and the planner must read it in order: anything else would read all jobs
--- that have aged, for each batch. OFFSET 0 keeps to lookups by key.
+-- that have aged, for each batch. OFFSET 0: see PLANS.md.
 CREATE OR REPLACE FUNCTION oban_workflow_prune_jobs(
   p_state text,
   p_before timestamp,

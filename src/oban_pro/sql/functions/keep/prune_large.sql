@@ -86,7 +86,7 @@ BEGIN
       FROM
         deleted
       WHERE
-        -- see oban_workflow_update_counters
+        -- ANY: see PLANS.md
         m.id = ANY(ARRAY[deleted.id])
     )
     SELECT

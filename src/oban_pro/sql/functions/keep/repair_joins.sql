@@ -18,7 +18,7 @@ AS $$
     FROM
       oban_workflow_expected_joins(p_root) e
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       j.id = ANY(ARRAY[e.id])
       AND (e.deps, e.broken, e.skipped) <> (e.expected_deps, e.expected_broken, e.expected_skipped)
     RETURNING

@@ -45,7 +45,7 @@ BEGIN
     FROM
       oban_workflow_expected_members(p_root) e
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       m.id = ANY(ARRAY[e.id])
       AND (e.pending <> e.expected OR e.gone IS DISTINCT FROM NULLIF(e.expected_gone, 'unknown'));
 

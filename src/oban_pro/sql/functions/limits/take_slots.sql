@@ -57,7 +57,7 @@ BEGIN
       FROM
         lines l
       WHERE
-        -- see oban_workflow_update_counters
+        -- ANY: see PLANS.md
         g.key = ANY(ARRAY[l.limiter])
       RETURNING
         g.key

@@ -24,7 +24,7 @@ AS $$
   FROM
     unnest(p_ids, p_upstreams, p_causes) AS u(id, upstream, cause)
   WHERE
-    -- see oban_workflow_update_counters
+    -- ANY: see PLANS.md
     j.id = ANY(ARRAY[u.id])
     AND (j.state = 'suspended') IS TRUE
     -- a row that is visible although its transaction is in progress is of this one, or of a savepoint in it

@@ -44,7 +44,7 @@ BEGIN
         m.id, broken.cause, broken.note
       FROM
         broken
-        -- OFFSET 0 keeps the planner on the index, however few groups there are
+        -- OFFSET 0: see PLANS.md
         CROSS JOIN LATERAL (
           SELECT id FROM oban_workflow_members WHERE group_key = broken.id AND gated OFFSET 0
         ) m
@@ -113,7 +113,7 @@ BEGIN
     FROM
       broken b
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       j.id = ANY(ARRAY[b.id])
       AND (j.state = 'suspended') IS TRUE
     RETURNING

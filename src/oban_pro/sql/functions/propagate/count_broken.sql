@@ -29,7 +29,7 @@ BEGIN
     FROM
       unnest(p_ids, p_counts) AS b(id, count)
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       j.id = ANY(ARRAY[b.id])
     RETURNING
       j.*

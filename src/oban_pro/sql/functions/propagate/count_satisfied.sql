@@ -23,7 +23,7 @@ BEGIN
     FROM
       unnest(p_ids, p_counts) AS d(id, satisfied)
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       m.id = ANY(ARRAY[d.id])
     RETURNING
       m.id, m.pending, d.satisfied

@@ -101,7 +101,7 @@ BEGIN
     FROM
       open o
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       j.id = ANY(ARRAY[o.id])
   )
   SELECT COALESCE(array_agg(o.id), '{}'), COALESCE(array_agg(o.state), '{}') INTO ids, old FROM open o;

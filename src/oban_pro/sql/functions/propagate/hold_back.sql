@@ -93,7 +93,7 @@ BEGIN
     FROM
       delays d
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       j.id = ANY(ARRAY[d.target]);
   END IF;
 END;

@@ -36,7 +36,7 @@ BEGIN
         m.id
     ) d
   WHERE
-    -- see oban_workflow_update_counters
+    -- ANY: see PLANS.md
     j.id = ANY(ARRAY[d.id]);
 END;
 $$;

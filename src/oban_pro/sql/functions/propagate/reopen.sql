@@ -74,7 +74,7 @@ BEGIN
       FROM
         dependents d
       WHERE
-        -- see oban_workflow_update_counters
+        -- ANY: see PLANS.md
         m.id = ANY(ARRAY[d.id])
         AND (d.lost > 0 OR m.id < 0)
       RETURNING

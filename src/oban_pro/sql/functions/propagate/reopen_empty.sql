@@ -29,7 +29,7 @@ BEGIN
       m.id
     FROM
       closed
-      -- OFFSET 0 keeps the planner on the index, however few groups there are
+      -- OFFSET 0: see PLANS.md
       CROSS JOIN LATERAL (
         SELECT id FROM oban_workflow_members WHERE group_key = closed.id AND gated OFFSET 0
       ) m

@@ -99,7 +99,7 @@ BEGIN
     FROM
       changes c
     WHERE
-      -- ANY instead of a mere "=" leaves no way but to look each up: a plan to keep
+      -- ANY: see PLANS.md
       g.key = ANY(ARRAY[c.key])
     RETURNING
       g.key,

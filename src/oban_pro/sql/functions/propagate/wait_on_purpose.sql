@@ -57,7 +57,7 @@ BEGIN
   FROM
     broken b
   WHERE
-    -- see oban_workflow_update_counters
+    -- ANY: see PLANS.md
     e.upstream = ANY(ARRAY[b.upstream])
     AND e.downstream = b.downstream
     AND e.on_purpose IS NULL;

@@ -60,7 +60,7 @@ BEGIN
         drops text[]
       )
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       j.id = ANY(ARRAY[a.id])
       AND j.attempted_at = a.attempted_at
       AND (j.state = 'executing') IS TRUE

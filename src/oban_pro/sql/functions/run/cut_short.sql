@@ -48,7 +48,7 @@ BEGIN
     FROM
       late
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       j.id = ANY(ARRAY[late.id])
     RETURNING
       j.id, j.attempted_at

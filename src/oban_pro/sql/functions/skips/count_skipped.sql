@@ -47,7 +47,7 @@ BEGIN
     FROM
       skips s
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       j.id = ANY(ARRAY[s.id])
     RETURNING
       j.id,

@@ -73,7 +73,7 @@ BEGIN
       skipping s
       JOIN causes ON causes.cause = s.cause AND causes.is_gate = s.is_gate
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       j.id = ANY(ARRAY[s.id])
       AND (j.state = 'suspended') IS TRUE
     RETURNING

@@ -32,7 +32,7 @@ AS $$
       m.id
     FROM
       tree
-      -- OFFSET 0 keeps the planner from reading all members for each level
+      -- OFFSET 0: see PLANS.md
       CROSS JOIN LATERAL (
         SELECT
           id

@@ -108,7 +108,7 @@ BEGIN
     FROM
       open o
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       j.id = ANY(ARRAY[o.id])
   )
   SELECT array_agg(id) FILTER (WHERE state = 'executing') INTO v_executing FROM open;

@@ -79,7 +79,7 @@ BEGIN
     FROM
       settled s
     WHERE
-      -- see oban_workflow_update_counters
+      -- ANY: see PLANS.md
       j.id = ANY(ARRAY[s.id])
       AND (j.state = 'suspended') IS TRUE
     RETURNING
