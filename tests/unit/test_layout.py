@@ -226,3 +226,16 @@ class TestErrors:
         knowing = {name for name, text in texts.items() if "cancelled because upstream" in text}
 
         assert writing == knowing == {"functions/propagate/job_error.sql"}
+
+
+class TestPointers:
+    def test_to_pages_of_the_docs_lead_somewhere(self) -> None:
+        files = [path for path in PACKAGE.rglob("*") if path.suffix in {".py", ".sql", ".md"}]
+        pointers = {
+            pointer
+            for path in files
+            for pointer in re.findall(r"\bdocs/[\w/.-]+\.md\b", path.read_text("utf-8"))
+        }
+
+        assert pointers
+        assert {one for one in pointers if not (ROOT / one).exists()} == set()

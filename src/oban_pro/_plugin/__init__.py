@@ -1,7 +1,8 @@
 """What hooks into oban: one module for each extension point, named after it.
 
-oban has one slot for each point. Registering keeps what was there and calls it for everything that
-is not ours; registering twice changes nothing; unregistering puts back what was there.
+oban has one slot for each point. Registering keeps the function that was in the slot, and calls it
+for everything that is not ours. Registering twice changes nothing. Unregistering puts that function
+back.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Unhook from oban. A slot that somebody else took over since is left alone."""
+    """Unhook from oban. Slots that somebody else has taken over stay theirs."""
     for name, (_, default) in _HOOKS.items():
         hook = _registered.pop(name, None)
 

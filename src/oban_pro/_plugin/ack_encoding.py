@@ -29,7 +29,7 @@ _NOTHING = (None,) * len(_KEPT)
 
 
 class Encoded(NamedTuple):
-    """An ack, and as JSON what it leaves behind; None where that is no more than its completion."""
+    """An ack with its JSON, or None in its place for a job that just completed."""
 
     ack: AckAction
     row: str | None
@@ -49,7 +49,7 @@ def join(batch: Iterable[Encoded]) -> Acks:
 
 
 def batches_of(acks: Sequence[AckAction]) -> Iterator[list[Encoded]]:
-    """Encode acks, and put together as many as PostgreSQL takes in one piece."""
+    """Encode acks, and divide them into batches that PostgreSQL takes as one JSON text."""
     batch: list[Encoded] = []
     size = 0
 
@@ -69,11 +69,11 @@ def batches_of(acks: Sequence[AckAction]) -> Iterator[list[Encoded]]:
 
 
 def encode(ack: AckAction, *, ascii_only: bool = False) -> Encoded:
-    """Encode an ack; one that cannot be encoded fails its job, as all the others must settle.
+    """Encode an ack. If that raises, its job fails, so that the other acks settle.
 
     Args:
         ack: The ack.
-        ascii_only: Whether to escape what not every database can hold.
+        ascii_only: Whether to escape characters that the encoding of the database does not have.
     """
     try:
         return Encoded(ack, _encode(ack, ascii_only=ascii_only))
@@ -102,7 +102,7 @@ def _encode(ack: AckAction, *, ascii_only: bool) -> str | None:
     if delay is not None and not math.isfinite(delay):
         raise ValueError(f"seconds to wait must be a finite number, got {delay}")
 
-    # oban's own names for what an ack does know no job that is to run at once
+    # oban has no name for an ack whose job is to run again at once
     at_once = delay == 0 and ack.meta is not None and AGAIN in ack.meta
     state = "available" if at_once else ack.state
     row = {"id": ack.id, "attempted_at": ack.attempted_at, "state": state, **kept}
@@ -122,12 +122,12 @@ def _to_json(row: dict[str, Any]) -> str:
     except orjson.JSONEncodeError:
         encoded = r"\u0000"
 
-    # A single text that PostgreSQL cannot hold would keep the whole batch from settling, for ever.
+    # One text that PostgreSQL cannot store would fail the whole batch, each time anew.
     return json.dumps(_clean(row), default=str) if r"\u0000" in encoded else encoded
 
 
 def _clean(value: Any, encoding: str = "utf-8") -> Any:
-    """Escape NUL and what an encoding has not, as lone surrogates, wherever they are."""
+    """Escape NUL, lone surrogates and characters that the encoding lacks, at any depth."""
     match value:
         case str():
             spelled = value.encode(encoding, errors="backslashreplace").decode(encoding)

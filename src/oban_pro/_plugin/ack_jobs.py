@@ -1,11 +1,12 @@
 """``query.ack_jobs``: settle a batch of jobs in one statement, workflows and plain jobs alike.
 
-The statement settles the jobs, carries that through the workflows, and takes the next jobs. oban
-retries a failed ack only when the producer wakes up next, so conflicts are retried here.
+The statement settles the jobs, releases or cancels what depends on them, and takes the next jobs.
+oban retries a failed ack only when its producer wakes up, so this hook retries conflicts itself.
 
-Whatever an ack raises costs its own job at most. A batch that raises is settled in halves; a job
-whose own ack still raises fails with that error; and if the database refuses that as well, the ack
-is kept aside, so that the producer goes on. So are the acks of a workflow that somebody holds.
+An error of one ack costs at most the job of that ack. A batch that raises is settled in halves. If
+the ack of a single job still raises, the job fails with that error. If the database refuses that as
+well, the ack is kept aside, and the producer goes on. The acks of a workflow that somebody holds
+are kept aside, too.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ type AckJobs = Callable[[Query, list[AckAction]], Awaitable[list[int]]]
 logger = logging.getLogger(__name__)
 
 BRIEFLY = 0.2
-"""Seconds for which acks of a producer conflict, before those concerned are kept aside."""
+"""Seconds for which a producer retries acks that conflict, before it keeps them aside."""
 
 
 def build(fallback: AckJobs) -> AckJobs:
@@ -55,7 +56,7 @@ def build(fallback: AckJobs) -> AckJobs:
 
 
 async def retry_deferred(query: Query, *, all_at_once: bool = False) -> None:
-    """Try the acks again that could not settle their jobs so far."""
+    """Retry the acks that were kept aside."""
     async with housekeeping.mending(query):
         await deferred_acks.retry(query, _settle_again, all_at_once=all_at_once)
 
@@ -97,7 +98,7 @@ async def _ack_each(query: Query, acks: Sequence[AckAction], *, waits: bool = Tr
 async def _ack_and_take(producer: Producer, batch: Sequence[Encoded]) -> list[int]:
     """Settle a batch, and take the jobs that the producer asks for next, in one statement.
 
-    Where that fails, the acks must settle all the same: taking jobs is not theirs to fail by.
+    If taking jobs fails, the acks are settled without it.
     """
     query, demand = _host.query_of(producer), _host.demand_of(producer)
     queue, attempted_by = _host.queue_of(producer), _host.attempted_by(producer)
@@ -129,14 +130,14 @@ async def _ack(query: Query, batch: Sequence[Encoded], *, waits: bool = True) ->
 
     half = len(batch) // 2
 
-    # The whole batch has waited for others already.
+    # The whole batch has waited for its locks already.
     first = await _ack(query, batch[:half], waits=False)
 
     return first + await _ack(query, batch[half:], waits=False)
 
 
 async def _ack_otherwise(query: Query, ack: AckAction, error: Exception) -> list[int]:
-    """Settle a job whose own ack raised: fail it, or else keep its ack aside for later."""
+    """Fail a job whose ack raised; if that raises too, keep the ack aside for later."""
     for encoded in _instead_of(ack, error):
         try:
             return (await _send(query, [encoded])).acked
@@ -147,7 +148,7 @@ async def _ack_otherwise(query: Query, ack: AckAction, error: Exception) -> list
             error = another
 
     if not lost_jobs.is_taken(query, ack.job):
-        # Nobody would try it again.
+        # No producer of ours would retry it.
         raise error
 
     if (ack.id, ack.attempted_at) not in deferred_acks.held(query):
@@ -170,7 +171,7 @@ def _instead_of(ack: AckAction, error: Exception) -> Iterator[Encoded]:
 
 
 def _is_for_all(error: Exception) -> bool:
-    """Tell whether an error would be the same for every ack: there are no tables, or no line."""
+    """Tell whether every ack would meet this error: the tables or the connection are missing."""
     return is_unreachable(error) or isinstance(error, schema.MISSING)
 
 
@@ -183,7 +184,7 @@ async def _send(
     *,
     waits: bool = True,
 ) -> Acked:
-    """Settle a batch and take jobs, in one statement; keep aside what somebody holds."""
+    """Settle a batch and take jobs, in one statement; keep acks aside whose workflow is held."""
     acks, session = join(batch), session_of(query)
 
     async def send(seconds: float | None, *, waits: bool) -> Acked:
@@ -230,7 +231,7 @@ async def _ack_graft(query: Query, ack: AckAction, *, waits: bool) -> list[int]:
             graft_and_ack, seconds=BRIEFLY if is_taken else None
         )
     except GraftError:
-        # It no longer executes: whoever stopped it has settled it.
+        # The job no longer executes: whoever stopped it has settled it.
         return []
     except Exception as error:
         if _is_for_all(error):

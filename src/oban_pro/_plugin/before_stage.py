@@ -1,4 +1,4 @@
-"""``stager.before_stage``: what every node looks after, each time its stager ticks."""
+"""``stager.before_stage``: the duties that every node starts at each tick of its stager."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from oban_pro.engine.results import SettledRoot
 
 COUNTS = ("completed", "cancelled", "discarded", "skipped")
-"""What is counted of a workflow that has settled."""
+"""Counts that the event of a settled workflow has."""
 
 COUNTED = 1_000
-"""Jobs that are counted at most of those that were cancelled because of others."""
+"""The most jobs that ``oban.workflow.broken`` counts."""
 
 type BeforeStage = Callable[[Query], Awaitable[None]]
 
@@ -68,24 +68,24 @@ async def tell_settled(query: Query) -> None:
         }
         telemetry.execute("oban.workflow.settled", metadata)
 
-    # Nobody else tells what was claimed, so all of it comes first.
+    # This node alone tells of the roots that it claimed, so nothing may raise before all are told.
     for root in settled:
         if root.counts[COUNTS.index("cancelled")]:
             await _tell_broken(query, root)
 
 
 async def _tell_broken(query: Query, root: SettledRoot) -> None:
-    """Tell telemetry how many jobs were cancelled behind others, and what broke first."""
+    """Tell telemetry how many jobs were cancelled because of others, and which job broke first."""
     session = session_of(query)
     cancelled = await session.execute(lambda store: store.tree(root.id, ["cancelled"], COUNTED))
     count = sum(line.caused for line in cancelled)
 
     broken = ["cancelled", "discarded"]
-    # those that failed by themselves come first
+    # jobs that failed by themselves come first
     causes = await session.execute(lambda store: store.tree(root.id, broken, 1)) if count else []
 
     if not causes:
-        # None is, or somebody has retried them since.
+        # No job failed by itself, or somebody has retried it since.
         return
 
     cause = causes[0]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from oban_pro._host import AckAction, Query
 
 type Settle = Callable[[Query, Sequence[AckAction], bool], Awaitable[object]]
-"""Settles acks, and keeps again those that still cannot settle.
+"""Settles acks, and keeps those aside again that still cannot settle.
 
 Called with whether to wait for a workflow that somebody holds, or to pass it over.
 """
@@ -33,13 +33,13 @@ MOST = 10_000
 """Acks that one Oban instance keeps. Beyond that, producers keep theirs and stop taking jobs."""
 
 TOGETHER = 1_000
-"""Acks that are tried again in one statement."""
+"""The most acks that one statement retries."""
 
 PATIENT = 3
-"""Workflows that one call of `retry` waits for, each only briefly."""
+"""The most workflows that one call of `retry` waits for, each for a moment."""
 
 MAX_PAUSE = 5.0
-"""Seconds after which a workflow is waited for again at the latest."""
+"""Seconds after which `retry` waits for a workflow again at the latest."""
 
 
 class _Group:
@@ -47,7 +47,7 @@ class _Group:
 
     def __init__(self) -> None:
         self.acks: dict[Execution, AckAction] = {}
-        # those that are being tried at this moment
+        # the acks that a statement is trying now
         self.trying: dict[Execution, AckAction] = {}
         self.error: Exception | None = None
         self.tries = 0
@@ -82,7 +82,7 @@ def keep(query: Query, ack: AckAction, error: Exception) -> None:
     """
     groups = _groups.setdefault(query, {})
     execution = execution_of(ack.job)
-    # What the database refuses is about this job alone; what somebody holds, about its workflow.
+    # An error of the database concerns this job alone, a lock its whole workflow.
     key = _key(ack) if isinstance(error, LockNotAvailable) else execution
     group = groups.setdefault(key, _Group())
 
@@ -99,9 +99,9 @@ def count(query: Query) -> int:
 
 
 def put_with_others(query: Query, acks: Sequence[AckAction]) -> list[AckAction]:
-    """Put acks aside whose workflow somebody held a moment ago; returns all others.
+    """Put acks aside whose workflow was held a moment ago; returns all other acks.
 
-    Each of them would wait as well, and take a connection for that time.
+    Each of them would wait as well, and occupy a connection while it waits.
     """
     if not (groups := _groups.get(query)):
         return [*acks]
@@ -125,16 +125,17 @@ def held(query: Query) -> set[Execution]:
 
 
 async def retry(query: Query, settle: Settle, *, all_at_once: bool = False) -> None:
-    """Try the acks that are due again: all at once, and then some workflows one by one.
+    """Retry the acks that are due: first all in one statement, then some workflows one by one.
 
-    What somebody holds at that moment is passed over at first. As passing over alone could go on
-    for ever under load, a few workflows are waited for afterwards. One ack of each workflow that is
-    not due is tried as well, and all others once that has settled: whoever held it has let go.
+    The first statement skips workflows that are locked. Under load it could skip the same one for
+    ever, so `retry` waits for the locks of a few workflows afterwards. Of each workflow that is not
+    due, one ack is tried as well. If it settles, the lock is gone, and the other acks of that
+    workflow follow.
 
     Args:
         query: Of the Oban instance.
         settle: Settles acks.
-        all_at_once: Whether to try those as well that are not due yet.
+        all_at_once: Whether to retry all acks, due or not.
     """
     groups = _groups.get(query, {})
     now = time.monotonic()
@@ -164,7 +165,7 @@ async def retry(query: Query, settle: Settle, *, all_at_once: bool = False) -> N
 async def _try(
     query: Query, settle: Settle, some: Sequence[_Group], *, waits: bool, most: int | None = None
 ) -> None:
-    """Try acks of some groups, of each group all or `most`; what cannot settle is kept again."""
+    """Try the acks of some groups, at most `most` of each; keep those that cannot settle."""
     for group in some:
         group.trying = dict(islice(group.acks.items(), most))
         group.acks = dict(islice(group.acks.items(), len(group.trying), None))
@@ -185,7 +186,7 @@ async def _try(
 
 
 def execution_of(job: Job) -> Execution:
-    """Return which execution of a job that was taken this is."""
+    """Return the identity of an execution: the job, and when it was attempted."""
     assert job.id is not None
     assert job.attempted_at is not None
 

@@ -1,9 +1,10 @@
 """``Executor.execute`` and two of its steps: every execution ends with an ack, or is parked.
 
-oban has no slot for them. It loses the ack of an execution whose worker ended by something other
-than an Exception, or whose ``backoff`` or the text of whose exception raised: such a one fails. And
-a job that waits for a signal is parked by something that no ``except Exception`` catches. A turn of
-a loop has an ack that oban does not know. A job whose code is not on this node is left to others.
+oban has no slot for these methods, so they are wrapped. oban loses the ack of an execution if its
+worker raises a BaseException, or if its ``backoff`` or the ``str`` of its exception raises; here
+such an execution fails. A job that waits for a signal is parked by an exception that no ``except
+Exception`` catches. A turn of a loop has an ack that oban does not know. A job whose code is not on
+this node is left to other nodes.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ async def _execute_and_ack(executor: _host.Executor) -> _host.Executor:
 
 
 def _is_stopped(error: BaseException) -> bool:
-    """Tell whether somebody stops an execution from outside, and the worker did not raise."""
+    """Tell whether a task was cancelled from outside, rather than by its worker."""
     try:
         task = asyncio.current_task()
     except RuntimeError:
@@ -93,7 +94,7 @@ def _fail(executor: _host.Executor, error: BaseException) -> None:
         parts._traceback = f"{parts._traceback or ''}Execution ended without an ack:\n{raised}"
         parts.action = _host.ack_failing_with(executor.job, parts._traceback)
 
-    # Unlike what was raised, this one has a text.
+    # `str` of the original exception raises, that of this one does not.
     parts.result = RuntimeError(f"execution ended without an ack: {_host.describe(error)}")
 
     with suppress(Exception):
@@ -126,7 +127,7 @@ async def _process_or_park(executor: _host.Executor) -> None:
 
 
 async def _may_run(parts: Any) -> bool:
-    """Tell whether a job runs: its condition is met, and something that it depends on ran."""
+    """Tell whether a job runs: its condition is met, and some dependency was not skipped."""
     job: Job = parts.job
     is_bound = inline.is_bound(job)
 
@@ -144,7 +145,7 @@ async def _may_run(parts: Any) -> bool:
 
 
 async def _ask(parts: Any, job: Job) -> None:
-    """Ask the condition of a job; an exception is that of the attempt."""
+    """Call the condition of a job. If it raises, the attempt fails."""
     path = job.meta[meta.WHEN]
 
     try:
@@ -157,7 +158,7 @@ async def _ask(parts: Any, job: Job) -> None:
 
 
 def _refuse_again(parts: Any) -> None:
-    """Fail an execution that returned Again where there are no turns."""
+    """Fail an execution that returned Again although its job is no loop."""
     executor: _host.Executor = parts
 
     if not isinstance(parts.result, Again):

@@ -1,8 +1,8 @@
 """Firing the ticks of schedules that are due. Every node looks when its stager ticks.
 
-Whoever moves a schedule on to a tick fires it: that and the workflow are one transaction. The
-function is called before, outside of any transaction, so two nodes may call it for one tick, and
-one of them inserts what it returns.
+One transaction moves a schedule on to a tick and inserts the workflow, so each tick fires once. The
+function that builds the workflow is called before, outside of any transaction. Two nodes may call
+it for one tick; one of them inserts the result.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 30.0
-"""Seconds after which a schedule that is not due is looked at: somebody may have resumed it."""
+"""Seconds between two looks at a schedule that is not due: somebody may have resumed it."""
 
 RETRY_AFTER = 10.0
 """Seconds until a function that raised is called again for the same tick."""
@@ -37,7 +37,7 @@ GIVE_UP_AFTER = timedelta(hours=1)
 """How long a function is called again for one tick."""
 
 
-# By the name of a schedule, when it is to be looked at again, on the monotonic clock.
+# The next look at each schedule by its name, on the monotonic clock.
 _due: WeakKeyDictionary[Query, dict[str, float]] = WeakKeyDictionary()
 
 
@@ -57,7 +57,7 @@ async def fire_schedules(query: Query) -> None:
 
 
 async def look(query: Query, schedule: Schedule) -> float:
-    """Fire the ticks of one schedule that are due; returns the seconds until it is looked at."""
+    """Fire the due ticks of one schedule; returns the seconds until the next look at it."""
     standing = await session_of(query).execute(lambda store: _see(store, schedule))
 
     if standing.is_paused:
@@ -89,7 +89,7 @@ async def fire(query: Query, schedule: Schedule, tick: datetime) -> bool:
     """Enqueue the workflow of a tick, unless somebody else does.
 
     Returns:
-        Whether the tick is dealt with: by this node or another, or given up.
+        Whether the tick is done: fired by this node or another one, or given up.
     """
     try:
         workflow = await make(schedule, tick)
@@ -103,7 +103,7 @@ async def fire(query: Query, schedule: Schedule, tick: datetime) -> bool:
     if fired and workflow is not None and batch is not None:
         tell_inserted(batch.plans)
 
-        # One that was skipped, or is there already, is not.
+        # A tick that was skipped, or whose workflow existed, is not told.
         if batch.plans[0].is_inserted:
             _tell("scheduled", schedule, tick, workflow_id=workflow.id)
 
@@ -121,13 +121,13 @@ async def _insert(store: Store, schedule: Schedule, tick: datetime, batch: Batch
 
 
 async def _failed(query: Query, schedule: Schedule, tick: datetime, error: Exception) -> bool:
-    """Note that a tick failed, and give it up in the end; returns whether it was."""
+    """Note that a tick failed. After an hour it is given up; returns whether it was."""
     text = _host.describe(error)
     session = session_of(query)
     seconds = await session.execute(lambda store: store.fail_tick(schedule.name, tick, text))
     logger.warning("Schedule %s failed for %s", schedule.name, tick, exc_info=error)
 
-    # What is wrong with a schedule itself does not pass.
+    # An error in the schedule itself does not pass.
     if seconds < GIVE_UP_AFTER.total_seconds() and not isinstance(error, InvalidScheduleError):
         return False
 

@@ -1,6 +1,6 @@
 """``producer.get_jobs``: take jobs by a plan that holds, and remember who runs them.
 
-oban's own statement is fine until the table has grown since its plan was made; see
+oban's own statement reads the whole table once the table has grown since its plan was made; see
 docs/explanation/performance.md. Remembering lets a handle inside a job find its database.
 """
 
@@ -39,7 +39,7 @@ def build(fallback: GetJobs) -> GetJobs:
             _host.remember_query(job, query)
 
             if error := job.extra.get(job_notes.UNREADABLE):
-                # Failing it takes a lock, which the others must not wait for.
+                # Failing the job takes a lock, and the other jobs must not wait for it.
                 _host.acknowledge(producer, _host.failed_ack(job, error))
             elif going_on := own.get(job.id):
                 running.append((job, going_on))
@@ -67,7 +67,7 @@ def _wait_for_end(producer: _host.Producer, running: list[tuple[Job, Job]]) -> N
         async with housekeeping.mending(query):
             await session_of(query).execute(lambda store: store.wait_for_end(running, uuid), 0)
 
-    # If that fails, they are missed in time, as any job that was taken and never arrived.
+    # If that fails, `lost_jobs` finds them, as it finds any job that was taken and never arrived.
     housekeeping.start(_host.query_of(producer), let_jobs_wait)
 
 

@@ -1,11 +1,11 @@
 """``refresher.build``, ``producer.init``, ``producer.restore``: heartbeats, and who misses them.
 
-A node's settings are known to that node alone, and nodes may differ. So each producer is judged by
-what it says itself, in the metadata beside its heartbeat.
+Nodes may have different settings, and know only their own. So each producer writes into its
+metadata how long it may be silent, and is judged by that.
 
-A node is alive as long as it can reach the database, whatever its pool is used for. A pool may be
-used up, and after a restart of the server it comes back late: it waits longer and longer between
-its attempts. So a heartbeat that gets no connection soon opens one of its own.
+A node that can reach the database is alive, even if jobs have used up its pool. After a restart of
+the server a pool also comes back late, as it waits longer and longer between its attempts. So a
+heartbeat that soon gets no connection opens one of its own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def build_refresher(fallback: BuildRefresher) -> BuildRefresher:
     def build(config: dict[str, Any], **parts: Any) -> Any:
         refresher = build_inner(config, **parts)
         interval, max_age = config.get("interval", 15.0), config.get("max_age", patience.DEFAULT)
-        # A heartbeat is missed when the one after it is due as well.
+        # A heartbeat counts as missed when the next one is due as well.
         patience.note(parts["query"], max(max_age, 2 * interval))
 
         return Vitals(refresher, parts["query"])
@@ -53,7 +53,7 @@ def build_refresher(fallback: BuildRefresher) -> BuildRefresher:
 
 
 def build_meta(fallback: Meta) -> Meta:
-    """Build the hook that adds it to a producer's metadata, in front of another one."""
+    """Build the hook that adds the patience to a producer's metadata, in front of another one."""
 
     def meta(producer: Producer) -> dict[str, Any]:
         seconds = patience.of(_host.query_of(producer))
@@ -68,7 +68,7 @@ def build_meta(fallback: Meta) -> Meta:
 
 
 class _Refresher(_host.Refresher):
-    """Beats whatever happens to the pool."""
+    """Writes heartbeats whatever happens to the pool."""
 
     _pooled: asyncio.Task[tuple[int, int]] | None = None
 
@@ -110,12 +110,12 @@ class _Refresher(_host.Refresher):
             context.add({"refreshed_count": refreshed, "restored_count": restored})
 
     async def _beat(self) -> tuple[int, int]:
-        """Beat by the pool or, if that takes too long, by a connection of its own."""
+        """Write a heartbeat over the pool or, if that takes too long, over an own connection."""
         limit = min(RETRY, self._interval / 4)
 
         if self._pooled is None or self._pooled.done():
             self._pooled = asyncio.create_task(self._beat_by_pool())
-            # It may fail when nobody waits for it any more.
+            # The task may fail when nobody awaits it any more.
             self._pooled.add_done_callback(lambda task: task.cancelled() or task.exception())
 
         await asyncio.wait([self._pooled], timeout=limit)
@@ -134,7 +134,7 @@ class _Refresher(_host.Refresher):
 
     async def _beat_on(self, store: Store) -> tuple[int, int]:
         started = [*self._producers.values()]
-        # A queue that was stopped runs its last jobs.
+        # A queue that was stopped still runs its last jobs.
         draining = filter(_host.is_draining, lost_jobs.producers_of(self._query))
         by_uuid = {_host.attempted_by(one)[1]: one for one in [*started, *draining]}
         refreshed = await store.beat([*by_uuid]) if by_uuid else []

@@ -1,7 +1,7 @@
-"""What an Oban instance looks after beside its loops: each duty in a task of its own.
+"""Duties of an Oban instance beside its loops, each in a task of its own.
 
-A duty may wait for locks, or for a connection; staging and heartbeats never wait for a duty. One of
-a kind runs at a time, and none outlives its instance.
+A duty may wait for locks, or for a connection; staging and heartbeats never wait for a duty. Each
+duty runs once at a time, and none outlives its instance.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ type Duty = Callable[[Query], Awaitable[object]]
 logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 2.0
-"""Seconds that duties have to end by themselves when their instance stops."""
+"""Seconds within which duties must end when their instance stops, before they are cancelled."""
 
 _running: WeakKeyDictionary[Query, dict[object, asyncio.Task[None]]] = WeakKeyDictionary()
 _stopped: WeakSet[Query] = WeakSet()
@@ -29,12 +29,12 @@ _mending: WeakKeyDictionary[Query, asyncio.Lock] = WeakKeyDictionary()
 
 
 def start(query: Query, duty: Duty, key: object = None) -> None:
-    """Start a duty, unless it still runs.
+    """Start a duty, unless it is still running.
 
     Args:
         query: Of the Oban instance.
-        duty: Called with the query. What it raises is logged.
-        key: What tells it from other duties; the duty itself by default.
+        duty: Called with the query. An exception that it raises is logged.
+        key: Identifies the duty; the function itself by default.
     """
     running = _running.setdefault(query, {})
     key = duty if key is None else key
@@ -46,7 +46,7 @@ def start(query: Query, duty: Duty, key: object = None) -> None:
 
 
 def mending(query: Query) -> asyncio.Lock:
-    """Return the lock of duties that wait for rows: they share one connection."""
+    """Return the lock that lets duties which wait for rows share one connection."""
     return _mending.setdefault(query, asyncio.Lock())
 
 
@@ -58,7 +58,7 @@ def open_for(query: Query) -> None:
 async def stop(query: Query) -> None:
     """Wait until the duties of an instance have ended, and end those that take too long.
 
-    None starts from now on.
+    No duty starts from now on.
     """
     _stopped.add(query)
 

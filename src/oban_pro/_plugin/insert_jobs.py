@@ -53,7 +53,7 @@ async def insert_through(
     plans = _check(jobs)
     caller = await (unwrap(conn) if plans else find_caller(conn))
 
-    # A single plain job gains nothing from a batch.
+    # For a single plain job a batch saves nothing.
     if not plans and (len(jobs) < 2 or (caller is None and conn is not None)):
         return await _fall_back(fallback, session, jobs, conn)
 

@@ -1,7 +1,7 @@
 """Jobs that the database shows as executing although no producer runs them.
 
-A connection was lost during a fetch or an ack. The producer is alive, so no heartbeat is missed;
-only the producer can tell, by what it runs.
+A connection was lost during a fetch or an ack. No heartbeat is missed, because the producer is
+alive. Only the producer knows which jobs it runs, so it compares them with the database.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TOGETHER = 100
-"""Executions that one statement takes back."""
+"""The most executions that one statement takes back."""
 
 PATIENT = 10
-"""Jobs that one call of `take_back` waits for, each only briefly."""
+"""The most jobs that one call of `take_back` waits for, each for a moment."""
 
 ON_THEIR_WAY = 10.0
-"""Seconds after which a job that a producer was handed has begun, as the database sees it."""
+"""Seconds after which a job that was handed to a producer counts as begun."""
 
 MOST = 100_000
-"""Jobs that are remembered for each producer; far fewer where lost ones are looked for."""
+"""The most jobs that are remembered for each producer. Looking for lost jobs forgets most."""
 
-# How many times each producer is taking jobs at this moment.
+# How many statements are taking jobs for each producer now.
 _producers: WeakKeyDictionary[Producer, Counter[str]] = WeakKeyDictionary()
-# What each producer was handed, and when on the monotonic clock.
+# The executions that each producer was handed, and when on the monotonic clock.
 _handed: WeakKeyDictionary[Producer, dict[Execution, float]] = WeakKeyDictionary()
 
 
 @contextmanager
 def taking(producer: Producer) -> Iterator[None]:
-    """Note that a producer takes jobs, so that those on their way to it are not missed."""
+    """Note that a producer is taking jobs, so that jobs on their way to it do not count as lost."""
     calls = _producers.setdefault(producer, Counter())
     calls["taking"] += 1
 
@@ -66,10 +66,10 @@ def taking(producer: Producer) -> Iterator[None]:
 
 
 def hand(producer: Producer, jobs: Iterable[Job]) -> None:
-    """Note which jobs a producer is handed: it starts them."""
+    """Note the jobs that a producer is handed, and starts."""
     now = time.monotonic()
     handed = _handed.setdefault(producer, {})
-    # A hook of somebody else may hand it anything.
+    # A hook of somebody else may return anything.
     handed.update((execution_of(job), now) for job in jobs if job.id and job.attempted_at)
 
     while len(handed) > MOST:
@@ -94,22 +94,22 @@ def is_taken(query: Query, job: Job) -> bool:
 
 
 def wake_producers(query: Query) -> None:
-    """Let producers settle what their acks have left, which oban does when a next job comes."""
+    """Wake producers whose acks failed: oban retries an ack only when its producer wakes up."""
     for producer in producers_of(query):
         if _host.pending_acks(producer):
             producer.notify()
 
 
 async def requeue(query: Query) -> int:
-    """Compare what producers run with what the database says, and mend both.
+    """Compare what producers run with what the database shows, and correct both.
 
-    Jobs that were taken for a producer that does not have them become available again: as if they
-    never had been if the producer was not handed them. Executions that a producer does not have any
-    more have ended. A job that a producer runs and that somebody stopped, or that was given to
-    another node, is told so.
+    Jobs that were taken for a producer but are not with it become available again. If the producer
+    was never handed them, the attempt does not count. Executions that a producer no longer has have
+    ended. A job that still runs although somebody stopped it, or although another node has it, is
+    told that it was cancelled.
 
     Args:
-        query: Of the Oban instance whose producers are meant.
+        query: Of the Oban instance whose producers are compared.
 
     Returns:
         How many jobs became available again.
@@ -130,7 +130,7 @@ async def requeue(query: Query) -> int:
     }
     held = _held(query, producers.values())
     known = await session_of(query).execute(lambda store: store.taken([*producers]))
-    # A job may have come or gone while we asked.
+    # A job may have come or gone during the query.
     held |= _held(query, producers.values())
 
     for execution in running.keys() - {taken.execution for taken in known if not taken.stopped}:
@@ -143,7 +143,7 @@ async def requeue(query: Query) -> int:
         producer = producers[taken.producer]
 
         if _producers[producer]["taking"] or _host.is_stopping(producer):
-            # The producer may be taking the job right now, if it waited long for a connection. A
+            # A producer that waited long for a connection may be taking the job right now. A
             # job that a stopping producer has cancelled may go on in a thread: see `shutdown`.
             continue
 
@@ -158,7 +158,7 @@ async def requeue(query: Query) -> int:
 
 
 async def take_back_one_by_one(query: Query, lost: Sequence[Lost]) -> list[int]:
-    """Take executions back although one of them makes that fail; returns the jobs that stay."""
+    """Take executions back, one by one if one fails them all; returns the jobs that stay."""
     _, passed = await _take_back(query, lost, waits=False)
 
     return passed
@@ -167,8 +167,8 @@ async def take_back_one_by_one(query: Query, lost: Sequence[Lost]) -> list[int]:
 async def take_back(query: Query, lost: Sequence[Lost]) -> int:
     """Take executions back that nobody runs any more.
 
-    What somebody holds at that moment is passed over at first. As passing over alone could go on
-    for ever under load, some jobs are waited for afterwards.
+    Jobs that somebody has locked are skipped at first. Under load the same job could be skipped for
+    ever, so some locks are waited for afterwards.
 
     Args:
         query: Of an Oban instance.
@@ -199,7 +199,7 @@ async def take_back(query: Query, lost: Sequence[Lost]) -> int:
 
 
 async def _take_back(query: Query, some: Sequence[Lost], *, waits: bool) -> tuple[int, list[int]]:
-    """Take executions back, in halves if one of them keeps the others from it."""
+    """Take executions back; in halves if one of them fails the statement."""
     try:
         return await session_of(query).execute(
             lambda store: store.requeue_lost(some, waits=waits), seconds=0
@@ -222,14 +222,14 @@ async def _take_back(query: Query, some: Sequence[Lost], *, waits: bool) -> tupl
 
 
 def _held(query: Query, producers: Iterable[Producer]) -> set[Execution]:
-    """Return the executions that producers have, and those whose acks are aside."""
+    """Return the executions that producers have, and those whose acks are kept aside."""
     jobs = {execution_of(job) for producer in producers for job in _host.held_jobs(producer)}
 
     return jobs | deferred_acks.held(query)
 
 
 def _forget(producer: Producer, executions: set[Execution]) -> None:
-    """Forget what a producer was handed, but for what goes on or was handed just now."""
+    """Forget the executions of a producer, except those that go on or were handed just now."""
     begun = time.monotonic() - ON_THEIR_WAY
     handed = _handed.get(producer, {})
 

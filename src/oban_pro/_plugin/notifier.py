@@ -1,10 +1,9 @@
-"""``notifier.build``: hear notifications wherever they arrive, and say it where they do not.
+"""``notifier.build``: listen where notifications arrive, and log a warning where none do.
 
-A node listens at `notify_dsn` if that is set. Through a pooler in transaction mode LISTEN succeeds
-and nothing ever arrives; then a node listens to nothing, and lives by its looks each second.
-
-oban builds a notifier for each instance, and nothing else before, so this is also where the
-instance's pool begins to be watched.
+A node listens at `notify_dsn` if that is set. Through a pooler in transaction mode LISTEN succeeds,
+but no notification ever arrives. Such a node does not listen, and polls every second instead. oban
+builds the notifier of an instance before anything else, so this hook also starts to watch the
+instance's pool.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ type BuildNotifier = Callable[[dict[str, Any], Query], Any]
 logger = logging.getLogger(__name__)
 
 DEAF_INTERVAL = 60.0
-"""Seconds until a notifier that hears nothing finds out whether that is still so."""
+"""Seconds after which a node that does not listen tests again whether it could."""
 
 
 def build(fallback: BuildNotifier) -> BuildNotifier:
@@ -53,7 +52,7 @@ def build(fallback: BuildNotifier) -> BuildNotifier:
 
 
 class _Notifier(_host.PostgresNotifier):
-    """Listens where notifications arrive. Deaf, it lets nobody wait to be subscribed."""
+    """Listens where notifications arrive; elsewhere it makes no subscriber wait."""
 
     _deaf = False
     _retry: asyncio.Task[None] | None = None
@@ -80,7 +79,7 @@ class _Notifier(_host.PostgresNotifier):
 
     async def _connect(self) -> None:
         if self._beat_task is not None:
-            # What it looks after is gone.
+            # The instance is gone.
             self._beat_task.cancel()
 
         try:

@@ -1,12 +1,13 @@
 """The end of the process of `oban start`: after the grace period at the latest, or at once.
 
-oban asks its jobs to end, waits for them, and then for every thread that Python knows: for ever, if
-one never ends. And it looks at signals on its event loop alone, which a job may block. Here a
-thread of its own looks after the end, so that nothing but SIGKILL is needed to end a node in time.
+oban asks its jobs to end and waits for them. Then Python waits for every thread: for ever, if one
+never ends. oban also sees signals on its event loop only, which a job may block. Here a separate
+thread watches for the end, so that SIGTERM ends a node in time.
 
-A first SIGTERM or SIGINT shuts down: jobs have the grace period, what is left then is given back,
-and the process ends with 0. A second one, or a shutdown that hangs, gives back what can be given
-back in a moment, and ends the process with 1; so does a shutdown that does not reach the database.
+The first SIGTERM or SIGINT shuts down: jobs have the grace period, the jobs left then are given
+back, and the process ends with 0. A second one, or a shutdown that hangs, gives back what can be
+given back in a moment, and ends the process with 1; so does a shutdown that does not reach the
+database.
 """
 
 from __future__ import annotations
@@ -41,22 +42,22 @@ logger = logging.getLogger(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 MARGIN = 10.0
-"""Seconds that a shutdown takes beside the grace period, at most."""
+"""Seconds that a shutdown may take beyond the grace period."""
 
 HANGS = 7.0
-"""Seconds beside the grace period after which a shutdown hangs. What is left is to give back."""
+"""Seconds beyond the grace period after which a shutdown counts as hanging."""
 
 AT_ONCE = 1.0
-"""Seconds to give back what is running when the process is to end at once."""
+"""Seconds to give jobs back when the process is to end at once."""
 
 TWICE = 1.0
-"""Seconds in which signals count as one: whoever starts a node may hand on what it got as well."""
+"""Seconds within which signals count as one: a parent may pass on what the node got too."""
 
 TEARDOWN = 2.0
-"""Seconds that Python has to end by itself when nothing is left to give back."""
+"""Seconds within which Python has to exit when nothing is left to give back."""
 
 SWITCH = 1e-4
-"""Seconds after which a busy thread lets another one run, at the end: 0.005 by default."""
+"""The switch interval of threads at the end, in seconds; Python's default is 0.005."""
 
 DEFAULT_GRACE: float = inspect.signature(Oban).parameters["shutdown_grace_period"].default
 
@@ -73,12 +74,12 @@ class _Ending:
         self.query = query
         self.is_stopping = False
         self._grace = grace
-        # What comes: the numbers of signals, and 0 once the node has stopped. Other queues must not
-        # be used by what interrupts a thread.
+        # Numbers of signals, and 0 once the node has stopped. A SimpleQueue, because a signal
+        # handler may put into no other queue.
         self._news: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def begin(self, stopping: asyncio.Event) -> None:
-        """Take signals over; the first one sets an event, as in oban.
+        """Handle the signals instead of oban; the first one sets an event, as in oban.
 
         Must be called in the main thread, on the event loop.
         """
@@ -86,7 +87,8 @@ class _Ending:
 
         for number in SIGNALS:
             loop.add_signal_handler(number, self._stop, stopping, number)
-            # The loop gets a signal when it is its turn; Python, when it runs any code.
+            # The event loop sees a signal once no job blocks it; Python sees it whenever it runs
+            # any code.
             noticed: Any = signal.getsignal(number)
             signal.signal(number, self._make_handler(noticed))
             signal.siginterrupt(number, False)
@@ -114,7 +116,7 @@ class _Ending:
             stopping.set()
 
     async def finish(self) -> None:
-        """Give back what is left, and end at once, once the node has stopped.
+        """Give back the jobs that are left and end at once, after the node has stopped.
 
         Returns only if nothing is left.
         """
@@ -130,7 +132,7 @@ class _Ending:
         self._news.put(0)
 
     def _watch(self) -> None:
-        """Wait for the first signal, and then for a second one, the end or a time that is up."""
+        """Wait for the first signal, then for a second one, the node's end or the time limit."""
         number = self._news.get()
         first = time.monotonic()
 
@@ -147,14 +149,14 @@ class _Ending:
                 logger.warning("Received %s again, ending now", signal.Signals(number).name)
                 self._end(AT_ONCE)
 
-        # A thread that is none of ours may go on.
+        # A thread of somebody else may go on.
         time.sleep(TEARDOWN)
         os._exit(0)
 
     def _end(self, seconds: float) -> Never:
-        """Give back what is running, on a loop of its own, and end."""
+        """Give back the running jobs, on a new event loop, and end the process."""
         sys.setswitchinterval(SWITCH)
-        # It may hang where no timeout ends it, as in looking up the name of the database.
+        # It may hang where no timeout applies, as in resolving the host name of the database.
         giving = threading.Thread(target=self._give_back, args=[0.9 * seconds], daemon=True)
         giving.start()
         giving.join(seconds)
@@ -166,7 +168,7 @@ class _Ending:
 
 
 def _leave_alone_what_is_forked() -> None:
-    """Let a process that a job forks die of signals, rather than tell the node of them."""
+    """Give a process that a job forks the default handlers, so that its signals end it alone."""
 
     def change(how: int) -> None:
         signal.pthread_sigmask(how, SIGNALS)
@@ -179,7 +181,7 @@ def _leave_alone_what_is_forked() -> None:
 
         change(signal.SIG_UNBLOCK)
 
-    # Until a process has begun, what it gets has to wait.
+    # Block signals until the child has its own handlers.
     os.register_at_fork(
         before=lambda: change(signal.SIG_BLOCK),
         after_in_parent=lambda: change(signal.SIG_UNBLOCK),
@@ -193,9 +195,9 @@ def _flush() -> None:
             stream.flush()
 
 
-# That of the instance which `oban start` runs.
+# The ending of the instance that `oban start` runs.
 _endings: dict[Query, _Ending] = {}
-# What looks for signals in oban, by what does so in its place.
+# The functions of oban that install signal handlers, and their replacements.
 _wrapped: dict[Callable[[], asyncio.Event], Callable[[], asyncio.Event]] = {}
 
 _create_oban = _host.Config.create_oban
@@ -249,7 +251,7 @@ async def _stop_oban_and_end(oban: Oban) -> None:
     try:
         await _stop_oban(oban)
     except Exception:
-        # Whatever else failed to stop, the jobs have their time.
+        # Jobs get their grace period even if something else failed to stop.
         for producer in lost_jobs.producers_of(query):
             await _host.wait_until_stopped(producer)
 
@@ -276,7 +278,7 @@ async def _stop_producer_and_give_back(producer: Producer) -> None:
 
 
 def hook() -> None:
-    """Wrap what oban has no slot for: how producers, instances and `oban start` come to an end."""
+    """Wrap how producers, instances and `oban start` end: oban has no slots for that."""
     _host.Config.create_oban = _create_oban_and_watch  # type: ignore[method-assign, assignment]
     _host.Producer.stop = _stop_producer_and_give_back  # type: ignore[method-assign, assignment]
     Oban.stop = _stop_oban_and_end  # type: ignore[method-assign, assignment]

@@ -1,7 +1,7 @@
 """Jobs that an ack has taken for its producer, until the producer asks for them.
 
-A producer settles jobs and takes the next ones right after, without a pause in between. Done in one
-go that is one commit instead of two, and a job that a settled one has released starts at once.
+A producer settles jobs and takes the next ones right after. One statement for both saves a commit,
+and a job that was just released starts at once.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
     from oban_pro._host import AckAction, Producer, Query
 
-# Those that take jobs by our statement, by the id that they sign jobs with.
+# Producers that take jobs by our statement, by their uuid.
 _producers: WeakValueDictionary[str, Producer] = WeakValueDictionary()
 _taken: WeakKeyDictionary[Producer, list[Job]] = WeakKeyDictionary()
 
 
 def prefetch_for(producer: Producer) -> None:
-    """Take jobs ahead for a producer from now on."""
+    """Let the acks of a producer take its next jobs from now on."""
     _, uuid = _host.attempted_by(producer)
     _producers[uuid] = producer
 
@@ -44,7 +44,7 @@ def producer_of(query: Query, acks: Sequence[AckAction]) -> Producer | None:
     if _host.is_stopping(producer) or not _host.asks_for_jobs(producer):
         return None
 
-    # Who takes jobs of such a queue waits for others who do, which an ack must not.
+    # Taking jobs from a queue with limits waits for a lock, and an ack must not wait.
     if queue_limits.announced_by(producer):
         return None
 
@@ -52,7 +52,7 @@ def producer_of(query: Query, acks: Sequence[AckAction]) -> Producer | None:
 
 
 def keep(producer: Producer, jobs: list[Job]) -> None:
-    """Keep jobs for the producer, which asks for them before anything else happens."""
+    """Keep jobs for the producer, which asks for them next."""
     wanted = _host.demand_of(producer) if _host.asks_for_jobs(producer) else 0
     kept, spare = jobs[:wanted], jobs[wanted:]
 
@@ -60,12 +60,12 @@ def keep(producer: Producer, jobs: list[Job]) -> None:
         _taken[producer] = kept
         asyncio.get_running_loop().call_soon(_expire, producer, kept)
 
-    # It was paused or scaled down meanwhile.
+    # The queue was paused or scaled down in the meantime.
     _unfetch(producer, spare)
 
 
 def collect(producer: Producer) -> list[Job] | None:
-    """Return the jobs that are kept for a producer; None where nobody has looked for any."""
+    """Return the jobs that are kept for a producer; None if no ack has tried to take any."""
     return _taken.pop(producer, None)
 
 
@@ -77,12 +77,12 @@ def _expire(producer: Producer, kept: list[Job]) -> None:
 
 
 def _unfetch(producer: Producer, jobs: list[Job]) -> None:
-    """Make jobs available again that were taken and have not begun, as if nobody had taken them."""
+    """Make jobs available again that were taken but have not begun; the attempt does not count."""
     lost = [Lost(*execution_of(job), None) for job in jobs]
 
     async def unfetch_jobs(query: Query) -> None:
         await lost_jobs.take_back(query, lost)
 
-    # A job for which this fails is missed in time, as any job that was taken and never arrived.
+    # If this fails, `lost_jobs` finds the job, as it finds any that was taken and never arrived.
     if lost:
         housekeeping.start(_host.query_of(producer), unfetch_jobs)

@@ -1,7 +1,7 @@
-"""``pruner.prune``: remove workflows as a whole, when all of one has settled and aged.
+"""``pruner.prune``: remove a workflow as a whole, once all of it has settled and aged.
 
-Jobs that are in no workflow go as they go with plain oban. A pass goes on until nothing is left
-that has aged, in short transactions, so that pruning keeps up with any node.
+Jobs that are in no workflow are removed as plain oban removes them. A pass runs short transactions
+until nothing aged is left, so that pruning keeps up with any load.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ BATCH = 5_000
 """The most jobs that one transaction removes, so that none takes long."""
 
 MAX_PAUSE = 1.0
-"""Seconds between two transactions at most; a pause is as long as the transaction before took."""
+"""The longest pause between two transactions; a pause lasts as long as the last transaction."""
 
 WHOLE = 3_600.0
-"""Seconds after which a pass begins with the oldest jobs again, not where the last one ended."""
+"""Seconds after which a pass starts from the oldest jobs again, not where the last one ended."""
 
 START: dict[str, str] = {}
 
 # A pruner holds its query.
 _pruners: WeakKeyDictionary[Query, ref[_host.Pruner]] = WeakKeyDictionary()
 
-# Where the next pass begins, and until when on the monotonic clock that holds.
+# Where the next pass begins, and until when on the monotonic clock that is valid.
 _starts: WeakKeyDictionary[Query, tuple[dict[str, str], float]] = WeakKeyDictionary()
 
 
@@ -73,11 +73,11 @@ def build(fallback: Prune) -> Prune:
 
 
 async def _prune(query: Query, max_age: int, limit: int) -> int:
-    """Remove all that has aged, as long as this node is the leader and not told to stop.
+    """Remove everything that has aged, while this node is the leader and not stopping.
 
-    Aged jobs of workflows that are kept stay, and may be very many. So a pass passes over plain
-    jobs that settled before those that the last one has looked at; what came late, or was held by
-    somebody, goes within the hour.
+    Workflows that are kept may hold very many aged jobs. So a pass skips the jobs that settled
+    before the point where the last pass ended. Plain jobs that settled late, or that somebody had
+    locked, are removed within the hour.
     """
     session = session_of(query)
     first, whole_at = _starts.get(query, (START, 0.0))

@@ -1,7 +1,7 @@
 """``producer.scale``: limits that a producer announces for its queue, over all nodes.
 
-The database holds them: whoever takes jobs there, by whatever producer, is given no more than the
-strictest announcement allows.
+The database enforces them: whichever producer takes jobs, it gets no more than the strictest
+announced limit allows.
 """
 
 from __future__ import annotations

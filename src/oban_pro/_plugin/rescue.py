@@ -1,7 +1,7 @@
-"""``lifeline.rescue``: run the jobs of a dead node again, judged by its missing heartbeat.
+"""``lifeline.rescue``: run the jobs of a node again whose heartbeats are missing.
 
-oban's lifeline ticks once a minute, on the leader alone, and the leader may be what died. So every
-node looks as well, each few seconds; the database lets one of them look at a time.
+oban's lifeline ticks once a minute on the leader, and the dead node may have been the leader. So
+every node looks every few seconds; the database lets one node look at a time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def build(fallback: Rescue) -> Rescue:
 
 
 async def sweep(query: Query) -> None:
-    """Look for jobs of silent nodes, and of this one, that nobody runs; rescue them meanwhile."""
+    """Look for jobs that nobody runs, of silent nodes and of this one, and rescue them."""
     if not await session_of(query).is_installed():
         return
 
@@ -54,7 +54,7 @@ async def sweep(query: Query) -> None:
         if lost := await lost_jobs.requeue(query):
             logger.info("Gave %s jobs back that their producers do not have", lost)
 
-    # Looking goes on, or what the database hears would not count.
+    # Looking goes on although rescuing failed: silence counts only while somebody listens.
     housekeeping.start(query, rescue_jobs, key="rescue_jobs")
 
 

@@ -1,12 +1,13 @@
-"""What a producer that stops leaves behind is given back, so that it runs elsewhere at once.
+"""Give back the jobs that a stopping producer leaves, so that they run elsewhere at once.
 
-oban waits for the grace period, cancels the tasks of the jobs that go on, and forgets them: they
-would look executing until their node counts as dead. A task that was cancelled has mostly ended
-then, but a thread goes on. So what is given back, and when, depends on whether the process ends.
+oban waits for the grace period, cancels the tasks of jobs that still run, and forgets the jobs:
+they would stay executing until their node counts as dead. A cancelled task has usually ended by
+then, but a thread goes on. So which jobs are given back, and when, depends on whether the process
+ends.
 
-- The process of `oban start` ends by itself: all is given back by its last statement.
-- Any other program goes on. What still runs there is left alone, and starts again elsewhere once
-  the node counts as dead.
+- The process of `oban start` ends by itself: its last statement gives all jobs back.
+- Any other program goes on. Jobs that still run there are left alone, and start again elsewhere
+  once the node counts as dead.
 """
 
 from __future__ import annotations
@@ -38,20 +39,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CLEAN_UP = 2.0
-"""Seconds that cancelled jobs have to clean up, at most."""
+"""Seconds within which cancelled jobs must clean up."""
 
 POLL = 0.01
-"""Seconds between two looks whether they are done, and between two tries to give back."""
+"""Seconds between two checks whether they are done, and between two attempts to give back."""
 
 LIMIT = 5.0
-"""Seconds that giving back may take, at most."""
+"""Seconds that giving back may take."""
 
 BUSY = 0.3
-"""Seconds after which a workflow counts as held, and not only as busy."""
+"""Seconds after which a locked workflow counts as held by somebody, not as busy with acks."""
 
 
 class Left(Enum):
-    """What producers leave that stop."""
+    """The jobs that stopping producers leave."""
 
     NOTHING = auto()
     SOME = auto()
@@ -62,7 +63,7 @@ class Left(Enum):
 async def let_jobs_end(producer: Producer) -> None:
     """Let the jobs that a producer has cancelled clean up, and settle those that end with a result.
 
-    What a cancelled job raises is about its end, not about the job: it is given back.
+    An exception of a cancelled job comes from the cancellation: the job is given back.
     """
     query = _host.query_of(producer)
     end = time.monotonic() + min(CLEAN_UP, patience.of(query) / 10)
@@ -82,12 +83,12 @@ async def let_jobs_end(producer: Producer) -> None:
 async def give_back(
     query: Query, producers: Sequence[Producer], *, ends: bool, seconds: float = LIMIT
 ) -> Left:
-    """Give back what producers leave, in one statement. Whatever fails is logged.
+    """Give back the jobs that producers leave, in one statement. Failures are logged.
 
     Args:
         query: Of their Oban instance.
         producers: Producers that were told to stop.
-        ends: Whether the process ends right afterwards, and with it everything that goes on.
+        ends: Whether the process ends right afterwards, and all of its jobs with it.
         seconds: How long to try.
 
     Returns:
@@ -131,7 +132,7 @@ async def _reach(query: Query, producers: Sequence[Producer], *, ends: bool) -> 
 
 @asynccontextmanager
 async def _connection(query: Query, *, ends: bool) -> AsyncIterator[AsyncConnection[Any]]:
-    """Take a connection; at the end one beside the pool, which jobs may have used up."""
+    """Take a connection; if the process ends, a new one, as jobs may have used up the pool."""
     if not ends:
         async with session.connection(query) as conn:
             yield conn
@@ -190,7 +191,7 @@ def _going_on(query: Query, producers: Sequence[Producer]) -> set[Any]:
 
 
 def _reason(producer: Producer, execution: Any) -> str | None:
-    """Say why an execution is given back; None for one that never began, which does not count."""
+    """Say why an execution is given back; None if it never began, as its attempt does not count."""
     if not lost_jobs.has_begun(producer, execution):
         return None
 
@@ -202,9 +203,9 @@ async def _in_one_statement(
 ) -> list[int]:
     """Give executions back in one transaction; returns the jobs that somebody holds.
 
-    Many workflows are held at any moment, each by an ack and for a moment. As nothing may be given
-    back before all can be, a try that passed one of those over is rolled back. What is passed over
-    by every try is held.
+    At any moment acks lock many workflows, each briefly. All jobs must be given back together, so
+    an attempt that skipped a locked one is rolled back. Jobs that every attempt skipped are held by
+    somebody else.
     """
     began = time.monotonic()
     always: set[int] | None = None

@@ -1,7 +1,7 @@
-"""Taking what is due: waits whose time is up, deadlines. Every node looks when its stager ticks.
+"""Ending waits and deadlines whose time has come. Every node looks when its stager ticks.
 
-A root that somebody holds is passed over once. From the next tick on a duty of its own queues up
-for it: whoever only passes over may never find it free.
+The first tick skips a root that is locked. From the next tick on, a duty of its own waits for the
+lock: a node that only skips might never find the root free.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from oban_pro._host import Query
     from oban_pro.engine.results import Due
 
-# Roots that were held at the last tick.
+# Roots that were locked at the last tick.
 _held: WeakKeyDictionary[Query, set[int]] = WeakKeyDictionary()
 
 
 async def tick(query: Query) -> None:
-    """Take what is due where nobody holds the root, and queue up for roots that were held twice."""
+    """Take what is due of free roots; wait for roots that were locked at two ticks in a row."""
     session = session_of(query)
 
     if not await session.is_installed():
@@ -50,7 +50,7 @@ async def _queue_up(query: Query, root: int) -> None:
         try:
             tell(await session_of(query).execute(lambda store: store.tick(root), 0))
         except LockNotAvailable:
-            # The next tick comes back to it.
+            # The next tick tries again.
             return
 
 

@@ -1,8 +1,8 @@
-"""Jobs whose code this node does not have: they are left to other nodes for some time.
+"""Jobs whose code this node does not have are left to other nodes for some time.
 
 In a rolling deployment nodes with old code take jobs that only new code can run. Such a job is
-snoozed, its attempt given back, until a node that has the code takes it. Only where a producer
-takes jobs: whoever drains a queue or runs a test has no other node to leave them to.
+snoozed, its attempt given back, until a node that has the code takes it. Only jobs that a producer
+took are left: a program that drains a queue, and a test, have no other node.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SHORTEST = 1.0
-"""Seconds until a job comes again that was deferred for the first time."""
+"""Seconds until a deferred job is due again, the first time."""
 
 LONGEST = 15.0
-"""Seconds until it comes again, at most."""
+"""The most seconds until a deferred job is due again."""
 
-# What was logged.
+# Paths that were logged already.
 _told: set[str] = set()
 
 
@@ -52,7 +52,7 @@ def defer(executor: _host.Executor) -> None:
     if left <= timedelta():
         return
 
-    # The longer nobody has the code, the rarer it is asked for.
+    # The longer no node has the code, the less often the job is tried.
     seconds = min(max(SHORTEST, (now - since).total_seconds() / 4), LONGEST, left.total_seconds())
     noted = {meta.UNKNOWN_SINCE: since.isoformat(), meta.UNKNOWN_CODE: path}
     parts.result, parts._traceback = Snooze(math.ceil(seconds), meta=noted), None
@@ -60,7 +60,7 @@ def defer(executor: _host.Executor) -> None:
 
 
 def forget(executor: _host.Executor) -> None:
-    """Let a job that was deferred have its whole time again, once its code was there or it failed.
+    """Forget that a job was deferred, once its code was found or its attempt failed.
 
     One that is tried again although its time is over fails each time.
     """
@@ -85,12 +85,12 @@ def _now(job: Job) -> datetime:
 
 
 def _since(job: Job) -> datetime:
-    """Return when a job was deferred for the first time; now, if it was not."""
+    """Return when a job was first deferred; now, if it never was."""
     now = _now(job)
 
     try:
         since = datetime.fromisoformat(job.meta[meta.UNKNOWN_SINCE])
-        # somebody may have set the clock back, or have written anything
+        # the clock may have been set back, and meta may hold anything
         return min(since, now)
     except (KeyError, TypeError, ValueError):
         return now

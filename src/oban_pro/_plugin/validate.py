@@ -1,6 +1,6 @@
-"""``producer.validate``: no queue runs where the settings cannot be read, or with unknown options.
+"""``producer.validate``: start no queue with unreadable settings or unknown options.
 
-Each job would fail otherwise and use up its attempts, or a limit that is misspelled would not hold.
+Otherwise each job would fail and use up its attempts, or a misspelt limit would have no effect.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Vitals:
-    """Beats, and looks whose heartbeats are missing. oban starts and stops it as its refresher.
+    """Writes heartbeats and looks for missing ones. oban starts and stops it as its refresher.
 
     Args:
         refresher: Writes the heartbeats.
@@ -30,14 +30,14 @@ class Vitals:
         self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start to beat and to look."""
+        """Start to write heartbeats and to look for missing ones."""
         housekeeping.open_for(self._query)
         await self._refresher.start()
         self._looking = asyncio.create_task(self._loop(), name="oban-workflows-vitals")
 
     async def stop(self) -> None:
         """Go on until the last job has ended; then settle what can be settled."""
-        # All others are told to stop at the same moment.
+        # oban tells everything else to stop at the same moment.
         await asyncio.sleep(0)
 
         for producer in lost_jobs.producers_of(self._query):
@@ -59,10 +59,10 @@ class Vitals:
     async def _loop(self) -> None:
         while True:
             housekeeping.start(self._query, rescue.sweep)
-            # Nodes may differ; the others may have less patience.
+            # Other nodes may have less patience.
             await asyncio.sleep(min(patience.of(self._query), patience.DEFAULT) / 12)
 
 
 async def settle_the_last(query: Query) -> None:
-    """Try once more to settle what could not be settled so far."""
+    """Retry the acks that could not settle so far, one last time."""
     await ack_jobs.retry_deferred(query, all_at_once=True)

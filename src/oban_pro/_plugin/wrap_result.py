@@ -1,4 +1,4 @@
-"""``executor.wrap_result``: keep what jobs record that are run in place, without a database."""
+"""``executor.wrap_result``: keep the results of jobs that run in place, without a database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def build(fallback: WrapResult) -> WrapResult:
     def wrap_result(job: Job, result: Any) -> Any:
         wrapped = fallback(job, result)
 
-        # An exception here would lose the ack of a job, so only jobs without one come further.
+        # An exception here would lose the ack of a job, so only jobs that get no ack go on.
         if isinstance(wrapped, Record) and inline.is_bound(job):
             inline.keep(job, wrapped)
 

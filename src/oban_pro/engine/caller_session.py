@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from .synchronous import Caller
 
 MAX_DATABASES = 1_000
-"""Of how many databases is remembered that the schema is good."""
+"""The most databases that are remembered as having a fitting schema."""
 
 
 def session_at(conn_or_dsn: Caller | str, prefix: str) -> BlockingSession:
     """Return the session of blocking calls.
 
     Args:
-        conn_or_dsn: A connection of the caller's; or where a connection is opened for each call.
+        conn_or_dsn: A connection of the caller's, or a DSN that each call connects to.
         prefix: The schema of the tables.
 
     Raises:
@@ -54,7 +54,7 @@ def session_at(conn_or_dsn: Caller | str, prefix: str) -> BlockingSession:
 
 @lru_cache(MAX_DATABASES)
 def _query_at(dsn: str, prefix: str) -> Query:
-    """Return what stands for a database, the same each time, with a pool that is never opened."""
+    """Return the query that stands for a database; always the same, with a pool never opened."""
     return _host.Query(make_pool(dsn), prefix)
 
 
@@ -70,10 +70,10 @@ def _query_to(host: str, port: int, database: str, user: str, prefix: str) -> Qu
 
 
 class BlockingSession(Session[Store]):
-    """How the statements of blocking calls reach the database, beside all Oban instances."""
+    """The way of blocking calls to the database, independent of any Oban instance."""
 
     def remember(self, job: Job) -> None:
-        """Note nothing: the job came from no instance, and a handle to it finds one by name."""
+        """Do nothing: the job came from no instance, so a handle for it looks one up by name."""
 
     def check_may_wait(self) -> None:
         """Check that time may pass.
@@ -84,10 +84,10 @@ class BlockingSession(Session[Store]):
 
 
 class CallerSession(BlockingSession):
-    """How statements reach the database over a connection of the caller's.
+    """The way to the database over a connection of the caller's.
 
-    What changes something is part of the caller's transaction, and begins it where none has begun.
-    In autocommit mode it has a transaction of its own. What only reads begins none.
+    Changes are part of the caller's transaction, and begin one if necessary. In autocommit mode
+    they have a transaction of their own. Reads never begin a transaction.
 
     Args:
         caller: The connection.
@@ -100,7 +100,7 @@ class CallerSession(BlockingSession):
         self._prefix = prefix
 
     def check_may_wait(self) -> None:
-        """Check that time may pass: that the caller is in no transaction."""
+        """Check that the caller is in no transaction, and so may wait."""
         synchronous.check_may_wait(self._caller)
 
     async def ensure(self, kind: Kind = "reader") -> None:
@@ -109,7 +109,7 @@ class CallerSession(BlockingSession):
             pass
 
     async def survive[Result](self, read: Callable[[], Awaitable[Result]], *_: object) -> Result:
-        """Read once: nobody but the caller opens the connection again."""
+        """Read once, as only the caller can open the connection again."""
         return await read()
 
     @asynccontextmanager
@@ -126,7 +126,7 @@ class CallerSession(BlockingSession):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """Go on in the caller's transaction, or open one."""
+        """Use the caller's transaction, or open one."""
         if (caller := self._joined()) is not None:
             async with going_on(caller):
                 yield caller
@@ -150,7 +150,7 @@ class CallerSession(BlockingSession):
         seconds: float | None = None,
         kind: Kind = "worker",
     ) -> Result:
-        """Run one statement, which commits by itself where no transaction is to be joined."""
+        """Run one statement, which commits by itself unless there is a transaction to join."""
         if kind == "reader":
             return await self.read(body)
 
@@ -161,13 +161,13 @@ class CallerSession(BlockingSession):
 
     async def _independent(self, conn: AsyncConnection[Any]) -> Store:
         store = self.on(conn)
-        # Whatever the caller may have set on this very connection.
+        # Independent of any setting that the caller made on the connection.
         store.begin = role_settings.begin(conn)
 
         return store
 
     def _joined(self) -> AsyncConnection[Any] | None:
-        """Return the connection whose transaction is to be joined; None in autocommit mode."""
+        """Return the connection whose transaction to join; None in autocommit mode."""
         conn = synchronous.for_writing(self._caller)
         is_idle = conn.info.transaction_status == TransactionStatus.IDLE
 

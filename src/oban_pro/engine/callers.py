@@ -1,4 +1,4 @@
-"""What is passed as ``conn=``: a connection of the caller's, whose transaction is used."""
+"""The argument ``conn=``: a connection of the caller's, whose transaction is used."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def unwrap(conn: Any) -> AsyncConnection[Any] | None:
     """Return the psycopg connection behind what was passed as ``conn=``; None for None.
 
     Raises:
-        InvalidArgumentError: If there is none behind it.
+        InvalidArgumentError: If the argument holds no psycopg connection.
     """
     caller = await find_caller(conn)
 

@@ -1,4 +1,4 @@
-"""Insert root workflows that want keys, each after its claim."""
+"""Insert root workflows that are unique by a key, each after claiming its key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def insert_unique(
     store: Store, plan: Plan, unique: Unique, root: int, insert: Callable[[], Awaitable[bool]]
 ) -> Existing | None:
-    """Insert a root that wants a key; an id that exists wins over the key.
+    """Insert a root that wants a key. If its id exists already, the key does not matter.
 
     Args:
         store: Statements within a transaction.
@@ -35,8 +35,8 @@ async def insert_unique(
         The workflow that is there instead; None where the root was inserted.
 
     Raises:
-        UniqueConflictError: If another workflow holds the key, and this one would have that raise;
-            or if too many wait in line for it.
+        UniqueConflictError: If another workflow holds the key and the policy of this one is to
+            raise, or if too many workflows wait in line for the key.
     """
     while True:
         taken = await store.free_ids([plan.id])
@@ -58,7 +58,7 @@ async def insert_unique(
 
                 return None
 
-            # Somebody has inserted the id since it was looked for.
+            # Somebody has inserted the id since the check.
             raise Rollback
 
 

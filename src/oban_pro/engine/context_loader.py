@@ -1,7 +1,7 @@
 """Loading what cascades receive.
 
-Jobs that start together are read together, in one round trip. What all entry jobs of a fan-out
-share is read once on a node, and not again while it stays the same.
+The contexts of jobs that start together are read together, in one round trip. What all entry jobs
+of a fan-out share is read once on a node, and read again only when it has changed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from oban import Job
 
-# Decoding more characters than this would hold up the event loop.
+# Decoding more characters than this would block the event loop, so a thread does it.
 DECODE_IN_PLACE = 500_000
 
 _loaders: WeakKeyDictionary[_host.Query, _Loader] = WeakKeyDictionary()
@@ -89,7 +89,7 @@ class _Shared:
     """What the jobs of one group have in common, decoded once for all of them.
 
     Args:
-        version: Changes with the results that it holds, or None while they may change at any time.
+        version: Another one for other results; None while the results may change at any time.
         sources: Contexts, root first, and what the gate of the group depends on.
     """
 
@@ -99,7 +99,7 @@ class _Shared:
         self._sources = sources
 
     def covers(self, version: str | None) -> bool:
-        """Tell whether this is what has a version, as the statement does."""
+        """Tell whether this includes what has a version, as the statement tells it."""
         return version is not None and (self.version or "").startswith(version)
 
     @cached_property
@@ -125,7 +125,7 @@ class _Shared:
 
 
 class _Parts(NamedTuple):
-    """What the context of one job is made of: of ``shared``, the results only where it is gated."""
+    """The parts of one job's context. Results in ``shared`` belong to it only if it is gated."""
 
     shared: _Shared
     is_gated: bool
@@ -141,7 +141,7 @@ def _size(sources: Iterable[Source]) -> int:
 
 
 class _Loader:
-    """Reads for all jobs that ask within one turn of the event loop at once."""
+    """Reads the contexts of all jobs that ask within one turn of the event loop together."""
 
     def __init__(self) -> None:
         self._cache = _Cache()
@@ -206,7 +206,7 @@ class _Loader:
         answers = []
 
         for job, workflow_id in zip(jobs, workflow_ids, strict=True):
-            # A job whose workflow is gone has no place.
+            # A job whose workflow was removed has no place.
             place = places.get(job.id or 0, NOWHERE)
             shared = kept.get(place.id, NOTHING)
             self._cache.put(workflow_id, place.id, shared)
@@ -220,10 +220,10 @@ NOTHING = _Shared(None, [])
 
 
 class _Cache:
-    """What the jobs of a workflow share, for those that run later on this node.
+    """Keeps what the jobs of a workflow share, for its jobs that run later on this node.
 
     Args:
-        limit: Characters to keep in all; what was used longest ago goes first.
+        limit: The most characters to keep in all; the entry that was used longest ago goes first.
     """
 
     def __init__(self, limit: int = 64_000_000) -> None:
@@ -252,5 +252,5 @@ class _Cache:
         self._size -= shared.size + ENTRY_SIZE
 
 
-# An entry takes memory even where nothing is shared.
+# An entry takes memory even if nothing is shared.
 ENTRY_SIZE = 500

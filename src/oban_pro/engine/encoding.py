@@ -1,4 +1,4 @@
-"""Jobs as the rows that they become: encoded, and found storable, before anything is written."""
+"""Encoding jobs as rows, and checking that they can be stored, before anything is written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from oban_pro.building.plan import Plan, PlannedJob
 
-# Groups of fewer members gain nothing from sharing their meta.
+# Below this number of members, sharing the meta saves nothing.
 MANY = 10
 
 _FIELDS = ("max_attempts", "priority", "queue", "state", "worker")
@@ -37,7 +37,7 @@ _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 class Entry(NamedTuple):
-    """A job to insert, and its place where it is in a workflow."""
+    """A job to insert, and its place if it is in a workflow."""
 
     job: Job
     planned: PlannedJob | None = None
@@ -46,14 +46,14 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class Shape:
-    """What many jobs have in common. Its state and times are settled when it is inserted."""
+    """Columns that many jobs have in common. Inserting them fills in state and times."""
 
     waits: bool | None
     meta: str | None
     tags: list[str]
     inserted_at: datetime | None
     scheduled_at: datetime | None
-    # counts from the insertion, and in place of a time
+    # counts from the insertion, and replaces `scheduled_at`
     delay: timedelta | None
     max_attempts: int
     priority: int
@@ -68,7 +68,8 @@ class Shape:
 
         is_due = self.scheduled_at is None or self.scheduled_at <= now
 
-        # A job keeps what an earlier attempt to enqueue it left behind, so its place decides.
+        # A failed attempt to enqueue a job leaves a state in it, so its place decides and not its
+        # state.
         if self.waits is not None:
             self.state = "suspended" if self.waits else "available" if is_due else "scheduled"
         elif self.state == "available" and self.scheduled_at is not None:
@@ -78,7 +79,7 @@ class Shape:
         self.scheduled_at = self.scheduled_at or now
 
     def row(self, n: int) -> dict[str, Any]:
-        """Return it as a row of JSON."""
+        """Return the shape as a row of JSON."""
         return {
             "n": n,
             "meta": None if self.meta is None else orjson.Fragment(self.meta),
@@ -95,17 +96,17 @@ class Shape:
 
 @dataclass(slots=True)
 class Rows:
-    """Jobs in columns of equal length, and the shapes that the numbers in one of them mean."""
+    """Jobs as columns of equal length. One column holds numbers of the shapes."""
 
     entries: list[Entry] = field(default_factory=list)
-    # the name alone where the rest is that of the shape
+    # only the name, if the rest of the meta is that of the shape
     metas: list[orjson.Fragment | str] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     shapes: list[Shape] = field(default_factory=list)
     args: str = "[]"
 
     def number(self, ids: Sequence[int], now: datetime) -> None:
-        """Tell the jobs what they are inserted as."""
+        """Set the ids, states and times of the jobs as they are inserted."""
         for shape in self.shapes:
             shape.settle(now)
 
@@ -165,18 +166,18 @@ def encode(entries: Iterable[Entry]) -> Rows:
 
 
 def array(values: Iterable[object]) -> str:
-    """Spell an array as PostgreSQL does: psycopg dumps each number by itself, ten times as long."""
+    """Spell an array as PostgreSQL does; psycopg, number by number, takes ten times as long."""
     return f"{{{','.join(map(str, values))}}}"
 
 
 class _SharedMeta:
-    """The meta that the members of a group share, but for their names."""
+    """The meta that all members of a group share, without the name."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[int, int], tuple[str, list[Any], list[Any]]] = {}
 
     def find(self, entry: Entry) -> str | None:
-        """Return the meta of a job without its name, as its group has it; None if it differs."""
+        """Return the shared meta if the job's own meta equals it without the name; else None."""
         job, planned, plan = entry
 
         if planned is None or plan is None or plan.groups[planned.group].total < MANY:
@@ -193,7 +194,8 @@ class _SharedMeta:
         dumped, names, values = self._groups[key]
         own: dict[Any, Any] = job.meta
         name = planned.name
-        # By identity: 1 and True are equal, and are not the same; neither are None and nothing.
+        # By identity: 1 equals True, but is not the same in JSON; None is not the same as a missing
+        # key.
         is_same = (
             len(own) == len(names) + 1
             and own.get(NAME) is name
@@ -204,7 +206,7 @@ class _SharedMeta:
 
 
 def _check_columns(job: Job) -> None:
-    """Raise where PostgreSQL would, but naming the job."""
+    """Raise the errors that PostgreSQL would raise, naming the job."""
     for what, text in (
         ("queue", job.queue),
         ("worker", job.worker),
@@ -223,7 +225,7 @@ def _dump_args(jobs: Sequence[Job]) -> str:
     with suppress(orjson.JSONEncodeError):
         dumped = orjson.dumps([job.args for job in jobs], option=_OPTIONS)
 
-        # Otherwise one of them needs a closer look.
+        # Otherwise look at each job.
         if b"null" not in dumped and rb"\u0000" not in dumped:
             return dumped.decode()
 
@@ -239,7 +241,8 @@ def _dump(job: Job, what: str, value: object) -> str:
     if rb"\u0000" in dumped and _holds_nul(json.loads(dumped)):
         raise InvalidJobError(f"{what} of {_label(job)} must not hold NUL characters")
 
-    # The bytes of orjson hold 4 KB each, however short; a string is as long as its text.
+    # The bytes that orjson returns occupy 4 KB each, however short; a string is as long as its
+    # text.
     return dumped.decode()
 
 
@@ -249,8 +252,8 @@ def _to_json(value: object) -> bytes:
     except orjson.JSONEncodeError:
         dumped = b"null"
 
-    # What orjson refuses can be JSON all the same, as integers beyond 64 bits and keys that are
-    # numbers; what it writes as null may be NaN.
+    # orjson refuses some valid JSON, such as integers beyond 64 bits and keys that are numbers, and
+    # it writes NaN as null.
     if b"null" in dumped:
         return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
 

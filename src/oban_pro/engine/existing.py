@@ -1,4 +1,4 @@
-"""Workflows that exist already where somebody enqueues them."""
+"""Workflows that exist already when somebody enqueues them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Existing(NamedTuple):
 
 
 async def result(store: Store, jobs: Sequence[Job], existing: Mapping[int, Existing]) -> list[Job]:
-    """Return the jobs of a batch; for workflows that exist, by plan, the jobs that these have.
+    """Return the jobs of a batch; for a workflow that exists, the jobs that it has in the database.
 
     Raises:
         IncompleteWorkflowError: If a workflow exists, but only some of its jobs do.
@@ -73,7 +73,7 @@ async def _load(store: Store, workflow: Existing) -> list[Job]:
 def _warn_of_difference(plan: Plan, jobs: Iterable[Job]) -> None:
     """Warn where a workflow that exists already differs from what was enqueued under its id.
 
-    What was grafted or appended since does not count.
+    Jobs that were grafted or appended since make no difference.
     """
     stored = {
         (job.meta.get(meta.WORKFLOW_ID), job.meta.get(meta.NAME)): (

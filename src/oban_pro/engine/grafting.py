@@ -29,7 +29,7 @@ def returned_by(grafter: Job) -> Plan | None:
 
 
 def note_graft(grafter: Job, workflow_id: str) -> None:
-    """Note that a running grafter grafts a workflow.
+    """Note which workflow a running grafter grafts.
 
     Raises:
         GraftError: If the job is no grafter, or grafts another workflow in the same execution.
@@ -46,7 +46,7 @@ def note_graft(grafter: Job, workflow_id: str) -> None:
 async def open_graft(store: Store, grafter: Job) -> GraftPoint:
     """Lock the workflow of a running grafter, and find its graft point.
 
-    A grafter that is run again finds what it grafted the first time.
+    A grafter that runs again finds the graft of its first run.
 
     Raises:
         GraftError: If the job is no grafter, or no longer the one that executes.

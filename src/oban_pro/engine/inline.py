@@ -1,7 +1,7 @@
 """Cascades without a database: contexts and results of jobs that still know their plan.
 
-`oban.testing.mode("inline")` and `process_job` run the jobs of a builder in place. What they
-record is kept with the plan, where the jobs after them find it.
+`oban.testing.mode("inline")` and `process_job` run the jobs of a builder in place. Their results
+are kept with the plan, where later jobs find them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def is_bound(job: Job) -> bool:
 
 
 def keep(job: Job, record: Record) -> None:
-    """Keep what a job recorded for those after it."""
+    """Keep what a job recorded, for the jobs after it."""
     memory = _memory_of(job)
     memory.recorded[memory.index[id(job)]] = codec.decode(record.encoded)
 
@@ -44,18 +44,18 @@ def keep_turn(job: Job, turn: NextTurn) -> None:
 
 
 def is_skipped(job: Job) -> bool:
-    """Tell whether all that a job depends on was skipped."""
+    """Tell whether everything that a job depends on was skipped."""
     return _memory_of(job).is_skipped(job)
 
 
 def keep_skipped(job: Job) -> None:
-    """Keep that a job was skipped, or refused what it judges."""
+    """Keep that a job was skipped, or that a judge said no."""
     memory = _memory_of(job)
     memory.skipped.add(memory.index[id(job)])
 
 
 async def run_graft(plan: Plan) -> None:
-    """Run what a grafter returned."""
+    """Run the workflow that a grafter returned."""
     from oban.testing import process_job
 
     for job in plan:
@@ -63,14 +63,14 @@ async def run_graft(plan: Plan) -> None:
 
 
 def context_of(job: Job) -> Context:
-    """Return the context of a job: that of its workflows, overlaid by the results of its deps."""
+    """Return the context of a job: the contexts of its workflows, then the results of its deps."""
     return _memory_of(job).context_of(job)
 
 
 def what_ended(job: Job) -> tuple[Context, Outcome]:
     """Return the context of a final job, and the outcome of its workflow.
 
-    Jobs that run in place raise what they raise, so all before it have completed.
+    A job that runs in place raises its exception, so all jobs before this one have completed.
     """
     memory = _memory_of(job)
 
@@ -85,7 +85,7 @@ def _memory_of(job: Job) -> _Memory:
 
 
 class _Memory:
-    """What has been recorded in a plan, and the plan in the directions that reading needs."""
+    """What the jobs of a plan have recorded, and indexes of the plan for reading it."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -93,7 +93,7 @@ class _Memory:
         # jobs that were skipped, and judges that said no
         self.skipped: set[int] = set()
         self.grafted: dict[int, _Memory] = {}
-        # of what this was grafted to: its context, and the results that it depends on
+        # the context of the workflow that this one was grafted to, and the results it depends on
         self.around: dict[str, Any] = {}
         self.before: dict[str, Any] = {}
         self.index = {id(planned.job): index for index, planned in enumerate(plan.jobs)}
@@ -139,7 +139,7 @@ class _Memory:
         if planned.group == 0 and not upstream:
             results |= self.before
 
-        # A copy: what one job does to its context, others must not see.
+        # A copy, so that no job sees how another one changed its context.
         values = copy.deepcopy(self.context_around(planned.group)) | going_on(job)
         deps = [self.plan.name_of(pointer) for pointer in upstream]
         lists = lists_among(self._recorded(upstream))
@@ -166,7 +166,7 @@ class _Memory:
         return self._are_skipped(gate) or self._are_skipped(members)
 
     def _sources(self, pointers: Sequence[int]) -> Iterator[int]:
-        """Yield what members depend on: in place of a judge, what that does."""
+        """Yield what members depend on; in place of a judge, what the judge depends on."""
         for pointer in pointers:
             if pointer in self.plan.judges:
                 yield from self._sources(self.upstream[pointer])

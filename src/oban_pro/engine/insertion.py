@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
     from .store import Store
 
-# While the server inserts some, the next are encoded.
+# Jobs are encoded while the server inserts the ones before.
 JOBS_PER_STATEMENT = 2_000
 GROUPS_PER_STATEMENT = 20_000
 
 
 class Batch(NamedTuple):
-    """Jobs in the order given, and the workflows that some of them make up."""
+    """Jobs in the order given, and the workflows that some of them belong to."""
 
     jobs: list[Job]
     plans: list[Plan]
@@ -123,9 +123,9 @@ class _Placed(NamedTuple):
     plan: Plan
     keys: list[int]
     root: int
-    # the group that holds the first one, and that is extended by it
+    # the group that holds the plan's first group; the plan is added to it
     parent: int | None = None
-    # whether it shares what its parent depends on, all of it satisfied
+    # whether it depends on what its parent depends on, all of which is satisfied
     gated: bool = False
     # bits of the rare rules that the root uses, once the plan is in it
     rules: int = 0
@@ -234,7 +234,7 @@ async def _insert_roots(store: Store, roots: Sequence[_Placed]) -> dict[int, Exi
         rows = [_group_row(root, 0) for root in left.values()]
         inserted |= {left.pop(key).plan.id for key in await store.insert_roots(orjson.dumps(rows))}
 
-        # One that is there twice was inserted just now, and has no jobs yet.
+        # A root that is in the batch twice was inserted just now, and has no jobs yet.
         taken = {root.plan.id for root in left.values()} - inserted
         jobs = await store.free_ids([*taken]) if taken else {}
 
@@ -259,7 +259,7 @@ async def _insert_groups(store: Store, placed: Sequence[_Placed]) -> None:
     )
 
     try:
-        # The transaction must not wait for long until all are encoded.
+        # Encoding all jobs first would keep the transaction idle for long.
         for some in batched(rows, GROUPS_PER_STATEMENT):
             await store.insert_groups(orjson.dumps(some))
     except UniqueViolation as error:
@@ -335,7 +335,7 @@ async def _insert_members(store: Store, placed: Sequence[_Placed]) -> None:
 
 @uncollected()
 def _columns(rows: Iterable[Iterable[tuple[Any, ...]]], width: int) -> Sequence[Sequence[Any]]:
-    """Turn rows into columns of which there are so many."""
+    """Turn rows into columns; `width` says how many, for no rows at all."""
     return [*zip(*chain.from_iterable(rows), strict=True)] or [()] * width
 
 
@@ -361,13 +361,13 @@ def _members(placed: _Placed) -> Iterable[tuple[int, int, str, int, int]]:
     for index, one in enumerate(plan.jobs):
         assert one.job.id is not None
         is_gated = one.gated or (one.group in gated and index not in depending)
-        # what its group waits for is counted there
+        # what its group waits for is counted in the group
         pending = 0 if one.gated else one.pending
         yield one.job.id, keys[one.group], one.name, pending, _flags(is_gated, *one.flags)
 
 
 def _flags(gated: bool, ignore_cancelled: bool, ignore_discarded: bool) -> int:
-    # Flags are whatever truth the caller gave.
+    # The caller may have passed any truthy value.
     return bool(gated) | bool(ignore_cancelled) << 1 | bool(ignore_discarded) << 2
 
 
@@ -413,7 +413,7 @@ async def _break_jobs(store: Store, placed: _Placed) -> None:
 
 
 async def _insert_rules(store: Store, placed: _Placed) -> None:
-    """Write what rare rules need, before anything that is added breaks what depends on it."""
+    """Write the rows of rare rules, before any added member can break its dependents."""
     plan = placed.plan
 
     if joins := [*rule_rows.joins(plan, placed.keys)]:

@@ -1,4 +1,4 @@
-"""One connection that listens for everybody in this process who waits for a notification."""
+"""One connection that listens for all waiters of this process."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ RETRY_INTERVAL = 1.0
 """Seconds until a lost connection is opened again."""
 
 DEAF_INTERVAL = 60.0
-"""Seconds until it is tried again where notifications do not arrive."""
+"""Seconds until listening is tried again where notifications do not arrive."""
 
 type Matches = Callable[[dict[str, Any]], bool]
 
 
 class Listener:
-    """Sets events when notifications come. The connection is open while somebody waits.
+    """Sets events when notifications arrive. The connection is open while somebody waits.
 
-    While it is lost, and where notifications do not arrive, nobody is told: whoever waits polls as
-    well.
+    While the connection is lost, or where notifications do not arrive, no event is set. So whoever
+    waits must poll as well.
 
     Args:
         channels: Names of the channels within the schema.
     """
 
     def __init__(self, *channels: str) -> None:
-        # The session is not kept: it would keep its Oban instance alive for ever.
+        # No reference to the session is kept: it would keep its Oban instance alive for ever.
         self._channels = channels
         self._waiting: dict[asyncio.Event, Matches] = {}
         self._task: asyncio.Task[None] | None = None

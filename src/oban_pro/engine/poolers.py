@@ -1,8 +1,8 @@
-"""Poolers between a pool and the server, as PgBouncer, and what connections through them cannot do.
+"""Poolers such as PgBouncer between a pool and the server, and what they prevent.
 
-In transaction mode a pooler gives each transaction any connection to the server, so that nothing
-outlives a transaction: no prepared statement, and nobody who listens. Why they are found like this
-is in docs/adr/0014-a-pooler-shows-in-the-process-id.md.
+In transaction mode a pooler gives each transaction any connection to the server, so nothing
+outlives a transaction: no prepared statement, and no LISTEN. Why poolers are found in this way is
+in docs/adr/0015-a-pooler-shows-in-the-process-id.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
 
 HEARD_WITHIN = 2.0
-"""Seconds after which a notification arrives, or does not at all."""
+"""Seconds after which a notification that has not arrived never will."""
 
 _watched: WeakSet[AsyncConnectionPool[Any]] = WeakSet()
 _known: WeakSet[AsyncConnection[Any]] = WeakSet()
@@ -37,19 +37,19 @@ _known: WeakSet[AsyncConnection[Any]] = WeakSet()
 async def is_pooled(conn: AsyncConnection[Any]) -> bool:
     """Tell whether an idle connection leads to a pooler.
 
-    The server tells each client the id of the process that serves it. A pooler has told another
-    one when the client connected, since it did not know yet which process that would be.
+    The server tells each client the id of the process that serves it. A pooler tells another id
+    when the client connects, since it does not know yet which process will serve it.
     """
     async with _host.autocommit(conn):
         return await Store(conn, "public").backend_pid() != conn.info.backend_pid
 
 
 async def suit(conn: AsyncConnection[Any], pool: AsyncConnectionPool[Any]) -> None:
-    """Prepare no statements on an idle connection that leads to a pooler, or where told.
+    """Switch prepared statements off on an idle connection that leads to a pooler, or if told to.
 
     Args:
-        conn: The connection; it is looked at once.
-        pool: Whose settings it has. One with a ``prepare_threshold`` is its maker's to decide.
+        conn: The connection; it is checked once.
+        pool: The pool of the connection. A ``prepare_threshold`` that it was made with stays.
     """
     if conn in _known or conn.prepare_threshold is None or "prepare_threshold" in _options(pool):
         return
@@ -67,10 +67,10 @@ async def check_arrival(
     sending: AbstractAsyncContextManager[AsyncConnection[Any]],
     on: Callable[[AsyncConnection[Any]], Store],
 ) -> None:
-    """Check that what is sent over one connection arrives at another, which is idle.
+    """Check that a notification sent over one connection arrives at another one, which is idle.
 
     Args:
-        conn: Which is to listen.
+        conn: The connection that is to listen.
         sending: Opens the other one.
         on: Makes the statements for a connection.
 
@@ -102,19 +102,19 @@ async def check_arrival(
 
 
 def watch(pool: AsyncConnectionPool[Any]) -> None:
-    """Look at each connection that a pool gives out.
+    """Check each connection that a pool gives out.
 
-    One that was cut while it was idle is not given out; the next one is. On one that leads to a
-    pooler no statement is prepared, unless the pool was made with a ``prepare_threshold``.
+    A connection that was cut while it was idle is replaced by the next one. A connection that leads
+    to a pooler prepares no statements, unless the pool was made with a ``prepare_threshold``.
 
     Args:
-        pool: Open or not. It keeps that for as long as it lives.
+        pool: Open or not. The check lasts as long as the pool lives.
     """
     if pool in _watched:
         return
 
     _watched.add(pool)
-    # The pool must not keep itself alive.
+    # A strong reference would keep the pool alive.
     instance: Any = pool
     instance.getconn = _watching(ref(pool), type(pool).getconn)
 
@@ -150,9 +150,9 @@ def _watching(
 
 
 def is_cut(conn: AsyncConnection[Any]) -> bool:
-    """Tell whether an idle connection was cut; asks nobody."""
+    """Tell whether an idle connection was cut, without asking the server."""
     with suppress(OperationalError):
-        # The first may find why the server closed it, and only the second that it did.
+        # The first look may only read why the server closed it; the second finds it closed.
         conn.pgconn.consume_input()
         conn.pgconn.consume_input()
 
@@ -160,7 +160,7 @@ def is_cut(conn: AsyncConnection[Any]) -> bool:
 
 
 def _wanted() -> bool | None:
-    """Return whether statements are to be prepared; None where that depends on the connection."""
+    """Return whether to prepare statements; None if that depends on the connection."""
     try:
         return settings.current().prepared_statements
     except SettingsError:

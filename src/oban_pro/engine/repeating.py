@@ -1,4 +1,4 @@
-"""Repeating what failed and may succeed the next time, and saying what never will."""
+"""Repeating what failed but may succeed the next time, and explaining what never will."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from .failures import is_unreachable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-# The last one ends a transaction of ours whose client was busy for too long.
+# The last one ends a transaction of ours whose client stayed idle for too long.
 CONFLICTS = (
     DeadlockDetected,
     LockNotAvailable,
     SerializationFailure,
     IdleInTransactionSessionTimeout,
 )
-# An ack gives up waiting for a job after 25 ms, so that it is never in the way of a user for long.
-# With the pauses between, these last for about ten seconds.
+# An ack stops waiting for the lock on a job after 25 ms, so that it never delays a user for long.
+# With the pauses between them, these attempts last about ten seconds.
 ATTEMPTS = 80
 MAX_PAUSE = 0.2
 
@@ -45,7 +45,7 @@ AWAY = 60.0
 async def repeat[Result](
     transact: Callable[[], Awaitable[Result]], seconds: float | None = None
 ) -> Result:
-    """Call what opens a transaction of its own, and again if that conflicts with another one.
+    """Call a function that opens a transaction; repeat it if the transaction conflicts.
 
     Raises:
         ReadOnlyError: If the database takes no changes.
@@ -67,7 +67,7 @@ async def repeat[Result](
 
 @asynccontextmanager
 async def changing() -> AsyncIterator[None]:
-    """Say it where changes are made in a database that takes none.
+    """Turn PostgreSQL's error about a read-only database into ours.
 
     Raises:
         ReadOnlyError: In place of PostgreSQL's own error.
@@ -85,15 +85,15 @@ async def survive[Result](
     seconds: float = AWAY,
     lost: Callable[[Error], None] = lambda _: None,
 ) -> Result:
-    """Call what only reads, and again while the database cannot be reached.
+    """Call a function that only reads; repeat it while the database cannot be reached.
 
     Args:
         read: What to call.
         seconds: For how long.
-        lost: Told of each error that is survived.
+        lost: Called with each error after which the read is repeated.
 
     Raises:
-        psycopg.Error: The last one, when that time is over.
+        psycopg.Error: The last error, once that time is over.
     """
     end = time.monotonic() + seconds
 

@@ -34,18 +34,17 @@ if TYPE_CHECKING:
     from oban_pro.rights import Kind
 
 type Place = str | Job | Session[Store]
-"""Where a handle finds its database: the name of an Oban instance, a job that came from it, or how
-to get there."""
+"""How a handle finds its database: by an Oban's name, a job of that Oban, or a session."""
 
 MAX_BESIDE_POOLS = 10
 """How many connections this process opens at once for event loops that cannot use a pool."""
 
 SLOT_INTERVAL = 0.01
-"""Seconds until somebody who waits for such a connection tries again."""
+"""Seconds between two attempts to get such a connection."""
 
 _beside_pools = BoundedSemaphore(MAX_BESIDE_POOLS)
 
-# Whether a single statement depends on what is set for its role or database.
+# Whether statements that commit by themselves depend on settings of the role or the database.
 _limited: WeakKeyDictionary[Query, bool] = WeakKeyDictionary()
 
 
@@ -79,7 +78,7 @@ def session_of(query: Query) -> Session[Store]:
 
 
 class Session[S: Store]:
-    """How statements of ours reach the database of one Oban instance.
+    """The way of our statements to the database of one Oban instance.
 
     Args:
         query: The query of the instance: its pool and its schema.
@@ -104,7 +103,7 @@ class Session[S: Store]:
             kind: What the role of the connections is needed for.
 
         Raises:
-            SchemaError: If it is not installed, saying what to do.
+            SchemaError: If the schema is not installed, saying what to do.
         """
         if not schema.is_verified(self.query):
             async with self.connect(kind):
@@ -115,7 +114,7 @@ class Session[S: Store]:
 
         Raises:
             MissingRightError: Naming the GRANT.
-            SchemaVersionError: If what is installed does not go with this package.
+            SchemaVersionError: If the installed schema does not fit this package.
         """
         try:
             async with self.connect(kind) as store:
@@ -126,7 +125,7 @@ class Session[S: Store]:
             pass
 
     async def is_installed(self) -> bool:
-        """Tell whether the schema is installed and good."""
+        """Tell whether the schema is installed and fits this package."""
         try:
             await self.ensure()
         except SchemaError:
@@ -150,7 +149,7 @@ class Session[S: Store]:
             yield self.on(conn)
 
     async def read[Result](self, body: Callable[[S], Awaitable[Result]]) -> Result:
-        """Run statements that only read, and again if the connection is lost: nothing has changed.
+        """Run statements that only read; repeat them if the connection is lost.
 
         Args:
             body: Called with the statements; all of it may be repeated.
@@ -183,9 +182,9 @@ class Session[S: Store]:
         seconds: float | None = None,
         kind: Kind = "worker",
     ) -> Result:
-        """Run statements in a transaction, and again if it conflicts with another one.
+        """Run statements in a transaction; repeat it if it conflicts with another one.
 
-        A conflict in the caller's transaction is the caller's to deal with.
+        A conflict in the caller's transaction is raised to the caller.
 
         Args:
             body: Called with the statements; all of it may be repeated.
@@ -215,7 +214,7 @@ class Session[S: Store]:
     def explaining(
         self, kind: Kind, caller: AsyncConnection[Any] | None = None
     ) -> AbstractAsyncContextManager[None]:
-        """Name the GRANT where the role of the connections may not do something.
+        """Turn an error about missing rights into one that names the GRANT.
 
         Args:
             kind: What the role is needed for.
@@ -237,13 +236,13 @@ class Session[S: Store]:
         seconds: float | None = None,
         kind: Kind = "worker",
     ) -> Result:
-        """Run one statement that commits by itself, and again if it conflicts with another one.
+        """Run one statement that commits by itself; repeat it if it conflicts with another one.
 
-        Saves the round trips of BEGIN and COMMIT. A client that is frozen or cut off in between
-        holds no lock.
+        Saves the round trips of BEGIN and COMMIT. A client that freezes between them would hold
+        locks.
 
         Args:
-            body: Called with the statements, of which it may call one; may be repeated.
+            body: Called with the statements; may run only one of them, and may be repeated.
             seconds: How long to go on repeating; None for about ten seconds.
             kind: What the role of the connections is needed for.
 
@@ -260,7 +259,7 @@ class Session[S: Store]:
         try:
             return await repeat(attempt, seconds)
         except OperationalError as error:
-            # Perhaps because of a timeout that has been set since.
+            # A timeout may have been set for the role since the last look.
             was_limited = _limited.pop(self.query, True)
 
             if was_limited or not isinstance(error, QueryCanceled):
@@ -269,7 +268,7 @@ class Session[S: Store]:
             return await repeat(attempt, seconds)
 
     async def _independent(self, conn: AsyncConnection[Any]) -> S:
-        """Return statements that do not depend on what is set for the role or the database."""
+        """Return statements that do not depend on settings of the role or the database."""
         store = self.on(conn)
 
         if self.query not in _limited:
@@ -283,16 +282,16 @@ class Session[S: Store]:
     async def or_else[Result](
         self, ours: Callable[[], Awaitable[Result]], fallback: Callable[[], Awaitable[Result]]
     ) -> Result:
-        """Do something our way, or oban's way where our tables are missing, or the rights on them.
+        """Do something our way; oban's way if our tables, or the rights on them, are missing.
 
-        oban's way leaves it to the triggers to go on, so nothing is lost by it.
+        oban's way loses nothing: the triggers do what our statements would have done.
         """
         try:
             await self.ensure("worker")
 
             return await ours()
         except schema.MISSING as error:
-            # They may also have been removed since they were found.
+            # The tables may have been removed since they were found.
             schema.forget(self.query)
 
             if isinstance(error, MissingRightError):
@@ -303,10 +302,10 @@ class Session[S: Store]:
 
     @asynccontextmanager
     async def listen(self, *channels: str) -> AsyncIterator[AsyncIterator[str]]:
-        """Open a connection that listens, and provide the payloads of what comes.
+        """Open a connection that listens, and provide the payloads of its notifications.
 
         Args:
-            channels: Their names within the schema, as in ``"oban_workflow"``.
+            channels: Names of the channels, without the schema, as in ``"oban_workflow"``.
         """
         async with await self.open_ear() as conn:
             for channel in channels:
@@ -322,14 +321,14 @@ class Session[S: Store]:
 
         Raises:
             psycopg.Error: If the database cannot be reached.
-            UnheardError: If none would arrive.
+            UnheardError: If notifications do not arrive at it.
         """
         dsn = settings.current().notify_dsn
         conn = await connect(dsn or await self.query.dsn(), timeout)
         conn.prepare_threshold = None
 
         try:
-            # Whatever is sent to this very server arrives.
+            # Notifications of this very server arrive.
             if dsn or await poolers.is_pooled(conn):
                 await poolers.check_arrival(conn, self._take(), self.on)
             elif conn.info.parameter_status("in_hot_standby") == "on":
@@ -341,7 +340,7 @@ class Session[S: Store]:
         return conn
 
     def on(self, conn: AsyncConnection[Any]) -> S:
-        """Return the statements, on a given connection."""
+        """Return the statements on a given connection."""
         return self._make_store(conn, _host.prefix_of(self.query))
 
 
@@ -349,9 +348,9 @@ class Session[S: Store]:
 async def connection(query: Query) -> AsyncIterator[AsyncConnection[Any]]:
     """Take a connection from the pool of an instance; on another event loop, open one.
 
-    A pool belongs to the event loop that opened it. A caller on another loop who waits for a
-    connection is not woken, and keeps those behind it waiting: the node's heartbeats, too. A
-    blocking call is on no loop at all.
+    A pool belongs to the event loop that opened it. It does not wake a caller who waits on another
+    loop, and everybody behind that caller waits as well, even the node's heartbeats. A blocking
+    call has no loop at all.
     """
     if _host.is_home(query):
         async with query.connection() as conn:
@@ -359,7 +358,7 @@ async def connection(query: Query) -> AsyncIterator[AsyncConnection[Any]]:
 
         return
 
-    # A semaphore of asyncio works on one loop only; a blocking acquire would hold up the caller's.
+    # A semaphore of asyncio works on one loop only; a blocking one would stop the caller's loop.
     while not _beside_pools.acquire(blocking=False):
         await blocking.sleep(SLOT_INTERVAL)
 
@@ -376,7 +375,7 @@ async def connection(query: Query) -> AsyncIterator[AsyncConnection[Any]]:
 
 @asynccontextmanager
 async def going_on(caller: AsyncConnection[Any]) -> AsyncIterator[None]:
-    """Go on in the caller's transaction: all of what follows is done, or nothing."""
+    """Use the caller's transaction: either all statements of the block take effect, or none."""
     if caller.autocommit or caller.info.transaction_status != TransactionStatus.IDLE:
         async with caller.transaction():
             yield
@@ -384,6 +383,7 @@ async def going_on(caller: AsyncConnection[Any]) -> AsyncIterator[None]:
         try:
             yield
         except BaseException:
-            # There is nothing in it but ours. Inside a block of the caller's, the block does it.
+            # The transaction holds only our statements. Inside a block of the caller's, that block
+            # ends it.
             await role_settings.end(caller)
             raise

@@ -1,4 +1,4 @@
-"""Running the statements in ``sql/``: nothing else executes SQL."""
+"""Running the statements in ``sql/``. No other module executes SQL."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Statements:
     Args:
         conn: A psycopg connection.
         prefix: The schema of oban's tables and ours.
-        folder: Where the statements are, below ``sql/``.
+        folder: The folder below ``sql/`` that holds the statements.
     """
 
     def __init__(self, conn: AsyncConnection[Any], prefix: str, folder: str = "queries") -> None:
@@ -54,7 +54,7 @@ class Statements:
 
     @asynccontextmanager
     async def at_once(self) -> AsyncIterator[None]:
-        """Send statements that return nothing in one message, when the last one is there."""
+        """Collect statements that return nothing, and send them as one message at the end."""
         self._kept = []
 
         try:
@@ -68,7 +68,7 @@ class Statements:
 
     @asynccontextmanager
     async def one_by_one(self) -> AsyncIterator[None]:
-        """Send each statement that returns nothing as it comes, and wait for all in the end."""
+        """Send each statement that returns nothing at once, and wait for all of them at the end."""
         if not AsyncPipeline.is_supported():
             yield
             return
@@ -87,7 +87,7 @@ class Statements:
         await self._conn.execute(compose.SQL("LISTEN {}").format(name))
 
     async def unlisten(self, channel: str) -> None:
-        """Listen to a channel of the schema no more."""
+        """Stop listening to a channel of the schema."""
         name = compose.Identifier(f"{self._prefix}.{channel}")
         await self._conn.execute(compose.SQL("UNLISTEN {}").format(name))
 
@@ -101,11 +101,11 @@ class Statements:
             self._kept.append(cursor.mogrify(statement.encode(), params))
 
     async def rows(self, name: str, params: Mapping[str, Any]) -> list[Row]:
-        """Run a statement, and return what it returns as tuples."""
+        """Run a statement; returns its rows as tuples."""
         return await self.fetch_all(tuple_row, name, params)
 
     async def dicts(self, name: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Run a statement, and return what it returns as dicts."""
+        """Run a statement; returns its rows as dicts."""
         return await self.fetch_all(dict_row, name, params)
 
     async def jobs_from(self, name: str, params: Mapping[str, Any]) -> list[Job]:
@@ -115,11 +115,11 @@ class Statements:
     async def made[R](
         self, make: Callable[..., R], name: str, params: Mapping[str, Any]
     ) -> list[R]:
-        """Run a statement, and make something of the columns of each row that it returns."""
+        """Run a statement; returns what a function makes of the columns of each row."""
         return [make(*row) for row in await self.rows(name, params)]
 
     async def one[R](self, make: Callable[..., R], name: str, params: Mapping[str, Any]) -> R:
-        """Run a statement that returns one row, and make something of its columns."""
+        """Run a statement that returns one row; returns what a function makes of its columns."""
         (row,) = await self.made(make, name, params)
 
         return row
@@ -127,7 +127,7 @@ class Statements:
     async def first[R](
         self, make: Callable[..., R], name: str, params: Mapping[str, Any]
     ) -> R | None:
-        """Run a statement that returns a row or none, and make something of its columns."""
+        """Run a statement that may return a row; returns what a function makes of its columns."""
         rows = await self.made(make, name, params)
 
         return rows[0] if rows else None
@@ -135,7 +135,7 @@ class Statements:
     async def fetch_all[R](
         self, factory: AsyncRowFactory[R], name: str, params: Mapping[str, Any]
     ) -> list[R]:
-        """Run a statement, and return what a row factory of psycopg makes of its rows."""
+        """Run a statement; returns what a row factory of psycopg makes of its rows."""
         cursor = await self._run(factory, name, params)
 
         # The rows are here already, and may be very many.
@@ -166,7 +166,7 @@ class Statements:
     ) -> AsyncCursor[R]:
         """Run a statement in a transaction of its own, in one message.
 
-        A client that is frozen or cut off leaves nothing behind, as for one that commits by itself.
+        A client that freezes or is cut off leaves no open transaction behind.
         """
         cursor = AsyncClientCursor(self._conn, row_factory=factory)
         load_times(cursor)

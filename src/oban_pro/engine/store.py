@@ -1,4 +1,4 @@
-"""What the engine asks of the database: one method for each file in ``sql/queries``."""
+"""Statements of the engine: one method for each file in ``sql/queries``."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Store(StoreParts):
     """Statements about workflows and jobs, on one connection, in one schema."""
 
     async def is_limited(self) -> bool:
-        """Tell whether a statement that commits by itself may time out, or see too little."""
+        """Tell whether settings of the role can end a statement early, or change what it sees."""
         return await self.one(bool, "is_limited", {})
 
     async def check_rights(self, kind: Kind) -> None:
@@ -89,7 +89,7 @@ class Store(StoreParts):
         await self.execute("insert_groups", {"groups": groups.decode()})
 
     async def insert_jobs(self, params: Mapping[str, Any]) -> None:
-        """Insert jobs under reserved ids, and wake the queues that have work now."""
+        """Insert jobs under reserved ids, and notify the queues that have work now."""
         channel = f"{self._prefix}.oban_insert"
         await self.execute("insert_jobs", {**params, "channel": channel})
 
@@ -102,7 +102,7 @@ class Store(StoreParts):
         await self.execute("insert_edges", {"upstreams": upstreams, "downstreams": downstreams})
 
     async def limit_waits(self, seconds: float) -> None:
-        """Give up, within this transaction, whatever waits for a lock that long."""
+        """Set the lock timeout of this transaction."""
         await self.execute("limit_waits", {"timeout": f"{seconds * 1000:.0f}ms"})
 
     async def lock_root(self, workflow_id: str) -> bool:
@@ -155,7 +155,7 @@ class Store(StoreParts):
         return await self.made(StoredMember, "members", {"key": key, "names": names})
 
     async def locate(self, workflow_id: str, paths: Sequence[Mapping[str, Any]]) -> list[Row]:
-        """Read where the members at some paths are: the number of the path, workflow, name."""
+        """Read where the members at some paths are: number of the path, workflow id, name."""
         params = {"id": workflow_id, "paths": orjson.dumps(paths).decode()}
 
         return await self.rows("locate", params)
@@ -225,10 +225,10 @@ class Store(StoreParts):
         return Acked(acked or [], held or [], jobs)
 
     async def wait_for_end(self, jobs: Sequence[tuple[Job, Job]], producer: str) -> None:
-        """Let jobs that were taken wait for the end of an execution that goes on.
+        """Suspend jobs that were taken although their producer still runs them.
 
         Args:
-            jobs: Each job as it was taken, and as the producer runs it already.
+            jobs: Each job as it was taken, and as the producer still runs it.
             producer: Which producer runs them.
         """
         taken = _executions((job.id, job.attempted_at) for job, _ in jobs)
@@ -245,19 +245,19 @@ class Store(StoreParts):
         return await self.jobs_from("fetch_workflow", params)
 
     async def stage_workflow(self, workflow_id: str) -> int:
-        """Make the jobs of a root available that are the next to wait for a time."""
+        """Make those jobs of a root available whose time comes next."""
         return len(await self.rows("stage_workflow", {"id": workflow_id}))
 
     async def audit(self, workflow_id: str | None) -> list[Difference]:
-        """Read what is wrong in the bookkeeping of a root, or of all."""
+        """Read what is wrong in the bookkeeping of one root, or of all roots."""
         return await self.made(Difference, "audit", {"id": workflow_id})
 
     async def sequences(self) -> list[Difference]:
-        """Read which sequences are behind the ids in use."""
+        """Read which sequences are behind the ids that are in use."""
         return await self.made(Difference, "sequences", {})
 
     async def claim_settled(self) -> list[SettledRoot]:
-        """Claim roots that have settled and were not announced."""
+        """Claim roots that have settled, for this node to announce."""
         return await self.made(SettledRoot, "claim_settled", {})
 
     async def repair(self, workflow_id: str) -> int:
@@ -265,13 +265,13 @@ class Store(StoreParts):
         return await self.first(int, "repair", {"id": workflow_id}) or 0
 
     async def repair_sequences(self) -> int:
-        """Move sequences on that are behind; returns how many."""
+        """Advance sequences that are behind; returns how many."""
         return await self.first(int, "repair_sequences", {}) or 0
 
     # Keeping
 
     async def beat(self, producers: Sequence[str]) -> list[str]:
-        """Write heartbeats of producers; returns those whose rows are there."""
+        """Write heartbeats of producers; returns the producers whose rows exist."""
         return await self.made(str, "beat", {"uuids": list(producers)})
 
     async def restore_producer(self, row: Mapping[str, Any]) -> None:
@@ -282,19 +282,19 @@ class Store(StoreParts):
         """Look for executions of producers that are silent.
 
         Args:
-            patience: Seconds that producers may be silent that did not say for how long.
-            rescue_after: Seconds that a job may run where nothing is known of its producer.
+            patience: Seconds of silence that are allowed to producers which announced none.
+            rescue_after: Seconds that a job may run if nothing is known of its producer.
         """
         params = {"patience": patience, "rescue_after": rescue_after}
 
         return await self.made(Lost, "silent_jobs", params)
 
     async def producers_of(self, node: str) -> list[str]:
-        """Read which producers a node has, or had when it took jobs that execute."""
+        """Read the producers of a node, and those that took jobs which still execute."""
         return await self.made(str, "producers_of", {"node": node})
 
     async def taken(self, producers: Sequence[str]) -> list[Taken]:
-        """Read which executions the database knows of producers."""
+        """Read the executions that producers have, as the database shows them."""
         return await self.made(Taken, "taken", {"producers": list(producers)})
 
     async def requeue_lost(self, lost: Sequence[Lost], *, waits: bool) -> tuple[int, list[int]]:
@@ -326,7 +326,7 @@ class Store(StoreParts):
         await self.execute("set_limit", {"id": workflow_id, "path": path, "limit": limit})
 
     async def prune(self, max_age: float, limit: int, start: str) -> Pruned:
-        """Remove a batch of aged jobs and workflows, from where the batch before ended."""
+        """Remove a batch of aged jobs and workflows, starting where the last batch ended."""
         params = {"max_age": max_age, "limit": limit, "start": start}
 
         return await self.one(Pruned, "prune", params)
@@ -350,13 +350,13 @@ class Store(StoreParts):
         )
 
     async def chain(self, workflow_id: str, name: str) -> list[Link]:
-        """Read a member, then what it waits for or what broke it, to the first cause."""
+        """Read a member, then what it waits for or what broke it, and so on to the first cause."""
         return await self.made(link, "chain", {"id": workflow_id, "name": name})
 
     async def tree(
         self, workflow_id: str, states: Sequence[str] | None, limit: int | None
     ) -> list[JobLine]:
-        """Read the jobs of a workflow and of all nested ones, those an upstream broke last."""
+        """Read the jobs of a workflow and all nested ones; those that upstream broke come last."""
         params = {"id": workflow_id, "states": states, "limit": limit}
 
         return await self.made(by_path(JobLine), "tree", params)
@@ -382,7 +382,7 @@ class Store(StoreParts):
         return await self.jobs_from("deps", {"job": job_id, "names": names})
 
     async def contexts(self, job_ids: Sequence[int], known: Mapping[int, str]) -> list[Source]:
-        """Read what the contexts of jobs are made of, but not what groups share that is known.
+        """Read what the contexts of jobs are made of, except what the caller knows already.
 
         Args:
             job_ids: Jobs of any workflows.
