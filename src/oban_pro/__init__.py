@@ -12,6 +12,7 @@ from .handles.signalling import Signal, signal
 from .model.explanation import Explanation
 from .model.outcome import Failure, Outcome
 from .model.status import WorkflowStatus
+from .model.timing import Timing
 from .model.turns import Again
 from .render import Graph, Vertex
 from .settings import configure, renamed
@@ -28,6 +29,7 @@ __all__ = [
     "Outcome",
     "Signal",
     "SignalTimeout",
+    "Timing",
     "UniqueConflictError",
     "Vertex",
     "Workflow",

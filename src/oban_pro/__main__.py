@@ -8,6 +8,7 @@ from . import __version__
 from .cli.commands.cancel import cancel
 from .cli.commands.check import check
 from .cli.commands.delete import delete
+from .cli.commands.diff import diff
 from .cli.commands.doctor import doctor
 from .cli.commands.explain import explain
 from .cli.commands.grants import grants
@@ -47,6 +48,7 @@ for command in (
     delete,
     check,
     demo,
+    diff,
     doctor,
     explain,
     grants,

@@ -673,6 +673,16 @@ ROOT = "SELECT key FROM oban_workflow_groups WHERE id = %s"
 
 
 @operation
+async def compare_timings(node: Node) -> None:
+    await node.settle(first := node.nested())
+    await node.enqueue(second := node.nested())
+
+    with node.looked_at():
+        await second.timings(compare=first.id)
+        await Workflow(id=LARGE).timings()
+
+
+@operation
 async def search_workflows(node: Node) -> None:
     attributes = {"queue": node.queue}
     workflow = Workflow(name="found", attributes=attributes).add("a", node.job())

@@ -117,6 +117,7 @@ def _ask(
 
 _TYPES: dict[str, StringParamType] = {
     "id": WorkflowId(),
+    "other": WorkflowId(),
     "name": MemberPath(),
     "names": MemberPath(),
     "path": MemberPath(),

@@ -8,6 +8,7 @@ from .schedule_statements import ScheduleStatements
 from .search_statements import SearchStatements
 from .stat_statements import StatStatements
 from .stream_statements import StreamStatements
+from .timing_statements import TimingStatements
 from .trace_statements import TraceStatements
 from .wait_statements import WaitStatements
 
@@ -20,6 +21,7 @@ class StoreParts(
     SearchStatements,
     StatStatements,
     StreamStatements,
+    TimingStatements,
     TraceStatements,
 ):
     """All of them."""

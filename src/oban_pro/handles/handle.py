@@ -8,7 +8,7 @@ from oban_pro.building.builder import Builder
 from oban_pro.engine.session import session_for
 from oban_pro.errors import InvalidArgumentError
 
-from . import explaining, reading, signalling, steering, waiting
+from . import explaining, reading, signalling, steering, timing, waiting
 from .locating import check_names
 from .results import Results
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from oban_pro.building.waits import Moment
     from oban_pro.model.explanation import Explanation
     from oban_pro.model.status import WorkflowStatus
+    from oban_pro.model.timing import Timing
     from oban_pro.render import Graph
 
     from .signalling import Signal
@@ -141,6 +142,27 @@ class Handle(Results):
             job 'load' waits for its dependency; job 'extract' is scheduled to run in 5m 12s
         """
         return await explaining.explain(self._oban, self.id, name)
+
+    async def timings(self, *, compare: str | None = None) -> dict[str, Timing]:
+        """Tell of each job, nested ones too, how long it waited, was queued and ran.
+
+        Args:
+            compare: The id of another workflow, whose jobs of the same paths stand beside: in
+                ``other``. Jobs that only that one has come last, as ``"absent"``.
+
+        Returns:
+            By path, what is known of the last attempt of each job.
+
+        Raises:
+            UnknownWorkflowError: If one of the workflows is not in the database.
+
+        Example:
+            >>> timings = await Workflow(id="nightly-2").timings(compare="nightly-1")
+            >>> load = timings["load"]
+            >>> print(load.ran, "instead of", load.other.ran)
+            0:02:10 instead of 0:00:45
+        """
+        return await timing.timings(self._oban, self.id, compare)
 
     # Steering
 

@@ -19,6 +19,7 @@ from oban_pro.handles.signalling import Signal
 from oban_pro.model.explanation import Explanation
 from oban_pro.model.outcome import Outcome
 from oban_pro.model.status import WorkflowStatus
+from oban_pro.model.timing import Timing
 from oban_pro.render import Graph
 
 class BlockingMethods:
@@ -299,6 +300,26 @@ class BlockingMethods:
             >>> explanation = Workflow(id="nightly").explain("load")
             >>> print(explanation.summary)
             job 'load' waits for its dependency; job 'extract' is scheduled to run in 5m 12s
+        """
+
+    def timings(self, *, compare: str | None = None) -> dict[str, Timing]:
+        """Tell of each job, nested ones too, how long it waited, was queued and ran.
+
+        Args:
+            compare: The id of another workflow, whose jobs of the same paths stand beside: in
+                ``other``. Jobs that only that one has come last, as ``"absent"``.
+
+        Returns:
+            By path, what is known of the last attempt of each job.
+
+        Raises:
+            UnknownWorkflowError: If one of the workflows is not in the database.
+
+        Example:
+            >>> timings = Workflow(id="nightly-2").timings(compare="nightly-1")
+            >>> load = timings["load"]
+            >>> print(load.ran, "instead of", load.other.ran)
+            0:02:10 instead of 0:00:45
         """
 
     def append(self, addition: Builder, conn: Any = None) -> list[Job]:
