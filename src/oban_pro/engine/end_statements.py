@@ -1,4 +1,4 @@
-"""What the engine asks of the database about final jobs."""
+"""Statements of the engine about final jobs."""
 
 from __future__ import annotations
 

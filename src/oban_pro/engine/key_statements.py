@@ -1,4 +1,4 @@
-"""What the engine asks of the database about ids and keys of workflows."""
+"""Statements of the engine about ids and keys of workflows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class KeyClaim(NamedTuple):
-    """What a claim of a key came to, and which workflow it is about."""
+    """The result of claiming a key, and the other workflow that it concerns."""
 
     verdict: str
     workflow_id: str | None
@@ -23,7 +23,7 @@ class KeyStatements(Statements):
     """Statements about ids and keys of workflows: a part of `Store`."""
 
     async def claim(self, root: int, unique: Unique) -> KeyClaim:
-        """KeyClaim a key for a root that is about to be inserted."""
+        """Claim a key for a root that is about to be inserted."""
         params = {
             "root": root,
             "key": unique.key,
@@ -34,7 +34,7 @@ class KeyStatements(Statements):
         return await self.one(KeyClaim, "claim", params)
 
     async def take_place(self, root: int, unique: Unique, verdict: str) -> int:
-        """Give a root that was inserted the place that its claim came to.
+        """Give a root that was inserted the place that its claim got: the key, or one in line.
 
         Returns:
             How many jobs that cancelled, of the workflow that it replaces.
@@ -61,5 +61,5 @@ class KeyStatements(Statements):
         return dict(await self.rows("free_ids", {"ids": list(workflow_ids)}))
 
     async def note_retried(self, keys: Sequence[int]) -> None:
-        """Note that workflows were retried now: those of some that had settled and are open."""
+        """Note that workflows were retried now: those that had settled and are open again."""
         await self.execute("note_retried", {"keys": list(keys)})

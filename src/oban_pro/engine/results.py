@@ -1,4 +1,4 @@
-"""What statements return: one type for each read. Times are aware, in UTC."""
+"""Types of what statements return, one for each read. Times are aware, in UTC."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Acks(NamedTuple):
 
 
 class Acked(NamedTuple):
-    """What acks have done.
+    """The result of settling acks.
 
     Args:
-        acked: Ids of the jobs that were executing, and are not any more.
+        acked: Ids of the jobs that these acks have settled, retried or snoozed.
         held: Ids of the jobs that were passed over, because somebody holds them or their workflow.
         jobs: The jobs that were taken.
     """
@@ -81,7 +81,7 @@ class GraftPoint(NamedTuple):
 
 
 class StoredGroup(NamedTuple):
-    """A workflow that something is to be added to, and the flags that its gate is judged by."""
+    """A workflow that is to be extended, and the flags that its gate is judged by."""
 
     key: int
     root: int
@@ -129,7 +129,7 @@ class RootLine(NamedTuple):
 
 
 class Sent(TypedDict):
-    """What is sent with a signal: an encoded payload, what it chooses, and for whom, by whom."""
+    """The content of a signal: encoded payload, choice, name of the calls, sender."""
 
     payload: str
     choice: str | None
@@ -138,12 +138,11 @@ class Sent(TypedDict):
 
 
 class Answer(NamedTuple):
-    """What a call of await_signal has come to.
+    """The answer to a call of await_signal.
 
     Args:
         answer: ``"signal"``, ``"timeout"`` or ``"waiting"``.
-        payload: Of the signal, encoded.
-        seconds: That are left to wait, if there is an end.
+        payload: Of the signal, encoded. seconds: Until the call times out; None without an end.
     """
 
     answer: str
@@ -152,7 +151,7 @@ class Answer(NamedTuple):
 
 
 class Due(NamedTuple):
-    """A wait that timed out; or the key of a root that was passed over, as somebody holds it."""
+    """A wait that timed out; or the key of a root that was skipped because it is locked."""
 
     held_root: int | None
     workflow_id: str | None
@@ -161,7 +160,7 @@ class Due(NamedTuple):
 
 
 class Announced(NamedTuple):
-    """A wait that has opened and was not announced yet, by its path from the root workflow."""
+    """A wait that has opened and is to be announced, by its path from the root workflow."""
 
     workflow_id: str
     name: str | None
@@ -169,14 +168,14 @@ class Announced(NamedTuple):
 
 
 class SettledRoot(NamedTuple):
-    """A root workflow that has settled and was not announced yet.
+    """A root workflow that has settled and is to be announced.
 
     Args:
         id: Its id.
         name: Its name.
         state: Its state.
         counts: How many jobs are completed, cancelled, discarded, skipped, in this order.
-        seconds: From the first start to the last end; None where no job was started.
+        seconds: From the first start to the last end; None if no job was started.
     """
 
     id: str
@@ -187,14 +186,14 @@ class SettledRoot(NamedTuple):
 
 
 class Execution(NamedTuple):
-    """One execution of a job: an id alone does not tell two of them apart."""
+    """One execution of a job. The id alone would not tell two executions apart."""
 
     id: int
     attempted_at: datetime
 
 
 class Taken(NamedTuple):
-    """An execution that the database knows of a producer.
+    """An execution of a producer, as the database shows it.
 
     Args:
         id: Of the job.
@@ -263,7 +262,7 @@ class Pulse(NamedTuple):
 
 
 class Pruned(NamedTuple):
-    """What a batch of the pruner did; the texts are for the database alone to read.
+    """The result of a batch of the pruner. Only the database reads the texts.
 
     Args:
         jobs: How many jobs it removed.
@@ -277,7 +276,7 @@ class Pruned(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """One thing in the bookkeeping that the states of the jobs do not bear out.
+    """A value in the bookkeeping that does not fit the states of the jobs.
 
     ``name`` is that of the job or nested workflow within its workflow, None for a root. Where the
     row of a job is gone and nobody knows how the job ended, ``field`` is ``"gone"`` and ``actual``
@@ -294,7 +293,7 @@ class Difference(NamedTuple):
 
     @property
     def is_unknown(self) -> bool:
-        """Whether it is that nobody knows how a job ended."""
+        """Whether it says that nobody knows how a job ended."""
         return (self.field, self.actual) == ("gone", "unknown")
 
     def __str__(self) -> str:
@@ -312,7 +311,7 @@ class Difference(NamedTuple):
 
 
 def by_path[R](make: Callable[..., R]) -> Callable[..., R]:
-    """Make something whose first column is a path: an array in the database, a tuple in Python."""
+    """Build an object whose first column is a path: an array in the database, a tuple in Python."""
     return lambda path, *rest: make(tuple(path), *rest)
 
 
@@ -320,12 +319,12 @@ _decode = json.JSONDecoder().raw_decode
 
 
 def _loads(text: str) -> Any:
-    # orjson is faster, but makes floats of integers beyond 64 bits; most texts have no room for one
+    # orjson is faster, but makes floats of integers beyond 64 bits; a short text holds none
     return orjson.loads(text) if len(text) < 20 else _decode(text)[0]
 
 
 def taken_job(row: tuple[Any, ...], queue: str, attempted_by: Sequence[str]) -> Job:
-    """Build a job that was taken: it executes, so nothing may be refused any more.
+    """Build a job that was taken. It executes already, so this must not fail.
 
     A job whose JSON Python cannot read gets none, and says so.
 
@@ -435,7 +434,7 @@ class _GroupRow(NamedTuple):
     skipped: int
 
 
-# What is in no other state is available.
+# A job that is in no other state is available.
 _COUNTED = (
     "suspended",
     "scheduled",

@@ -1,4 +1,4 @@
-"""Columns and rows that a plan brings for rare rules, such as limits, joins, waits and final jobs.
+"""Columns and rows for the rare rules of a plan: limits, joins, waits, final jobs.
 
 ``keys`` are those of the plan's groups, ``root`` is the key of the root that they are in.
 """
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def tolerance(
     tolerance: Tolerance, *, is_broken: bool, judged: int | None = None
 ) -> dict[str, Any]:
-    """Return what the row of a group says about failures; one that is broken tolerates none.
+    """Return the columns of a group about failures; a broken group tolerates none.
 
-    A share is one of its members, which its judge is none of: ``judged`` counts the others.
+    A share counts the members of the group. Its judge is no member: ``judged`` counts the others.
     """
     is_share = judged is not None and 0 < tolerance.limit < 1
     limit = tolerance.limit * (judged or 0) // 1 if is_share else tolerance.limit

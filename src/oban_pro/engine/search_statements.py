@@ -1,4 +1,4 @@
-"""What finds workflows, and keeps or removes one."""
+"""Statements that find workflows, and keep or remove one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Filters(NamedTuple):
-    """What root workflows are searched for; None for any.
+    """Filters of a search for root workflows; None for any.
 
     Args:
         name: Their whole name.
@@ -33,7 +33,7 @@ class Filters(NamedTuple):
 
 
 class RootFilters(NamedTuple):
-    """What a list of root workflows shows; None for any.
+    """Filters of a list of root workflows; None for any.
 
     Args:
         states: One of these.

@@ -31,7 +31,7 @@ class DjangoConnection(Protocol):
     """``django.db.connection``, or one of ``django.db.connections``, on psycopg."""
 
     def ensure_connection(self) -> None:
-        """Connect where that has not been done."""
+        """Connect, unless that has been done."""
 
     def commit(self) -> None:
         """Commit."""
@@ -42,7 +42,7 @@ type Caller = Connection[Any] | Cursor[Any] | SqlAlchemyConnection | DjangoConne
 
 
 def is_synchronous(conn: Any) -> bool:
-    """Tell whether something is a connection of a blocking driver: its commit is no coroutine."""
+    """Tell whether something is a blocking connection: its ``commit`` is no coroutine function."""
     conn = conn.connection if isinstance(conn, Cursor) else conn
     methods = [getattr(conn, name, None) for name in ("commit", "execute")]
 
@@ -50,7 +50,7 @@ def is_synchronous(conn: Any) -> bool:
 
 
 def for_writing(caller: Any) -> Connection[Any]:
-    """Return the psycopg connection of a caller, whose transaction begins if none has.
+    """Return the psycopg connection of a caller, within a transaction that may begin here.
 
     Raises:
         InvalidArgumentError: If there is none.
@@ -62,7 +62,7 @@ def for_writing(caller: Any) -> Connection[Any]:
 
     conn = _psycopg_of(caller)
 
-    # SQLAlchemy must know that there is something to commit.
+    # SQLAlchemy has to know that there is something to commit.
     if hasattr(caller, "in_transaction") and not (caller.in_transaction() or conn.autocommit):
         caller.begin()
 
@@ -109,10 +109,11 @@ def has_begun(caller: Any) -> bool:
 
 
 def dsn_of(caller: Any) -> str:
-    """Return the connection string that leads where a caller's connection does.
+    """Return the connection string of a caller's connection.
 
     Raises:
-        InTransactionError: If the caller is in a transaction, which nobody else can look into.
+        InTransactionError: If the caller is in a transaction, as no other connection sees its
+            changes.
     """
     check_may_wait(caller)
 
@@ -124,7 +125,7 @@ def dsn_of(caller: Any) -> str:
 
 
 def check_may_wait(caller: Any) -> None:
-    """Check that time may pass, and others may do something: that a caller is in no transaction.
+    """Check that a caller may wait for others: that it is in no transaction.
 
     Raises:
         InTransactionError: If it is in one.
@@ -156,7 +157,7 @@ def _checked(caller: Any) -> Any:
     """Return a connection or session of the caller's that blocks."""
     check(caller)
 
-    # SQLAlchemy's scoped_session stands for a session, but not with all of its methods.
+    # SQLAlchemy's scoped_session passes on most methods of a session, but not all.
     return caller.registry() if hasattr(caller, "registry") else caller
 
 
@@ -164,7 +165,8 @@ def _psycopg_of(caller: Any) -> Connection[Any]:
     if isinstance(caller, Cursor):
         found: Any = caller.connection
     elif hasattr(caller, "ensure_connection"):
-        # Django's own statements are refused after an error in an inner block, so ours are.
+        # Django refuses its own statements after an error in an inner block, so ours are refused
+        # too.
         caller.validate_no_broken_transaction()
         caller.ensure_connection()
         found = caller.connection

@@ -1,4 +1,4 @@
-"""What the engine asks of the database about waits, signals and clocks."""
+"""Statements of the engine about waits, signals and clocks."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class WaitStatements(Statements):
     # What people look at
 
     async def inbox(self, limit: int) -> list[OpenWait]:
-        """Read open waits for signals of all workflows, those whose time is up first come first."""
+        """Read open waits for signals of all workflows, the first to time out first."""
         return await self.made(open_wait, "inbox", {"limit": limit})
 
     async def open_waits(self, workflow_id: str, limit: int | None = None) -> list[OpenWait]:
@@ -144,7 +144,7 @@ class WaitStatements(Statements):
         return await self.made(_listener, "listening", {"id": workflow_id, "path": path})
 
     async def end_clocks(self, workflow_id: str, waits: Sequence[int]) -> int | None:
-        """Let clocks run out that are the next to be up: of timers, and of some other waits.
+        """Let the next clocks run out: of timers, and of some other waits.
 
         Returns:
             The key of the root if a clock in it is up.
@@ -167,7 +167,7 @@ def link(path: list[str], *columns: Any) -> Link:
     """Build a link of an explanation; its last columns: its slot, wait, pause and line."""
     (*rest, turn), slot = columns[:-22], columns[-22:-16]
     waited, paused, lined = columns[-16:-8], columns[-8:-3], columns[-3:]
-    # whoever may write rows may have written something else there
+    # meta may hold anything that somebody wrote
     turns = int(turn) if turn and len(turn) < 10 and turn.isdecimal() else 0
 
     return replace(

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from oban_pro.engine.store import Store
 
 POLL_INTERVAL = 1.0
-"""Seconds after which a blocked call looks again without a notification."""
+"""Seconds after which a blocked call polls without a notification."""
 
 LONGEST_PARKING = 86_400.0
-"""Seconds after which a parked job comes again to look, whatever became of its signal."""
+"""Seconds after which a parked job runs again to look for its signal, in any case."""
 
 
 async def await_signal(
@@ -156,7 +156,7 @@ async def _await(
         )
 
     async def ask() -> Answer:
-        # Asked twice, the database answers the same; a line that is cut costs the job no attempt.
+        # The question can be repeated, so a lost connection costs the job no attempt.
         return await survive(ask_once)
 
     answer = await ask()
@@ -176,7 +176,7 @@ async def _await(
 
 
 async def _block(session: Session[Store], job_id: int, ask: Any, block: float) -> Answer:
-    """Ask again when a notification comes, for some seconds."""
+    """Ask again at each notification, for some seconds."""
     loop = asyncio.get_running_loop()
     end = loop.time() + block
 

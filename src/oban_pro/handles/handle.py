@@ -1,4 +1,4 @@
-"""What is done with a workflow that is in the database: the other half of `Workflow`."""
+"""Operations on a workflow that is in the database: the other half of `Workflow`."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ class Handle(Results):
     ) -> WorkflowStatus:
         """Wait until this workflow has settled.
 
-        The database tells when it has; nothing is asked in between but once in a while.
+        A notification of the database wakes the call; it also polls once a second, in case one is
+        missed.
 
         Args:
             timeout: Seconds to wait at most; by default without end.
@@ -111,8 +112,8 @@ class Handle(Results):
         """Fetch the graph of this workflow as it is stored, with the state of each job.
 
         Returns:
-            The graph, with methods ``to_dot()`` and ``to_mermaid()``. What was grafted or appended
-            since is in it.
+            The graph, with methods ``to_dot()`` and ``to_mermaid()``. Jobs that were grafted or
+            appended since are in it.
 
         Raises:
             UnknownWorkflowError: If there is no such workflow.
@@ -126,7 +127,7 @@ class Handle(Results):
     async def explain(self, name: str) -> Explanation:
         r"""Explain why a job or nested workflow is in the state that it is in.
 
-        Says what it waits for, or which upstream broke it, down to the first cause.
+        The explanation says what it waits for, or which upstream broke it, down to the first cause.
 
         Args:
             name: The name it was added under; or a path to a nested one, as in
@@ -270,8 +271,8 @@ class Handle(Results):
     async def set_limit(self, path: str, limit: int | None) -> None:
         """Set how many members of a fan-out may be open at once, on all nodes together.
 
-        If slots become free by it, members that wait are released at once. Nothing that is open is
-        taken back.
+        If the new limit frees slots, waiting members are released at once. A lower limit takes no
+        open member back.
 
         Args:
             path: Of any fan-out: its name, or a path to a nested one, as in ``"load/rows"``.
@@ -351,7 +352,7 @@ class Handle(Results):
         by: str | None = None,
         conn: Any = None,
     ) -> int:
-        """Send a signal to a wait: an approval, what a webhook brought.
+        """Send a signal to a wait: an approval, or the payload of a webhook.
 
         A wait that listens settles in the same transaction, and what depends on it may start when
         that commits. A wait that does not listen yet keeps the signal.

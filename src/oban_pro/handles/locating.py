@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from oban_pro.engine.store import Store
 
 type Parts = dict[str, list[str] | None]
-"""What a call is about: names by the id of the workflow that has them; None for all of it."""
+"""The members that a call is about: names by workflow id; None for the whole workflow."""
 
 
 class Located(NamedTuple):
-    """A member, and the way to it.
+    """A member, and the path to it.
 
     Args:
         workflow_id: Of the workflow that it is in.
@@ -55,7 +55,7 @@ def check_names(names: Iterable[str] | None) -> list[str] | None:
 
 
 async def find(store: Store, workflow_id: str, names: Sequence[str]) -> dict[str, Located]:
-    """Look members up by name or path; returns those that are there."""
+    """Look members up by name or path; returns those that exist."""
     paths = {name: split_path(name) for name in names if _can_be_stored(name)}
 
     if not paths:
@@ -74,7 +74,7 @@ async def find(store: Store, workflow_id: str, names: Sequence[str]) -> dict[str
 
 
 async def find_beyond(store: Store, workflow_id: str, names: Sequence[str]) -> dict[str, Located]:
-    """Look up those of some names that may be paths; others are what they are, without a look."""
+    """Look up the names that may be paths; all other names are taken as they are."""
     paths = [name for name in names if is_path(name)]
 
     return {
@@ -85,7 +85,7 @@ async def find_beyond(store: Store, workflow_id: str, names: Sequence[str]) -> d
 
 
 async def require(store: Store, workflow_id: str, names: Sequence[str] | None) -> Parts:
-    """Look up all that a call is about.
+    """Look up all members that a call is about.
 
     Args:
         store: Statements.
@@ -94,7 +94,7 @@ async def require(store: Store, workflow_id: str, names: Sequence[str] | None) -
 
     Raises:
         UnknownWorkflowError: If there is no such workflow.
-        UnknownNameError: If one of the names is not there, with the closest one.
+        UnknownNameError: If one of the names does not exist, with the closest one.
     """
     if not names:
         await require_workflow(store, workflow_id)
@@ -164,7 +164,7 @@ async def _raise_unknown(store: Store, workflow_id: str, path: str) -> None:
 
 
 def _can_be_stored(name: str) -> bool:
-    """Tell whether PostgreSQL can hold a text; nothing has a name that it cannot."""
+    """Tell whether PostgreSQL can store a text; otherwise no member has it as its name."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What is done over all workflows: searching, and one thing to all that are found."""
+"""Operations over all workflows: searching, and doing one thing to each that is found."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Keeping:
     async def delete(self) -> None:
         """Remove this workflow and its jobs, once it has settled.
 
-        Its id is free then.
+        Its id can be used again then.
 
         Raises:
             UnknownWorkflowError: If there is no such workflow.
@@ -63,8 +63,8 @@ class Searching:
     ) -> AsyncIterator[Self]:
         """Find root workflows, newest first.
 
-        It reads page by page, so it may be left at any time, and takes as long as it is read. What
-        is inserted after it has begun is not found.
+        It reads page by page, so the loop may take any time, and may be left at any time. Workflows
+        that are inserted after it has begun are not found.
 
         Args:
             oban: The name of an Oban instance.
@@ -97,7 +97,8 @@ class Searching:
     ) -> AsyncIterator[Self]:
         """Cancel all open workflows that are found, each in a transaction of its own.
 
-        What has been cancelled stays so if it is left or fails on the way; call it again to go on.
+        If the loop is left or fails on the way, what has been cancelled stays cancelled; call it
+        again to go on.
 
         Args:
             everything: Must be true where no filter is given.

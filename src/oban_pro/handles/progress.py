@@ -20,7 +20,7 @@ type Show = Callable[[WorkflowStatus], None]
 
 @contextmanager
 def progress_bar() -> Iterator[Show]:
-    """Provide what shows a status: in a notebook an output of its cell, else a line on stderr."""
+    """Provide a function that shows a status: in the cell of a notebook, else on stderr."""
     if _is_notebook():
         yield _in_notebook()
     else:
@@ -29,7 +29,7 @@ def progress_bar() -> Iterator[Show]:
 
 
 def _is_notebook() -> bool:
-    """Tell whether cells show more than text. IPython is there, if it is, before we are asked."""
+    """Tell whether this is a notebook. IPython is imported already if it is one."""
     ipython: Any = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
 
@@ -37,7 +37,7 @@ def _is_notebook() -> bool:
 
 
 def _in_notebook() -> Show:
-    # No widgets: they need an extension, and are gone once the notebook is saved.
+    # No widgets: they need an extension, and vanish when the notebook is saved.
     display = import_module("IPython.display").display
     output: Any = None
 
@@ -53,7 +53,7 @@ def _in_notebook() -> Show:
 
 
 class _Cell:
-    """One state of the bar of a notebook."""
+    """One state of the bar in a notebook."""
 
     def __init__(self, status: WorkflowStatus) -> None:
         self._status = status

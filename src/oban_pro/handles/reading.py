@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 async def status(place: Place, workflow_id: str) -> WorkflowStatus:
     """Return the status of a workflow and of all nested ones."""
-    # It is asked often, and needs no transaction.
+    # It is called often, and needs no transaction.
     groups = await session_for(place).execute(
         lambda store: store.status(workflow_id), kind="reader"
     )

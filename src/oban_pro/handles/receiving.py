@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from oban_pro.engine.store import Store
 
 FIRST_PAUSE = 0.05
-"""Seconds until the second look: of a job that settles nothing tells, but of the whole workflow."""
+"""Seconds until the second look. Notifications tell of workflows, not of single jobs."""
 
 OPEN = frozenset({"available", "executing", "retryable", "scheduled", "suspended"})
 FAILED = frozenset({"cancelled", "deleted", "discarded"})
@@ -108,7 +108,7 @@ async def _outcome(store: Store, owner: str, name: str) -> _Outcome | None:
     group = await store.group(owner)
     found = [] if group is None else await store.members(group.key, [name])
 
-    # Somebody removes it right now.
+    # Somebody is removing the workflow right now.
     if not found:
         return _Outcome("deleted")
 

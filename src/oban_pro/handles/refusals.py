@@ -1,4 +1,4 @@
-"""What the database refuses, as errors of ours."""
+"""Turning refusals of the database into errors of ours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from oban_pro.engine.session import Session
     from oban_pro.engine.store import Store
 
-# As functions in ``sql/functions`` raise them.
+# The messages that functions in ``sql/functions`` raise.
 _UNKNOWN_NAME = "OBW12"
 _ERRORS: dict[str | None, type[Exception]] = {
     "OBW11": UnknownWorkflowError,
@@ -40,7 +40,7 @@ _ERRORS: dict[str | None, type[Exception]] = {
 async def naming[S: Store](
     session: Session[S], workflow_id: str | None = None, path: str | None = None
 ) -> AsyncIterator[None]:
-    """Raise an error of ours for what the database refuses, with the closest name where it helps.
+    """Raise an error of ours when the database refuses, with the closest name if that helps.
 
     Raises:
         UnknownWorkflowError: If there is no such workflow.

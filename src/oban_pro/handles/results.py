@@ -1,4 +1,4 @@
-"""What the jobs of a workflow have recorded, for everybody who has a handle to it."""
+"""The part of a handle that reads what the jobs of a workflow recorded."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Results(Keeping):
         as_: Any = None,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> Any:
-        """Wait for one job alone, and return what it recorded.
+        """Wait for one job, and return what it recorded.
 
         Args:
             of: The placeholder that `Workflow.call` or `Workflow.each` returned, or one for an item
@@ -77,7 +77,7 @@ class Results(Keeping):
         return await receiving.result(self._oban, self.id, of, timeout)
 
     async def outcome(self) -> Outcome:
-        """Tell how everything but the final jobs of this workflow has ended.
+        """Return how everything except the final jobs of this workflow has ended.
 
         For final jobs that are workers; a function receives it as its second argument.
 
@@ -131,11 +131,11 @@ class Results(Keeping):
         return await reading.all_recorded(self._oban, self.id, check_names(names), deps_of)
 
     async def stream_recorded(self, path: str | None = None) -> AsyncIterator[tuple[str, Any]]:
-        """Read what the jobs of this workflow have recorded one after the other, nested ones too.
+        """Iterate over what the jobs of this workflow have recorded, nested ones too.
 
-        However many there are, only a page of them is in memory; no transaction stays open, so it
-        may be left at any time, and take as long as it is read. Jobs that are added after it has
-        begun may be left out.
+        Only one page is in memory at a time, and no transaction stays open. So the loop may take
+        any time, and may be left at any time. Jobs that are added after it has begun may be left
+        out.
 
         Args:
             path: Only of this job or group: its name, or a path to a nested one, as in
@@ -165,7 +165,8 @@ class Results(Keeping):
         """Fetch the context that was added to this workflow.
 
         Returns:
-            The dict, or None where none was added. What surrounding workflows add is not in it.
+            The dict, or None where none was added. The contexts of the workflows around it are not
+            in it.
 
         Example:
             >>> context = await Workflow.for_job(job).get_context()

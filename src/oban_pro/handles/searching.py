@@ -1,4 +1,4 @@
-"""Finding workflows, and doing one thing to all that are found."""
+"""Finding workflows, and doing one thing to each that is found."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ type Act = Callable[[Place, str], Awaitable[bool]]
 
 
 class FilterOptions(TypedDict, total=False):
-    """What root workflows are searched for."""
+    """Filters of a search for root workflows."""
 
     name: str
     state: WorkflowState
@@ -62,7 +62,7 @@ def check_filters(
     since: Any = None,
     until: Any = None,
 ) -> Filters:
-    """Check what is searched for.
+    """Check the filters of a search.
 
     Raises:
         InvalidArgumentError: If a filter has the wrong type, or a moment has no timezone.
@@ -94,7 +94,7 @@ def check_filters(
 async def search(place: Place, filters: Filters) -> AsyncIterator[str]:
     """Yield the ids of the root workflows that are found, newest first.
 
-    Workflows that are inserted while it goes on are not among them.
+    Workflows that are inserted during the search are not among them.
     """
     session = session_for(place)
     last: Hit | None = None
@@ -116,10 +116,10 @@ async def _page(store: Store, filters: Filters, after: Hit | None) -> list[Hit]:
 
 
 def narrow(filters: Filters, states: tuple[str, ...], *, everything: bool) -> Filters:
-    """Restrict filters to states that something can be done to.
+    """Restrict filters to the states that an operation applies to.
 
     Raises:
-        InvalidArgumentError: If there is no filter, and not everything is meant.
+        InvalidArgumentError: If there is no filter, and ``everything`` is not set.
     """
     if not everything and filters == Filters():
         raise InvalidArgumentError(
@@ -134,7 +134,7 @@ def narrow(filters: Filters, states: tuple[str, ...], *, everything: bool) -> Fi
 async def each(place: Place, filters: Filters, act: Act, *, dry_run: bool) -> AsyncIterator[str]:
     """Do something to each workflow that is found; yield the ids of those that it changed.
 
-    One that was removed since it was found is passed over.
+    A workflow that was removed since it was found is skipped.
     """
     async for id in search(place, filters):
         try:

@@ -1,4 +1,4 @@
-"""Signals: sent to waits of workflows, and to jobs that call `await_signal`."""
+"""Signals, which are sent to waits of workflows and to jobs that call `await_signal`."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ async def signal(
 ) -> int:
     """Send a signal to a job, of a workflow or not, for its calls of `await_signal`.
 
-    Signals that come before the call are kept. A job that is parked for it becomes available at
-    once, when the sender commits.
+    Signals that come before the call are kept. A job that is parked in the call becomes available
+    when the sender commits.
 
     Args:
         job: The id of the job, or several ids.
@@ -166,7 +166,7 @@ async def signals(place: Place, workflow_id: str, path: str) -> list[Signal]:
 
 
 def tell(what: str, workflow_id: str, path: str, by: str | None) -> None:
-    """Tell telemetry what became of a wait: ``"signalled"``, ``"rejected"``."""
+    """Tell telemetry that a wait was ``"signalled"`` or ``"rejected"``."""
     metadata = {"workflow_id": workflow_id, "path": path, "by": by}
     telemetry.execute(f"oban.workflow.{what}", metadata)
 
@@ -184,9 +184,9 @@ def encode_sent(owner: str, payload: object, name: str | None, by: str | None) -
     """Check and encode what is sent with a signal.
 
     Args:
-        owner: How an error calls what it is for.
+        owner: What errors call the receiver.
         payload: What it carries.
-        name: Of the calls that it is for, if any.
+        name: Name of the calls of `await_signal` that it is for, if any.
         by: Who sends it, if anybody says so.
 
     Raises:

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from oban_pro.engine.store import Store
 
 NAMES = 100
-"""How many names of workflows are told apart."""
+"""How many names of workflows are counted separately."""
 
 
 class Stats(NamedTuple):
-    """What is open in the database, and which nodes there are.
+    """Numbers about what is open in the database, and about its nodes.
 
     Args:
         queues: Open jobs by queue and state.
@@ -34,7 +34,7 @@ class Stats(NamedTuple):
 
 
 async def read_stats(store: Store) -> Stats:
-    """Read what is open; what is settled costs nothing."""
+    """Read what is open. However much has settled, it costs nothing."""
     return Stats(
         await store.stats_queues(),
         await store.stats_workflows(NAMES),

@@ -91,7 +91,7 @@ async def append(
 
 
 async def _attach(store: Store, workflow_id: str, spec: GroupSpec) -> Attachment:
-    """Lock a workflow, and read all of it that the addition refers to."""
+    """Lock a workflow, and read everything that the addition refers to."""
     await store.lock_root(workflow_id)
     group = await store.group(workflow_id)
 
@@ -156,7 +156,7 @@ async def cancel_jobs[S: Store](
 ) -> int:
     """Cancel open jobs of a workflow, nested ones included; returns how many.
 
-    Final jobs are spared unless they are named, or told by ``finals``.
+    Final jobs are spared, unless they are named or ``finals`` is set.
 
     Raises:
         UnknownWorkflowError: If there is no such workflow.
@@ -166,7 +166,7 @@ async def cancel_jobs[S: Store](
     async def body(store: S) -> int:
         await store.lock_root(workflow_id)
         parts = await locating.require(store, workflow_id, names)
-        # What one part cancels may break what the next one names.
+        # Cancelling one part may break jobs that the next part names.
         listed = [{"workflow_id": owner, "names": owned} for owner, owned in parts.items()]
         total = await store.count_open(listed, finals=finals) if len(parts) > 1 else None
         counts = [await store.cancel(owner, owned, finals=finals) for owner, owned in parts.items()]

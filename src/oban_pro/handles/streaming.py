@@ -1,4 +1,4 @@
-"""Reading results a page at a time, however many there are."""
+"""Reading results page by page."""
 
 from __future__ import annotations
 

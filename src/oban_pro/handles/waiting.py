@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from oban_pro.model.status import WorkflowStatus
 
 POLL_INTERVAL = 1.0
-"""Seconds after which a status is read again without a notification."""
+"""Seconds after which a status is read again, even without a notification."""
 
 FAILOVER = 300.0
-"""Seconds for which somebody who waits puts up with a database that cannot be reached."""
+"""Seconds for which waiting goes on although the database cannot be reached."""
 
 FIRST_SHOWN = 0.1
 """Seconds after which a bar moves for the first time."""
@@ -42,7 +42,7 @@ def _listen(
     session: Session[Store], workflow_id: str
 ) -> AbstractAsyncContextManager[asyncio.Event]:
     """Provide an event that is set when a workflow may have settled."""
-    # Each thread that waits would hold a connection of its own all the time; these poll alone.
+    # Blocking calls only poll: each waiting thread would occupy a connection to listen.
     if not _host.is_home(session.query):
         return nullcontext(asyncio.Event())
 
@@ -52,7 +52,7 @@ def _listen(
 
 
 def listener_of(query: _host.Query) -> Listener:
-    """Return what listens for everybody who uses an Oban instance of this process."""
+    """Return the listener that all waiters of an Oban instance share."""
     return _listeners.setdefault(query, Listener("oban_workflow", "oban_workflow_signal"))
 
 
@@ -105,12 +105,12 @@ async def until_there[Seen](
     *,
     first: float,
 ) -> Seen:
-    """Read until there is something, through restarts and failovers of the database.
+    """Read until the result is not None, through restarts and failovers of the database.
 
     Args:
-        session: Where it is read.
+        session: The way to the database.
         workflow_id: The workflow whose notifications end a pause between two looks.
-        what: What has to settle, for errors.
+        what: What errors call the thing that has to settle.
         read: Returns None as long as it has not.
         timeout: Seconds to wait at most; None without end.
         first: Seconds until the second look. The pauses grow up to a second.
@@ -135,7 +135,7 @@ async def until_there[Seen](
 
 
 class _Looks:
-    """Looks one after the other, and says what came of the last one."""
+    """Looks again and again, and knows what the last look found."""
 
     def __init__(self, session: Session[Store]) -> None:
         self.error: Error | None = None
@@ -171,7 +171,7 @@ async def look(
     Args:
         place: Where the workflow is.
         workflow_id: Which one.
-        lost: Told of each try that failed.
+        lost: Called with the error of each attempt that failed.
 
     Raises:
         psycopg.Error: If the database cannot be reached for five minutes.

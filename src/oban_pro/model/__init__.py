@@ -1,1 +1,1 @@
-"""Words that everything else is said in: states, counts, explanations, keys. No input or output."""
+"""The vocabulary of the package: states, counts, explanations, keys. No input or output."""

@@ -1,4 +1,4 @@
-"""What executions end with that asked a condition."""
+"""Exceptions that end an execution which asked a condition."""
 
 from __future__ import annotations
 

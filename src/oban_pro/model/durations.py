@@ -1,4 +1,4 @@
-"""Durations and moments that callers give, checked: durations in seconds or as a timedelta."""
+"""Checking durations (seconds or timedeltas) and moments that callers give."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from oban_pro.errors import InvalidArgumentError, InvalidOptionError
 
 LONGEST = timedelta(days=365_000)
-"""What may be asked for at most, so that a moment that far from now is one that Python can hold."""
+"""The longest duration: a moment that far from now still fits a datetime."""
 
 
 def check_duration(what: str, value: object, *, zero: bool = False) -> timedelta:
     """Return a duration that was given as a timedelta or in seconds.
 
     Args:
-        what: How an error calls it, for example ``timeout of 'load'``.
+        what: What errors call it, for example ``timeout of 'load'``.
         value: What was given.
         zero: Whether it may be 0.
 
@@ -53,7 +53,7 @@ def check_moment(what: str, value: object) -> datetime:
     """Return a moment that was given as a datetime with a timezone.
 
     Args:
-        what: How an error calls it, for example ``scheduled_at of 'load'``.
+        what: What errors call it, for example ``scheduled_at of 'load'``.
         value: What was given.
 
     Raises:

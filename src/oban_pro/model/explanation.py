@@ -58,7 +58,7 @@ job is gone, and nobody knows how the job ended; ``"upstream"``: something that 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A job or group on the way to the cause.
+    """A job or group on the chain from what was asked about to the cause.
 
     Args:
         path: Names from the root workflow down.
@@ -117,7 +117,7 @@ class Link:
 
     @property
     def label(self) -> str:
-        """How messages call it."""
+        """What messages call it, as in ``job 'load'``."""
         return f"{KINDS[self.kind]} {'/'.join(self.path)!r}"
 
 
@@ -167,7 +167,7 @@ class Dependency:
 
     @property
     def broken(self) -> bool:
-        """Whether it can no longer be satisfied, unless it is retried."""
+        """Whether it cannot be satisfied unless it is retried."""
         return not self.satisfied and self.state in ("cancelled", "discarded", "deleted")
 
 
@@ -199,7 +199,7 @@ class Explanation:
 
     @property
     def cause(self) -> Link:
-        """The end of the chain: what has to move, or to be mended, first."""
+        """The end of the chain: what has to move or be mended first."""
         return self.chain[-1]
 
     @property
@@ -226,7 +226,7 @@ class Explanation:
 
     @property
     def reason(self) -> Reason:
-        """The state, told more precisely."""
+        """Why it is in its state: the state, more precisely."""
         reason = _reason(self.subject, self.at, inside=len(self.chain) > 1)
 
         return "ending" if reason == "waiting" and self._follows else reason
@@ -240,7 +240,7 @@ class Explanation:
 
     @property
     def summary(self) -> str:
-        """All of it in one sentence."""
+        """The explanation in one sentence."""
         return _summary(self)
 
 
@@ -274,18 +274,18 @@ def _reason(link: Link, at: datetime, *, inside: bool) -> Reason:
     if link.state == "scheduled" and link.unknown_code is not None:
         return "deferred"
 
-    # A job that waits for a time has one, maybe one that Python cannot hold.
+    # A job that waits for a time has one; None means that it does not fit a datetime.
     if link.state in _UNTIL and (link.scheduled_at is None or link.scheduled_at > at):
         return _UNTIL[link.state]
 
-    # None of them is known on a standby.
+    # On a standby nothing is known about nodes.
     is_served = link.nodes is None or link.nodes > 0
 
     return "queued" if is_served else "paused" if link.paused else "unserved"
 
 
 def _still(link: Link, *, inside: bool) -> Reason:
-    """Say why something is in a state in which no node is to run it."""
+    """Say why something is in a state in which no node runs it."""
     if link.skipped is not None:
         return "skipped"
 
@@ -310,7 +310,7 @@ def _summary(explanation: Explanation) -> str:
     subject, cause, at = explanation.subject, explanation.cause, explanation.at
     parts = [_tell_all(explanation)]
 
-    # of a group something else may be told first
+    # for a group something else may be said first
     if subject.pause is not None and subject.kind != "job" and cause.state != "suspended":
         parts.append(subject.pause.tell(at))
 
@@ -358,7 +358,7 @@ def _tell_waiting(explanation: Explanation) -> str:
     if cause is subject:
         return text
 
-    # what the last but one waits for
+    # what the last link but one waits for
     if cause.unended and cause.state in SETTLED:
         return f"{text}; {explanation.chain[-2].label} waits for {_tell_end(cause)}"
 
@@ -407,7 +407,7 @@ _PROGRAM = "; only the program that enqueued it has that: put it in a module tha
 
 
 def _tell(link: Link, at: datetime) -> str:
-    """Say how one job or group stands."""
+    """Describe the state of one job or group."""
     sentence = _SENTENCES.get(_reason(link, at, inside=False), "{label} was {state}{error}")
 
     if link.wait is not None:

@@ -1,4 +1,4 @@
-"""The keys of ``job.extra``: what a process notes on a job object, and no row holds."""
+"""The keys of ``job.extra``: notes on a job object that are never stored."""
 
 PLAN = "oban_workflows"
 """The plan that the job was bound to when its workflow was last iterated."""
@@ -16,7 +16,7 @@ RETURNED = "oban_workflows_returned"
 """The workflow that a grafter returned, until it is settled."""
 
 JUDGED = "oban_workflows_judged"
-"""That the running execution has asked the condition of its job, which was met."""
+"""Whether the running execution has asked the condition of its job, and it was met."""
 
 DELAY = "oban_workflows_delay"
 """How long after its insertion the job is to run: a timedelta, counted on the database's clock."""

@@ -1,4 +1,4 @@
-"""What a job waits for that has no slot in its fan-out."""
+"""Explaining what a job waits for that has no slot in its fan-out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Slot(NamedTuple):
         place: Its number in the line, from 1.
         open: How many members of its fan-out are open: available, scheduled, executing, retryable.
         limit: How many may be; None for any number.
-        started: How many were released in the period that goes on.
+        started: How many were released in the present period.
         allowed: How many may be; None for any number.
         until: When that period ends.
     """
@@ -30,7 +30,7 @@ class Slot(NamedTuple):
     until: datetime | None
 
     def tell(self, at: datetime) -> str:
-        """Say it in words."""
+        """Describe it in words."""
         bounds = []
 
         if self.limit is not None:

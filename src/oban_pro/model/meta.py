@@ -1,4 +1,4 @@
-"""The wire format: the keys that workflows keep in `job.meta`, spelled nowhere else.
+"""The keys that workflows keep in `job.meta`. No other module spells them.
 
 Oban Web reads the same keys, so they are part of the contract with other programs.
 """
@@ -32,7 +32,7 @@ RETURN = "return"
 UNKNOWN_SINCE = "unknown_since"
 UNKNOWN_CODE = "unknown_code"
 
-# How W3C spells the trace that a job belongs to.
+# Keys of the W3C trace context that a job belongs to.
 TRACE = ("traceparent", "tracestate")
 
 ALL_JOBS = "*"
@@ -85,7 +85,7 @@ def group_placement(
 
 
 def place(job: Job, placement: dict[str, Any], name: str, deps: Sequence[Dep]) -> None:
-    """Write where a job stands in its workflow into its meta, replacing an earlier place."""
+    """Write the place of a job in its workflow into its meta, replacing an earlier place."""
     own = job.meta and {key: value for key, value in job.meta.items() if key not in PLACEMENT}
     job.meta = {**own, **placement, NAME: name, DEPS: deps}
 

@@ -1,4 +1,4 @@
-"""Executions that wait for a signal: which calls they have made, and how they leave their queue."""
+"""Executions that wait for a signal: the calls they have made, and how they are parked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAIT_UNTIL = "wait_until"
 
 
 class Parked(BaseException):
-    """Ends an execution that waits for a signal: its job comes again when the signal does.
+    """Ends an execution that waits for a signal; the signal makes its job available again.
 
     No ``except Exception`` of the user's catches it.
     """
@@ -46,11 +46,11 @@ execution: ContextVar[RunningJob | None] = ContextVar("oban_workflows_execution"
 
 
 may_block: ContextVar[bool] = ContextVar("oban_workflows_may_block", default=True)
-"""Whether calls of await_signal may block before they park their job; not in `run_workflow`."""
+"""Whether calls of await_signal may block before they park their job; False in `run_workflow`."""
 
 
 def find_parked(error: BaseException) -> Parked | None:
-    """Find what parks an execution: raised by itself, or out of a task group."""
+    """Find the `Parked` that ends an execution: raised by itself, or within a task group."""
     if isinstance(error, Parked):
         return error
 

@@ -1,4 +1,4 @@
-"""Workflows that do not start: what somebody paused, and what waits in line for a key."""
+"""Explaining workflows that do not start: somebody paused them, or they wait for a key."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Where a workflow stands that waits for its key.
+    """The place of a workflow that waits in line for its key.
 
     Args:
         behind: The id of the workflow that it waits for; None where that is gone.

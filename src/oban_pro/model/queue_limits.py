@@ -1,4 +1,4 @@
-"""Limits that a queue has over all nodes, as somebody gives them to an Oban instance."""
+"""Checking the limits over all nodes that a user gives to a queue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPTIONS = ("global_limit", "rate_limit", "partition")
 """Options of a queue beside those of oban: they hold over all nodes."""
 
 FIELDS = ("args", "meta", "worker", "tags")
-"""What jobs can be told apart by."""
+"""Fields that ``partition`` can divide jobs by."""
 
 MAX_COUNT = 2**31 - 1
 """What the database can count."""

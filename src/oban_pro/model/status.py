@@ -1,4 +1,4 @@
-"""What a workflow looks like from outside: its state, and its jobs counted by state."""
+"""The status of a workflow: its state, and its jobs counted by state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When an expression of cron comes, on the clock of a zone."""
+"""Computing the times of a cron expression, on the clock of a time zone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOST_MINUTES = 2 * 24 * 60
-"""No clock has ever been put forward by more."""
+"""The largest jump by which any clock was ever put forward."""
 
 ALIASES = {
     "@hourly": "0 * * * *",
@@ -31,7 +31,7 @@ ALIASES = {
 def ticks(cron: str, zone: ZoneInfo, after: datetime) -> Iterator[datetime]:
     """Yield the ticks of an expression after a moment, in UTC, without end.
 
-    An expression whose hour is a list means local times, any other follows real time.
+    An expression whose hour is a list means times on the wall clock; any other follows real time.
 
     Args:
         cron: Five fields, as `check_expression` returns them.
@@ -51,14 +51,14 @@ def ticks(cron: str, zone: ZoneInfo, after: datetime) -> Iterator[datetime]:
     for local in CronSim(cron, start.replace(tzinfo=None)):
         tick = first_at(local, zone)
 
-        # Several times that do not exist come at one moment.
+        # Several local times that do not exist fall on the same moment.
         if tick > last:
             yield tick
             last = tick
 
 
 def first_at(local: datetime, zone: ZoneInfo) -> datetime:
-    """Return the first moment at which a clock shows a time, or else the next one that exists.
+    """Return the first moment at which a clock shows a time, or the next time that exists.
 
     Args:
         local: Without a timezone.

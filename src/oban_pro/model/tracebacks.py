@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# Errors come from any machine, so it is the ends of paths that tell whose code it is.
+# Errors come from any machine, so the end of a path tells whose code it is.
 _MACHINERY = re.compile(
     r"[/\\](?:oban_pro|(?:site|dist)-packages[/\\]oban|lib[/\\](?:python[\w.]+[/\\])?(?:asyncio|concurrent))[/\\]",
     re.IGNORECASE,
@@ -16,8 +16,8 @@ _FRAME = re.compile(r'File "(?P<path>.*?)", line \d+, in ')
 def own_frames(error: str) -> str:
     """Leave out the frames of oban, of this package and of asyncio.
 
-    Whatever else is there stays: messages, notes, causes, groups. So does an error that is no
-    traceback.
+    Everything else stays: messages, notes, causes, groups. An error that is no traceback stays
+    whole.
 
     Args:
         error: As oban stores it, a traceback in most cases.

@@ -20,7 +20,7 @@ AGAIN = "again"
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Returned by a cascade to run again: the loop goes on with a value.
+    """A result by which a cascade asks to run again, with a value for its next turn.
 
     The job runs again from its first attempt, and finds the value in its context under its own
     name. What depends on it waits until it returns something else, which is its result.

@@ -61,7 +61,7 @@ class Wait:
         return text if self.wanted == 1 else f"{text}; {self._tell_senders()}"
 
     def tell_short(self, at: datetime) -> str:
-        """Say it in a few words, where there is little room.
+        """Say it in a few words, for narrow places.
 
         Example:
             >>> Wait("signal", until=noon + timedelta(hours=2)).tell_short(noon)

@@ -21,10 +21,10 @@ STATES = (
 """Every state of a job, in the order in which people are shown them."""
 
 SHOWN = ("completed", "skipped", *STATES[1:])
-"""What jobs are counted as for people: skipped ones, which have completed, by themselves."""
+"""Every word that jobs are counted by for people: the states, and ``"skipped"``."""
 
 SETTLED = ("completed", "cancelled", "discarded")
-"""The states that a job does not leave by itself."""
+"""The states of a settled job, which it does not leave by itself."""
 
 KINDS = {
     "job": "job",
@@ -46,14 +46,15 @@ def count_jobs(count: int) -> str:
     return f"{count:,} {'job' if count == 1 else 'jobs'}"
 
 
-# Parts of emoji and of words in some scripts, though not printable by themselves.
+# Not printable by themselves, but parts of emoji and of words in some scripts.
 _JOINERS = "\u200c\u200d"
 
 
 def visible(text: str, keep: str = "") -> str:
-    r"""Spell out what is not printable: control characters, escapes, overrides of the direction.
+    r"""Escape characters that are not printable: control characters, overrides of direction.
 
-    A terminal obeys them, and names and errors come from whoever can write to the database.
+    A terminal obeys such characters, and anybody who can write to the database can put them into
+    names and errors.
 
     Args:
         text: Any text.
@@ -86,7 +87,7 @@ def last_line(error: str) -> str:
 
 
 def human_duration(duration: timedelta, units: int = 2) -> str:
-    """Write a duration in the biggest units that it has.
+    """Write a duration in its largest units.
 
     Example:
         >>> human_duration(timedelta(minutes=61, seconds=5))
@@ -110,7 +111,7 @@ _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
 def spell_duration(duration: timedelta) -> str:
-    """Write a duration that somebody set: its largest unit and the one after it, cut off.
+    """Write a duration that somebody set in its two largest units; the rest is cut off.
 
     Example:
         >>> spell_duration(timedelta(days=1, hours=12, minutes=5))
@@ -152,5 +153,5 @@ def count_nodes(nodes: int | None) -> str:
 
 
 def until(time: datetime | None, at: datetime) -> str:
-    """Say how long it is until a time; None is past year 9999."""
+    """Say how long it is until a time; None stands for a time after the year 9999."""
     return "after year 9999" if time is None else f"in {human_duration(time - at)}"

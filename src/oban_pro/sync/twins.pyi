@@ -30,7 +30,7 @@ class BlockingMethods:
     def delete(self) -> None:
         """Remove this workflow and its jobs, once it has settled.
 
-        Its id is free then.
+        Its id can be used again then.
 
         Raises:
             UnknownWorkflowError: If there is no such workflow.
@@ -57,7 +57,7 @@ class BlockingMethods:
 
     @overload
     def result[T](self, of: str, /, *, as_: type[T], timeout: float | None = None) -> T:
-        """Wait for one job alone, and return what it recorded.
+        """Wait for one job, and return what it recorded.
 
         Args:
             of: The placeholder that `Workflow.call` or `Workflow.each` returned, or one for an item
@@ -87,7 +87,7 @@ class BlockingMethods:
 
     @overload
     def result[R](self, of: R, /, *, as_: None = None, timeout: float | None = None) -> R:
-        """Wait for one job alone, and return what it recorded.
+        """Wait for one job, and return what it recorded.
 
         Args:
             of: The placeholder that `Workflow.call` or `Workflow.each` returned, or one for an item
@@ -116,7 +116,7 @@ class BlockingMethods:
         """
 
     def outcome(self) -> Outcome:
-        """Tell how everything but the final jobs of this workflow has ended.
+        """Return how everything except the final jobs of this workflow has ended.
 
         For final jobs that are workers; a function receives it as its second argument.
 
@@ -167,11 +167,11 @@ class BlockingMethods:
         """
 
     def stream_recorded(self, path: str | None = None) -> Iterator[tuple[str, Any]]:
-        """Read what the jobs of this workflow have recorded one after the other, nested ones too.
+        """Iterate over what the jobs of this workflow have recorded, nested ones too.
 
-        However many there are, only a page of them is in memory; no transaction stays open, so it
-        may be left at any time, and take as long as it is read. Jobs that are added after it has
-        begun may be left out.
+        Only one page is in memory at a time, and no transaction stays open. So the loop may take
+        any time, and may be left at any time. Jobs that are added after it has begun may be left
+        out.
 
         Args:
             path: Only of this job or group: its name, or a path to a nested one, as in
@@ -195,7 +195,8 @@ class BlockingMethods:
         """Fetch the context that was added to this workflow.
 
         Returns:
-            The dict, or None where none was added. What surrounding workflows add is not in it.
+            The dict, or None where none was added. The contexts of the workflows around it are not
+            in it.
 
         Example:
             >>> context = Workflow.for_job(job).get_context()
@@ -250,7 +251,8 @@ class BlockingMethods:
     def wait(self, *, timeout: float | None = None, progress: bool = False) -> WorkflowStatus:
         """Wait until this workflow has settled.
 
-        The database tells when it has; nothing is asked in between but once in a while.
+        A notification of the database wakes the call; it also polls once a second, in case one is
+        missed.
 
         Args:
             timeout: Seconds to wait at most; by default without end.
@@ -272,8 +274,8 @@ class BlockingMethods:
         """Fetch the graph of this workflow as it is stored, with the state of each job.
 
         Returns:
-            The graph, with methods ``to_dot()`` and ``to_mermaid()``. What was grafted or appended
-            since is in it.
+            The graph, with methods ``to_dot()`` and ``to_mermaid()``. Jobs that were grafted or
+            appended since are in it.
 
         Raises:
             UnknownWorkflowError: If there is no such workflow.
@@ -286,7 +288,7 @@ class BlockingMethods:
     def explain(self, name: str) -> Explanation:
         """Explain why a job or nested workflow is in the state that it is in.
 
-        Says what it waits for, or which upstream broke it, down to the first cause.
+        The explanation says what it waits for, or which upstream broke it, down to the first cause.
 
         Args:
             name: The name it was added under; or a path to a nested one, as in
@@ -411,8 +413,8 @@ class BlockingMethods:
     def set_limit(self, path: str, limit: int | None) -> None:
         """Set how many members of a fan-out may be open at once, on all nodes together.
 
-        If slots become free by it, members that wait are released at once. Nothing that is open is
-        taken back.
+        If the new limit frees slots, waiting members are released at once. A lower limit takes no
+        open member back.
 
         Args:
             path: Of any fan-out: its name, or a path to a nested one, as in ``"load/rows"``.
@@ -487,7 +489,7 @@ class BlockingMethods:
         by: str | None = None,
         conn: Any = None,
     ) -> int:
-        """Send a signal to a wait: an approval, what a webhook brought.
+        """Send a signal to a wait: an approval, or the payload of a webhook.
 
         A wait that listens settles in the same transaction, and what depends on it may start when
         that commits. A wait that does not listen yet keeps the signal.
@@ -679,8 +681,8 @@ class Workflow(BlockingMethods, Builder):
     def search(cls, *, oban: str = "Oban", **filters: Unpack[FilterOptions]) -> Iterator[Self]:
         """Find root workflows, newest first.
 
-        It reads page by page, so it may be left at any time, and takes as long as it is read. What
-        is inserted after it has begun is not found.
+        It reads page by page, so the loop may take any time, and may be left at any time. Workflows
+        that are inserted after it has begun are not found.
 
         Args:
             oban: The name of an Oban instance.
@@ -711,7 +713,8 @@ class Workflow(BlockingMethods, Builder):
     ) -> Iterator[Self]:
         """Cancel all open workflows that are found, each in a transaction of its own.
 
-        What has been cancelled stays so if it is left or fails on the way; call it again to go on.
+        If the loop is left or fails on the way, what has been cancelled stays cancelled; call it
+        again to go on.
 
         Args:
             everything: Must be true where no filter is given.
