@@ -387,7 +387,7 @@ async def _enqueue(workflow: Workflow, oban: str) -> None:
 
 def batch_of(workflow: Workflow) -> Batch:
     """Return what is inserted for a workflow."""
-    plan = compile_plan(workflow.spec("workflow", workflow.id))
+    plan = compile_plan(workflow._spec("workflow", workflow.id))
 
     return Batch(list(plan), [plan])
 

@@ -265,7 +265,7 @@ async def _graft(job: Job, workflow: object, tolerates: Tolerance | None = None)
             f"grafter {_name(job)!r} must return a Workflow or None, got {workflow!r:.80}"
         )
 
-    spec = replace(workflow.spec("sub", workflow.id), tolerance=tolerates)
+    spec = replace(workflow._spec("sub", workflow.id), tolerance=tolerates)
     plan = compile_plan(spec, grafter=job)
 
     if inline.is_bound(job):

@@ -171,7 +171,7 @@ class Workflow(Builder, Handle, Searching):
 
         grafting.note_graft(job, sub_workflow.id)
         graft = cls(id=sub_workflow.id, name=sub_workflow.name)
-        graft.flags = sub_workflow.flags
+        graft._flags = sub_workflow._flags
         graft._members = dict(sub_workflow._members)
         graft._context = sub_workflow._context
         graft._clocks = sub_workflow._clocks
@@ -195,7 +195,7 @@ class Workflow(Builder, Handle, Searching):
             >>> Workflow().add("a", job).add("b", job, deps="a").to_graph().edges
             [('a', 'b')]
         """
-        return graph_of(self.spec("workflow", self.id), self.name)
+        return graph_of(self._spec("workflow", self.id), self.name)
 
     def to_dot(self) -> str:
         """Draw what was built here in Graphviz DOT.

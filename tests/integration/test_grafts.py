@@ -605,7 +605,7 @@ class TestFunctions:
         await engine.enqueue(workflow.add("end", make_job(), deps="grow"))
         (grafter,) = await engine.start("grow/grafter")
         grafting.keep_returned(
-            grafter, compile_plan(chain("a").spec("sub", "late"), grafter=grafter)
+            grafter, compile_plan(chain("a")._spec("sub", "late"), grafter=grafter)
         )
         await workflow.cancel_jobs(names=["grow"])
 

@@ -244,7 +244,7 @@ class TestRaces:
         await engine.complete("grow/grafter")
         (one,) = await engine.start("grow/grafted/one/grafter")
         (two,) = await engine.start("grow/grafted/two/grafter")
-        grafting.keep_returned(two, compile_plan(chain("x").spec("sub", "late"), grafter=two))
+        grafting.keep_returned(two, compile_plan(chain("x")._spec("sub", "late"), grafter=two))
         await retry(engine, "grow")
 
         with pytest.raises(GraftError):

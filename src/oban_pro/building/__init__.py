@@ -1,1 +1,1 @@
-"""From the calls of `Workflow` to a plan that can be inserted. Needs no database."""
+"""Turning the calls on a `Workflow` into a plan that can be inserted. Needs no database."""

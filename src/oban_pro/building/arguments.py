@@ -1,4 +1,4 @@
-"""Arguments of the builder's methods, checked as they are given: jobs, items, options of jobs."""
+"""Checking arguments of the builder's methods as they are given: jobs, items, options."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .names import check_free, check_text
 
 
 class JobOptions(TypedDict, total=False):
-    """What can be set for the job of a function, and for every job of a fan-out.
+    """Options for the job of a function, or for every job of a fan-out.
 
     Each has the meaning and the default that it has for `oban.Job`.
     """
@@ -37,7 +37,7 @@ class JobOptions(TypedDict, total=False):
 
 
 class FunctionOptions(JobOptions, total=False):
-    """What can be set for a function: the options of its job, and what bounds its executions."""
+    """Options for a function: those of its job, and the bounds of its executions."""
 
     timeout: timedelta | float | None
     backoff: timedelta | float | Callable[[Job], timedelta | float] | None
@@ -56,7 +56,7 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
 
 
 MAX_ATTEMPTS = 32_767
-"""What the column holds."""
+"""The largest number that the column holds."""
 
 
 def check_options(
@@ -65,7 +65,7 @@ def check_options(
     """Return options for one or many jobs, with a delay as a timedelta in place of a time.
 
     Args:
-        owner: Whose they are, for errors.
+        owner: What errors call the owner of the options.
         options: What was passed.
         others: Options that are checked elsewhere, and not returned.
 
@@ -96,7 +96,7 @@ def check_options(
 
 
 def check_known_options(owner: str, options: Iterable[str], known: Collection[str]) -> None:
-    """Raise unless there are such options.
+    """Raise unless all options are known.
 
     Raises:
         InvalidArgumentError: Naming the first that is unknown, the closest one, and all.
@@ -123,7 +123,7 @@ def _check_type(owner: str, option: str, value: object, others: Sequence[str]) -
 
 
 def _only_seems_so(value: object) -> bool:
-    """Tell whether a value is a bool for an int, or a sequence of something else than strings."""
+    """Tell whether a value fits the type by name only: a bool for an int, a list of no strings."""
     if isinstance(value, Sequence):
         return isinstance(value, (str, bytes)) or not all(isinstance(tag, str) for tag in value)
 
@@ -131,7 +131,7 @@ def _only_seems_so(value: object) -> bool:
 
 
 def check_job(name: str, job: object) -> Job:
-    """Return what was added if it is a job.
+    """Check that what was added is a job; returns it.
 
     Raises:
         InvalidJobError: If it is something else, with a hint where that is likely.
@@ -148,11 +148,11 @@ def check_job(name: str, job: object) -> Job:
 
 
 def named_items(name: str, jobs: object) -> dict[str, object]:
-    """Return the items of a collection by the names of their jobs: keys, or numbers from 0 on.
+    """Return the items of a collection by the names of their jobs: its keys, or 0, 1, 2, ….
 
     Raises:
         InvalidArgumentError: If it is no collection, or a key is neither a string nor an int.
-        DuplicateNameError: If two keys come to the same name.
+        DuplicateNameError: If two keys give the same name.
     """
     if isinstance(jobs, Mapping):
         named: dict[str, object] = {}

@@ -1,4 +1,4 @@
-"""Attributes: what root workflows are found by."""
+"""Attributes, by which root workflows are found."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check_attributes(attributes: object) -> dict[str, Attribute] | None:
 
 
 def refuse_attributes(what: str, attributes: object) -> None:
-    """Refuse attributes of what is no root.
+    """Refuse attributes of a nested workflow.
 
     Raises:
         InvalidArgumentError: If there are some.

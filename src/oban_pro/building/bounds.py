@@ -1,6 +1,6 @@
-"""What bounds the executions of a function: a timeout, its backoff, what it gives up on.
+"""Bounds for the executions of a function: timeout, backoff, errors that it gives up on.
 
-They travel in the args of the function's job: durations in seconds, code by its import path.
+The args of the function's job hold them: durations in seconds, code by its import path.
 """
 
 from __future__ import annotations
@@ -94,13 +94,13 @@ def timeout_of(job: Job) -> timedelta | None:
 
 
 def backoff_of(job: Job) -> float | None:
-    """Return the seconds until a failed job is tried again; None for those that oban would wait.
+    """Return the seconds until a failed job is tried again; None leaves the choice to oban.
 
     Calls the function that the row names.
 
     Raises:
         FunctionNotFoundError: If this process cannot import that function.
-        ForbiddenCodeError: If it is none that may be called.
+        ForbiddenCodeError: If rows may not name that function.
         InvalidArgumentError: If it returned no duration.
         InvalidOptionError: If that is negative or not finite.
     """
@@ -116,11 +116,11 @@ def backoff_of(job: Job) -> float | None:
 
 
 def require_backoff(job: Job) -> None:
-    """Look for the function that tells the backoff of a job, before the job runs.
+    """Check that the backoff function of a job can be found, before the job runs.
 
     Raises:
-        FunctionNotFoundError: If this process does not have it. Where it is there and cannot be
-            used, oban's backoff is.
+        FunctionNotFoundError: If this process does not have the function. If it has, but the
+            function cannot be used, oban's own backoff applies.
     """
     value = job.args.get(BACKOFF)
 
@@ -131,13 +131,13 @@ def require_backoff(job: Job) -> None:
             if absent_code(error) is not None:
                 raise
         except Exception:
-            # It is told when the job fails.
+            # The error is told when the job fails.
             return
 
 
 @contextmanager
 def giving_up(job: Job) -> Iterator[None]:
-    """Let an exception that a job gives up on be that of its last attempt."""
+    """Make an exception that a job gives up on end its last attempt."""
     try:
         yield
     except Exception as error:
@@ -150,7 +150,7 @@ def giving_up(job: Job) -> Iterator[None]:
 def _is_final(job: Job, error: Exception) -> bool:
     """Tell whether an exception is of a class that the row names, or of one derived from it.
 
-    Compares paths: whoever wrote the row has nothing imported by it, and what was raised is there.
+    Compares import paths, so that a row can make no node import anything.
     """
     paths = job.args.get(GIVE_UP_ON)
 

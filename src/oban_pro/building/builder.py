@@ -1,4 +1,4 @@
-"""Functions and waits as members of a workflow."""
+"""Adding functions, grafts and waits to a workflow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .members import Members
 
 
-# A function that takes any dict takes it as well.
+# A dict, so that a function which takes any dict takes it.
 type ContextDict = Context
 type Condition = Callable[[ContextDict], object]
 
@@ -179,7 +179,7 @@ class Builder(Wiring, Finals):
         given = check_given(
             name,
             deps,
-            self.flags,
+            self._flags,
             job_opts,
             own_flags=own_flags,
             clocks=clocks,
@@ -316,7 +316,7 @@ class Builder(Wiring, Finals):
         given = check_given(
             name,
             deps,
-            self.flags,
+            self._flags,
             job_opts,
             own_flags=own_flags,
             clocks=clocks,

@@ -1,8 +1,8 @@
-"""Functions as they are added: with what they are called, and over which items.
+"""Functions as they are added: the arguments they are called with, the items they run over.
 
-A cascade's function is called with the context, or with an item and the context. What `call` and
-`each` add is called with arguments of its own, among which placeholders stand for what upstream
-jobs will have recorded. Both end as a `Call`.
+The function of a cascade is called with the context, or with an item and the context. A function
+that `call` or `each` adds is called with its own arguments, in which placeholders stand for the
+results of upstream jobs. Both become a `Call`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function with what it is called with.
+    """A function, and the arguments it is called with.
 
     Args:
         path: Import path of the function.
         args: Further args of its jobs.
         items: The encoded item of each job by its name, for a fan-out.
         is_mapped: Whether an upstream job records the items.
-        deps: Names of what the placeholders among the arguments stand for.
+        deps: Names of the members that the placeholders stand for.
         shape: How the results are read; see `Wire`.
     """
 
@@ -53,7 +53,7 @@ class Call:
 
 
 class Arguments(NamedTuple):
-    """What a function is called with, and who wires it."""
+    """The arguments of a function, and the workflow that wires it."""
 
     owner: object
     positional: tuple[Any, ...]
@@ -61,7 +61,7 @@ class Arguments(NamedTuple):
 
 
 def cascade_call(name: str, func_or_tuple: Any, deps: tuple[str, ...]) -> Call:
-    """Return the call of what `Workflow.add_cascade` takes.
+    """Return the call for the arguments of `Workflow.add_cascade`.
 
     Raises:
         InvalidFunctionError: If the function cannot be used.
@@ -89,7 +89,7 @@ def cascade_call(name: str, func_or_tuple: Any, deps: tuple[str, ...]) -> Call:
 
 
 def bind_call(name: str, function: Callable[..., Any], arguments: Arguments) -> Call:
-    """Return the call of what `Workflow.call` takes.
+    """Return the call for the arguments of `Workflow.call`.
 
     Raises:
         InvalidFunctionError: If the function cannot be used.
@@ -104,7 +104,7 @@ def bind_call(name: str, function: Callable[..., Any], arguments: Arguments) -> 
 
 
 def bind_each(name: str, function: Callable[..., Any], items: object, arguments: Arguments) -> Call:
-    """Return the call of what `Workflow.each` takes.
+    """Return the call for the arguments of `Workflow.each`.
 
     Raises:
         InvalidFunctionError: If the function cannot be used.
@@ -131,7 +131,7 @@ def bind_each(name: str, function: Callable[..., Any], items: object, arguments:
 
 
 class _Wires:
-    """Collects what the placeholders among the arguments of one call lead to."""
+    """Collects the wires of the placeholders in the arguments of one call."""
 
     def __init__(self, name: str, owner: object) -> None:
         self.name = name
@@ -154,7 +154,7 @@ class _Wires:
 
 
 def check_owner(name: str, placeholder: Placeholder, owner: object) -> None:
-    """Raise unless a placeholder is of a workflow.
+    """Raise unless a placeholder belongs to a workflow.
 
     Raises:
         InvalidArgumentError: If it is not.
@@ -169,7 +169,7 @@ def check_owner(name: str, placeholder: Placeholder, owner: object) -> None:
 def _bind(
     wires: _Wires, function: Callable[..., Any], arguments: Arguments, before: int = 0
 ) -> list[Any]:
-    """Encode arguments that a function can be called with, behind some others.
+    """Check that a function takes some arguments after its first ones, and encode them.
 
     Raises:
         InvalidArgumentError: If it cannot be called with them.
@@ -193,11 +193,11 @@ def _bind(
 def resolve_call(
     args: Mapping[str, Any], function: Callable[..., Any], context: Context
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Return what a running job calls its function with.
+    """Return the arguments that a running job calls its function with.
 
     Args:
         args: Of the job.
-        function: As it is now; another one may have been meant when the job was stored.
+        function: The function as it is now; it may have changed since the job was stored.
         context: Resolves the placeholders.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The jobs that cascade functions become."""
+"""Building the jobs of cascade functions."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ ITEM = "item"
 RESULT = "result"
 OPTIONS = "options"
 CALL = "call"
-"""Arguments of a function that is called with them rather than with the context."""
+"""Key of the arguments of a function that `call` or `each` added."""
 ITEMS = "items"
-"""What is mapped over, as a placeholder."""
+"""Key of the placeholder for the items that a fan-out maps over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class FromResult:
 
 
 def from_result(name: str, *path: str | int) -> FromResult:
-    """Stand for items that are known only at run time: what an upstream job recorded.
+    """Make a placeholder for items that an upstream job records at run time.
 
     Args:
         name: Of a dependency that records a list or a dict.
@@ -72,7 +72,7 @@ def cascade_job(
     job = Job(worker, args={FUNCTION: function, **args}, **given)
 
     if delay is not None:
-        # oban would count it on the clock of this machine, from now on.
+        # oban would count the delay from now, on the clock of this machine.
         job.extra[job_notes.DELAY] = delay
 
     return job
@@ -92,7 +92,7 @@ def encode_item(name: str, key: str, item: object) -> Any:
 
 
 def encode_context(value: object) -> dict[str, Any]:
-    """Encode the context of a workflow as it is now; later changes of the value do not count.
+    """Encode the context of a workflow as it is now, so that later changes have no effect.
 
     Raises:
         InvalidArgumentError: If it is not a dict with string keys.
@@ -111,7 +111,7 @@ def encode_context(value: object) -> dict[str, Any]:
 
 
 def check_source(name: str, source: FromResult, deps: tuple[str, ...]) -> None:
-    """Raise unless what a fan-out maps over is something it depends on.
+    """Raise unless a fan-out depends on the job whose result it maps over.
 
     Raises:
         InvalidArgumentError: If it is not.

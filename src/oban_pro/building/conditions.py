@@ -20,7 +20,7 @@ JUDGE_WORKER = "oban_pro.workers.Judge"
 """Path of the worker of judges, as rows name it."""
 
 _OPTIONS = ("queue", "priority", "max_attempts", "tags", "meta")
-"""Options of a group that its judge has, too; it starts when the group may."""
+"""Options of a group that its judge has as well. It has no delay: it starts when the group may."""
 
 
 def check_condition(name: str, when: object) -> str | None:
@@ -48,7 +48,7 @@ def judged(
         options: Those of the jobs in it.
 
     Raises:
-        DuplicateNameError: If a member of it is called as its judge is.
+        DuplicateNameError: If a member of the group has the name of the judge.
     """
     if when is None:
         return spec
@@ -61,7 +61,7 @@ def judged(
 
 
 def check_members(name: str, members: Iterable[str]) -> None:
-    """Raise if a member of a group with a condition is called as its judge is.
+    """Raise if a member of a group with a condition has the name of the judge.
 
     Raises:
         DuplicateNameError: If one is.

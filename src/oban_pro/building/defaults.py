@@ -1,4 +1,4 @@
-"""Options of jobs that a workflow has for its functions, and for those of what is nested in it."""
+"""Default options that a workflow gives to its functions, nested ones included."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 type Options = Mapping[str, Any]
 
-# Two ways to say the same thing: who says either leaves nothing of what is said around.
+# These two mean the same thing, so either of them replaces both of the outer workflow.
 _START = frozenset({"scheduled_in", "scheduled_at"})
 
 
 def check_defaults(defaults: object) -> Options | None:
-    """Return the defaults of a workflow, as they are now; None if there are none.
+    """Check and copy the defaults of a workflow; None if there are none.
 
     Raises:
         InvalidArgumentError: If it is not a dict, an option is unknown or has the wrong type.
@@ -45,9 +45,9 @@ def check_defaults(defaults: object) -> Options | None:
 
 
 def merge(outer: Options | None, inner: Options | None) -> Options | None:
-    """Return the inner options, and each outer option that the inner ones leave out.
+    """Return the inner options, and every outer option that they do not set.
 
-    Of ``meta`` that holds key by key.
+    ``meta`` is merged key by key.
     """
     if not outer or not inner:
         return inner or outer
@@ -62,7 +62,7 @@ def merge(outer: Options | None, inner: Options | None) -> Options | None:
 
 
 def with_defaults(job: Job, own: Options, defaults: Options) -> Job:
-    """Return the job of a function anew, with defaults for the options that it has not itself.
+    """Build the job of a function again, with defaults for the options that it does not set.
 
     Args:
         job: As it was built from its own options.

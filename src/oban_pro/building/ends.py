@@ -1,4 +1,4 @@
-"""Final jobs: what starts when everything else of its workflow has settled."""
+"""Final jobs, which start when everything else of their workflow has settled."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RUNS_ON = ("always", "completed", "failed")
 
 
 def final_spec(given: Given, job: Any, on: object) -> JobSpec:
-    """Return what `Workflow.add_final` adds.
+    """Return the member that `Workflow.add_final` adds.
 
     Raises:
         InvalidArgumentError: If there is no such ``on``, or options are given for a job.
@@ -59,7 +59,7 @@ def check_ends(name: str, spec: JobSpec | GroupSpec, members: Mapping[str, Any])
     Args:
         name: Of the member.
         spec: The member.
-        members: What it may depend on, by name; what is no final job has no ``runs_on``.
+        members: What it may depend on, by name; only final jobs have ``runs_on``.
 
     Raises:
         InvalidArgumentError: Naming both.
@@ -87,5 +87,5 @@ def is_final_spec(member: Any) -> bool:
 
 
 def finals_last(members: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """Return names in their order, those of final jobs behind the others."""
+    """Return names in their order, with the names of final jobs last."""
     return sorted(names, key=lambda name: is_final_spec(members[name]))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Finals(Members):
-    """Members of a workflow, and what starts once they have settled."""
+    """The part of `Workflow` that adds final jobs."""
 
     @overload
     def add_final(
@@ -86,7 +86,7 @@ class Finals(Members):
         given = check_given(
             name,
             deps,
-            self.flags,
+            self._flags,
             job_opts,
             own_flags=(None, None),
             clocks=(None, None),

@@ -1,4 +1,4 @@
-"""Functions that rows name: which can be used, how they are named, and how they are found again."""
+"""Functions that rows name: checking, naming and finding them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ CONTEXT = ("context",)
 ITEM_AND_CONTEXT = ("item", "context")
 CONTEXT_AND_OUTCOME = ("context", "outcome")
 ANY = ("…",)
-"""What a function is called with whose arguments are bound elsewhere."""
+"""Stands for the arguments of a function that are checked elsewhere."""
 JOB = ("job",)
-"""What a function for the backoff is called with; anything else is for a cascade."""
+"""Arguments of a backoff function. The other constants are for cascades."""
 
 NOT_FOUND = (ImportError, AttributeError, TypeError, ValueError)
-"""What importing raises where a path is wrong."""
+"""The exceptions of importing a wrong path."""
 
 _approved: dict[tuple[str, tuple[str, ...]], Function] = {}
 """Functions that `resolve_function` has checked, by path and arguments."""
@@ -43,7 +43,7 @@ def check_function(
         name: Of the cascade, for errors.
         function: What was passed as the function.
         arguments: What it will be called with, for example ``("item", "context")``.
-        role: What it is to be, for errors; by default what is called with such arguments.
+        role: What errors call its role; by default the role that such arguments belong to.
 
     Returns:
         ``module:qualname``.
@@ -71,8 +71,8 @@ def check_function(
 def resolve_function(path: object, arguments: tuple[str, ...]) -> Function:
     """Find the function that a row names, and check it as `check_function` does.
 
-    Anybody may have written the row. A function that cannot be a cascade is not called, and a
-    module that rows may not name is not even imported. A function that has moved is found where
+    Anybody may have written the row. So a function that cannot be a cascade is not called, and a
+    module that the settings forbid is not even imported. A function that has moved is found where
     `oban_pro.renamed` says.
 
     Args:
@@ -110,7 +110,7 @@ def _resolve(path: object, arguments: tuple[str, ...]) -> Function:
 
     key = (str(path), arguments)
 
-    # Only the checks are spared: a module may have been reloaded, a function replaced.
+    # This spares the checks only, as a module may have been reloaded, or a function replaced.
     if _approved.get(key) is not found:
         if reason := _why_not_meant(found, key[0], arguments):
             raise ForbiddenCodeError(f"{what} is not called: {reason}")
@@ -188,7 +188,7 @@ def _why_not_found(function: Function) -> str | None:
 def _why_not_meant(found: object, path: str, arguments: tuple[str, ...]) -> str | None:
     """Return why what a row names cannot be a cascade, or None.
 
-    Values are not repeated: who may insert a row need not be one who may read them.
+    The reason repeats no value: a person who may insert rows may not be allowed to see it.
     """
     if not inspect.isfunction(found):
         return f"it must be a function, got something of type {type(found).__name__}"
@@ -216,7 +216,7 @@ def _why_not_accepted(function: Function, arguments: tuple[str, ...]) -> str | N
 def signature_of(function: Function) -> inspect.Signature:
     """Return the signature that calls are bound to.
 
-    That of a decorator that takes anything is the one of the function it wraps.
+    For a decorator that takes anything, this is the signature of the wrapped function.
     """
     signature = inspect.signature(function, follow_wrapped=False)
 
@@ -226,7 +226,7 @@ def signature_of(function: Function) -> inspect.Signature:
 def _takes(function: Function, arguments: tuple[str, ...]) -> bool:
     """Tell whether a function can be called with some arguments.
 
-    A decorator that takes anything is judged by the function it wraps.
+    For a decorator that takes anything, the wrapped function decides.
     """
     if arguments == ANY:
         return True
@@ -258,7 +258,7 @@ def _call(function: object) -> str:
 def _look_up(module: str, qualname: str) -> Any:
     """Import a module, and find a function in it or in a class there.
 
-    Walks dictionaries: an attribute of an object could run code.
+    Looks into dictionaries, because reading an attribute could run code.
     """
     try:
         holder: Any = sys.modules.get(module) or import_module(module)
@@ -294,7 +294,7 @@ def _member(holder: Any, name: str) -> Any:
         kind = "class" if isinstance(holder, type) else "module"
         error = AttributeError(f"{kind} {holder.__name__!r} has no attribute {name!r}")
 
-        # A path that names nothing is wrong everywhere.
+        # A path without any name is wrong on every node.
         if name:
             mark_absent(error, name)
 

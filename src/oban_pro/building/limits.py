@@ -62,11 +62,11 @@ def check_limits(owner: str, limit: object, rate: object) -> Limits | None:
 
 
 def check_limit(owner: str, limit: object, what: str = "limit", least: int = 0) -> int | None:
-    """Return how many members of a fan-out may be open at once, or start; None for any number.
+    """Check how many members of a fan-out may be open or start; None for any number.
 
     Raises:
         InvalidArgumentError: If it is no int.
-        InvalidOptionError: If it is less than may be, or more than the database can count.
+        InvalidOptionError: If it is too small, or larger than the database can store.
     """
     if limit is None:
         return None
@@ -83,7 +83,7 @@ def check_limit(owner: str, limit: object, what: str = "limit", least: int = 0) 
 
 
 def refuse_limits(name: str, limits: Limits | None) -> None:
-    """Refuse limits of what is no fan-out.
+    """Refuse limits of a member that is no fan-out.
 
     Raises:
         InvalidArgumentError: If there are any.

@@ -1,4 +1,4 @@
-"""What a workflow is built from: members with their dependencies, and what it is made with."""
+"""Building a workflow: its options, its members and their dependencies."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Members:
         self.id = _generate_id() if id is None else check_text(id, "workflow id")
         self.name = None if name is None else check_text(name, "workflow name")
         self.check_deps = check_deps
-        self.flags = Flags(ignore_cancelled, ignore_discarded)
+        self._flags = Flags(ignore_cancelled, ignore_discarded)
         self._defaults = check_defaults(defaults)
         self._attributes = check_attributes(attributes)
         self._has_given_id = id is not None
@@ -63,7 +63,7 @@ class Members:
         self._context: dict[str, Any] | None = None
         self._grafter: Job | None = None
         self._clocks = check_deadline("the workflow", deadline, "inner")
-        # that of the builder, where the id is that of another workflow with the same key
+        # the builder's own id, if ``id`` is that of another workflow with the same key
         self._own_id: str | None = None
         self._unique = check_unique(
             self.name,
@@ -82,6 +82,10 @@ class Members:
     def __iter__(self) -> Iterator[Job]:
         """Iterate over all jobs, nested ones too, each after everything it depends on.
 
+        This plans the workflow, and writes into the jobs that were added: their place in the
+        workflow goes into their ``meta``, the plan into their ``extra``. A job that is in another
+        plan already is copied instead.
+
         Raises:
             UnknownDependencyError: If a dependency names nothing in its workflow.
             CycleError: If dependencies form a cycle.
@@ -89,13 +93,13 @@ class Members:
         kind: GroupKind = "workflow" if self._grafter is None else "sub"
 
         own_id = self.id if self._own_id is None else self._own_id
-        plan = compile_plan(self.spec(kind, own_id), grafter=self._grafter)
+        plan = compile_plan(self._spec(kind, own_id), grafter=self._grafter)
         plan.learn = self._learn
 
         return iter(plan)
 
     def _learn(self, workflow_id: str, is_duplicate: bool) -> None:
-        """Learn which workflow stands for this one, now that it was enqueued."""
+        """Take over the id of the workflow that was enqueued, or that existed in its place."""
         if self._own_id is None and workflow_id != self.id:
             self._own_id = self.id
 
@@ -215,7 +219,7 @@ class Members:
             )
 
         kept = sub_workflow.id if sub_workflow._has_given_id else None
-        spec = sub_workflow.spec("sub", kept, normalize_deps(name, deps))
+        spec = sub_workflow._spec("sub", kept, normalize_deps(name, deps))
         own = replace(
             spec,
             clocks=spec.clocks + check_deadline(repr(name), deadline),
@@ -285,7 +289,7 @@ class Members:
         spec = GroupSpec(
             "fan_out",
             members,
-            self.flags,
+            self._flags,
             deps=depends_on,
             clocks=check_deadline(repr(name), deadline),
             delay=check_delay(repr(name), delay),
@@ -328,14 +332,14 @@ class Members:
 
         return self
 
-    def spec(
+    def _spec(
         self, kind: GroupKind, workflow_id: str | None, deps: tuple[str, ...] = ()
     ) -> GroupSpec:
-        """Return what has been built so far, for planning; later additions do not change it."""
+        """Return what has been built so far, for planning. Later additions do not change it."""
         return GroupSpec(
             kind,
             dict(self._members),
-            self.flags,
+            self._flags,
             workflow_id,
             self.name,
             deps,
@@ -348,7 +352,8 @@ class Members:
 
 
 def _generate_id() -> str:
-    # uuid7 is new in Python 3.14; it keeps neighbours in time neighbours in the index.
+    # uuid7 is new in Python 3.14. Ids that are made one after the other are neighbours in the
+    # index.
     generate = getattr(uuid, "uuid7", uuid.uuid4)
 
     return str(generate())

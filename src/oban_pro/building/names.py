@@ -1,4 +1,4 @@
-"""Names, dependencies and their order: pure functions over what a builder has collected."""
+"""Checking names and dependencies, and ordering members by them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_text(value: object, what: str) -> str:
 
     Args:
         value: What was given.
-        what: How an error calls it, for example ``name`` or ``workflow id``.
+        what: What errors call it, for example ``name`` or ``workflow id``.
 
     Raises:
         InvalidNameError: If it is not a string, is empty, is longer than an index of PostgreSQL
@@ -61,7 +61,7 @@ def _size(value: str) -> int | None:
 
 
 def check_free(name: object, taken: Collection[str]) -> str:
-    """Return a valid name that nothing else in the workflow has.
+    """Check that a name is valid, and that no other member of the workflow has it.
 
     Raises:
         InvalidNameError: If it is not a valid name.
@@ -76,7 +76,7 @@ def check_free(name: object, taken: Collection[str]) -> str:
 
 
 class WiredName(str):
-    """The name of a dependency that a placeholder stands for, with the workflow it is of."""
+    """The name of a dependency that a placeholder stands for, and its workflow."""
 
     owner: object = None
 
@@ -108,7 +108,7 @@ def check_own(name: str, deps: Iterable[str], owner: object) -> tuple[str, ...]:
 
 
 def free_name(base: str, taken: Collection[str]) -> str:
-    """Return a name that is free: the base, or one that ends in ``_2``, ``_3``, …."""
+    """Return the base name if it is free, else one that ends in ``_2``, ``_3``, …."""
     name, count = base, 1
 
     while name in taken:
@@ -119,10 +119,10 @@ def free_name(base: str, taken: Collection[str]) -> str:
 
 
 def find_wired(path: str, members: Mapping[str, Any], *, check_deps: bool) -> tuple[str, ...]:
-    """Return the names that a path consists of, the first of a member.
+    """Split a path into names, and check that it begins with a member.
 
     Raises:
-        UnknownDependencyError: If it leads nowhere, and that is checked.
+        UnknownDependencyError: If it leads nowhere, and ``check_deps`` is on.
     """
     names = (path,) if path in members else split_path(path)
     inside = members
@@ -136,7 +136,7 @@ def find_wired(path: str, members: Mapping[str, Any], *, check_deps: bool) -> tu
 
         found = inside[name]
 
-        # What will be in a graft is not known yet.
+        # Nobody knows yet what a graft will hold.
         if getattr(found, "kind", None) == "graft":
             break
 

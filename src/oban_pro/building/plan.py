@@ -1,4 +1,4 @@
-"""From what a builder collected to what is inserted: a flat, ordered, checked plan.
+"""The plan of a workflow: flat, ordered, checked, ready to be inserted.
 
 A plan numbers its jobs 0, 1, 2, … and its groups (the root first) ~0, ~1, ~2, …, so that one
 integer can point at either; the database keeps the same convention with real ids.
@@ -27,16 +27,16 @@ type GroupKind = Literal["workflow", "sub", "fan_out", "graft"]
 # Pointers from here on stand for members that are in the database already.
 EXTERNAL = 1 << 48
 
-# How the members of a graft are called; nobody else adds to it.
+# The names of the members of a graft. No user adds members to it.
 GRAFTER_NAME = "grafter"
 GRAFTED_NAME = "grafted"
 
-# How the job is called that asks the condition of a group.
+# The name of the job that asks the condition of a group.
 JUDGE_NAME = "when"
 
 
 class Flags(NamedTuple):
-    """How a job treats what it depends on."""
+    """Which ends of its dependencies a job ignores."""
 
     ignore_cancelled: bool = False
     ignore_discarded: bool = False
@@ -96,11 +96,11 @@ class GroupSpec:
     deps: tuple[str, ...] = ()
     context: Any = None
     clocks: tuple[Clock, ...] = ()
-    # of what starts first in it
+    # the delay of the members that start first in it
     delay: tuple[Clock, ...] = ()
-    # options that functions in it take where they have none
+    # default options of the functions in it
     defaults: Mapping[str, Any] | None = None
-    # of a root: what it is found by
+    # of a root: its attributes, by which it is found
     attributes: Mapping[str, Any] | None = None
     # of a root: the key that it holds
     unique: Unique | None = None
@@ -128,8 +128,8 @@ class External(NamedTuple):
 class Attachment:
     """The workflow in the database that a plan adds to.
 
-    ``members`` are those that new ones may depend on, ``gate`` is what members without deps wait
-    for.
+    ``members`` are the stored members that new ones may depend on. ``gate`` is what new members
+    without deps wait for.
     """
 
     key: int
@@ -195,14 +195,14 @@ class PlannedGroup:
     join: Join | None = None
     # whether the gate is a judge, which no flags ignore: its own, or that of a group around it
     is_judged: bool = False
-    # what among that has broken already
+    # what has broken the gate already, if anything
     cause: Cause | None = None
-    # those of its spec, and of what is around it
+    # the defaults of its spec, merged into those of the workflows around it
     defaults: Mapping[str, Any] | None = None
 
     @property
     def empty_state(self) -> str:
-        """What it counts as while it holds neither jobs nor groups."""
+        """Its state while it holds neither jobs nor groups."""
         if self.cause is not None:
             return "cancelled"
 
@@ -250,7 +250,7 @@ class Plan:
     attachment: Attachment | None = None
     # the job that grafts it
     grafter: Job | None = None
-    # whether it was written, and not found to exist already
+    # whether it was inserted, rather than found to exist already
     is_inserted: bool = False
     # bits of the rare rules that its jobs and groups use
     rules: int = 0
@@ -260,7 +260,7 @@ class Plan:
     replaced: tuple[str | None, int] | None = None
     # told which workflow stands for it once it was enqueued, and whether that existed already
     learn: Callable[[str, bool], None] | None = None
-    # what running the jobs in place keeps here
+    # what the jobs have recorded that ran in place
     memory: object = None
 
     @property
@@ -338,7 +338,7 @@ class Plan:
         return self.groups[~pointer].spec.kind if pointer < 0 else "job"
 
     def state_of(self, pointer: int) -> str:
-        """Return the state of a member at the start; jobs that are inserted are open."""
+        """Return the state of a member at the start. Jobs that are being inserted are open."""
         if pointer >= EXTERNAL:
             return self.externals[pointer - EXTERNAL].state
 

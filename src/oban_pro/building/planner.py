@@ -103,11 +103,11 @@ class _Frame:
     placement: dict[str, Any]
     outer: _Frame | None = None
     pointers: dict[str, int] = field(default_factory=dict)
-    # how meta spells dependencies other than on jobs of this workflow, which go by their names
+    # how meta spells dependencies, except jobs of this workflow, which go by their names
     deps: dict[str, meta.Dep] = field(default_factory=dict)
-    # what all members wait for that have neither deps nor flags of their own
+    # what all members without deps and flags of their own wait for
     wait: _Wait | None = None
-    # by how much their start is put off
+    # the delays that put off the start of its members
     delay: tuple[Clock, ...] = ()
 
     def spell(self, name: str) -> meta.Dep:
@@ -115,7 +115,7 @@ class _Frame:
         return self.deps.get(name, name)
 
     def spell_outside(self, name: str) -> meta.Dep:
-        """Spell a dependency on a member, in the meta of what is nested beside it."""
+        """Spell a dependency on a member, in the meta of a workflow that is nested beside it."""
         dep = self.deps.get(name, name)
 
         return meta.dep_on_job(self.group.id, name) if dep is name else dep
@@ -152,7 +152,7 @@ def _open_root(plan: Plan, spec: GroupSpec, root_id: str) -> _Frame:
 
 
 def _attach(plan: Plan, frame: _Frame, attachment: Attachment) -> None:
-    """Make what is in the database known to the members that are added."""
+    """Let the added members depend on members that are in the database."""
     for external in attachment.members.values():
         name = external.name
         frame.pointers[name] = _point_at(plan, external)
@@ -352,7 +352,7 @@ def _place_grafter(job: Job, frame: _Frame, outer: _Frame) -> None:
 
 
 class _Wait(NamedTuple):
-    """What a member waits for: how many, by the gate or not, what, and what of it has broken."""
+    """What a member waits for, how much of it is pending, and what of it has broken."""
 
     pending: int
     gated: bool
@@ -372,7 +372,7 @@ def _wait(
     *,
     alone: bool = False,
 ) -> _Wait:
-    """Tell what a member waits for; if it waits alone, no gate is shared."""
+    """Determine what a member waits for. If ``alone``, it does not share the gate."""
     group, deps, need = frame.group, spec.deps, spec.need
     shares = not group.gate or group.is_judged or flags == group.flags
 
@@ -392,7 +392,7 @@ def _wait(
         upstream = [frame.pointers[dep] for dep in deps]
         spelled = [frame.spell_outside(dep) for dep in deps]
     else:
-        # Flags of its own: the count that the members of a gate share would judge it wrongly.
+        # It has flags of its own, so the count that members of a gate share would not fit it.
         upstream, spelled, need = group.gate, group.gate_deps, group.gate_need
 
     plan.edges.extend((up, pointer) for up in upstream)
@@ -405,7 +405,7 @@ def _wait(
 def _wait_for_the_rest(
     plan: Plan, frame: _Frame, pointer: int, spec: JobSpec | GroupSpec, flags: Flags
 ) -> _Wait:
-    """Wait for everything else of the workflow, which counts once, and for other final jobs."""
+    """Wait for everything else of the workflow, which counts as one, and for other final jobs."""
     waits = _Wait(0, False, [], [], None, None)
 
     if spec.deps:
@@ -415,9 +415,9 @@ def _wait_for_the_rest(
 
 
 def _bind(plan: Plan, job: Job) -> Job:
-    """Return the job itself, or a copy where it has a place already: here, or in another plan.
+    """Return the job itself, or a copy if it has a place already, in this plan or another one.
 
-    Two plans of one workflow may be on their way to the database at the same time.
+    Two plans of one workflow may be inserted at the same time.
     """
     if job_notes.PLAN in job.extra:
         job = copy.copy(job)

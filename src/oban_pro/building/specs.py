@@ -1,4 +1,4 @@
-"""What is added for a function: one job, a fan-out over items, or graft points."""
+"""The members that a function becomes: one job, a fan-out over items, or graft points."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Given(NamedTuple):
-    """What a function is added with, checked.
+    """The checked options that a function is added with.
 
     Args:
         name: What it is added as.
@@ -84,7 +84,7 @@ def check_given(
     tolerates: tuple[object, object] = (None, False),
     when: object = None,
 ) -> Given:
-    """Check what a function is added with.
+    """Check the options that a function is added with.
 
     Args:
         name: What it is added as.
@@ -123,7 +123,7 @@ def check_given(
 
 
 def cascade_spec(given: Given, func_or_tuple: Any) -> JobSpec | GroupSpec:
-    """Return what `Workflow.add_cascade` adds.
+    """Return the member that `Workflow.add_cascade` adds.
 
     Raises:
         InvalidFunctionError: If the function cannot be used.
@@ -176,7 +176,7 @@ def cascade_spec(given: Given, func_or_tuple: Any) -> JobSpec | GroupSpec:
 
 
 def graft_spec(given: Given, job: Any) -> GroupSpec:
-    """Return what `Workflow.add_graft` adds.
+    """Return the member that `Workflow.add_graft` adds.
 
     Raises:
         InvalidJobError: If it is neither a job nor a function.

@@ -50,7 +50,7 @@ def check_tolerance(name: str, tolerate: object, fail_fast: object) -> Tolerance
             f"tolerate of {name!r} must be an int from 0 on, or a share below 1, got {tolerate!r}"
         )
 
-    # by its digits: of 100 members 0.29 are 29, and as a float 28
+    # as a decimal: 0.29 of 100 members is 29, but 28 in floating point
     return Tolerance(Decimal(str(tolerate)), fail_fast)
 
 
@@ -58,12 +58,12 @@ def _is_limit(tolerate: object) -> bool:
     if isinstance(tolerate, int):
         return tolerate >= 0 and not isinstance(tolerate, bool)
 
-    # which a NaN is not
+    # NaN is not in the range
     return isinstance(tolerate, float) and 0 <= tolerate < 1
 
 
 def refuse_tolerance(name: str, tolerate: object, fail_fast: object) -> None:
-    """Raise if something that is no fan-out is to tolerate failures.
+    """Raise if a member that is no fan-out is to tolerate failures.
 
     Raises:
         InvalidArgumentError: If it is.
@@ -76,7 +76,7 @@ def refuse_tolerance(name: str, tolerate: object, fail_fast: object) -> None:
 
 
 def to_args(tolerance: Tolerance | None) -> dict[str, Any]:
-    """Return what the args of a job say, whose result is the items of a fan-out."""
+    """Return the args that tell a mapper the tolerance of its fan-out."""
     if tolerance is None:
         return {}
 
@@ -84,7 +84,7 @@ def to_args(tolerance: Tolerance | None) -> dict[str, Any]:
 
 
 def from_args(args: Mapping[str, Any]) -> Tolerance | None:
-    """Return what the args of a job say that a fan-out tolerates."""
+    """Read the tolerance of a fan-out from the args of its mapper."""
     if TOLERATE not in args:
         return None
 

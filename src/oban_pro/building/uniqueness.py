@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 type OnConflict = Literal["existing", "raise", "replace", "queue"]
-"""What becomes of a workflow whose key another one holds."""
+"""What happens to a workflow whose key another one holds."""
 
 MODES = ("existing", "raise", "replace", "queue")
 
@@ -24,7 +24,7 @@ KEYS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """The key of a workflow, for how long it holds it at least, and what it does if it is held."""
+    """The key of a workflow, how long it is held at least, and what to do on a conflict."""
 
     key: str
     seconds: float | None

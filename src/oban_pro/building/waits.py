@@ -1,4 +1,4 @@
-"""Members that nobody runs, and clocks: waits for signals, timers, deadlines, delays."""
+"""Waits for signals, timers, deadlines and delays: members and clocks that no worker runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIGNAL_WORKER = "oban_pro.workers.SignalWait"
 TIMER_WORKER = "oban_pro.workers.TimerWait"
 
 ON_TIMEOUT = {"cancel": "cancelled", "discard": "discarded", "complete": "completed"}
-"""What a wait may do when its time is up, and how it settles by that."""
+"""What a wait may do when its time is up, and the state it settles in then."""
 
 # Bits of the rules that a root uses; see the migration that adds the column.
 WAITS = 1
@@ -34,7 +34,7 @@ CLOCKS = 8
 TOLERANCES = 256
 
 type Moment = timedelta | float | datetime
-"""How long something takes, as a timedelta or in seconds; or when it is up."""
+"""A duration, as a timedelta or in seconds; or the moment when it is over."""
 
 type ClockKind = Literal["wait", "deadline", "inner", "delay", "pause"]
 
@@ -46,15 +46,15 @@ class Clock:
     kind: ClockKind
     seconds: float | None
     moment: datetime | None
-    # what the errors of jobs say then
+    # the error of the jobs that it cancels
     error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WaitSpec:
-    """What a wait waits for, and what it settles as when its time is up.
+    """What a wait waits for, and how it settles when its time is up.
 
-    ``fallback`` is what it records then, encoded.
+    ``fallback`` is the encoded value that it records then.
     """
 
     kind: Literal["signal", "timer"]
@@ -133,7 +133,7 @@ def signal_wait(
     count: object,
     choices: object,
 ) -> tuple[Job, WaitSpec, tuple[Clock, ...]]:
-    """Check what a wait for signals is added with, and build its job.
+    """Check the arguments of a wait for signals, and build its job.
 
     Raises:
         InvalidArgumentError: If an argument has the wrong type, or goes with no other.
@@ -192,7 +192,7 @@ def _fallback(name: str, default: object, offered: tuple[str, ...] | None) -> st
 
 
 def timer_wait(name: str, delay: object) -> tuple[Job, WaitSpec, tuple[Clock, ...]]:
-    """Check what a timer is added with, and build its job.
+    """Check the arguments of a timer, and build its job.
 
     Raises:
         InvalidArgumentError: If it is neither a duration nor a moment.
@@ -204,7 +204,7 @@ def timer_wait(name: str, delay: object) -> tuple[Job, WaitSpec, tuple[Clock, ..
 
 
 def _shown(clocks: Iterable[Clock]) -> dict[str, Any]:
-    """Tell people who look at the row what the clock of its wait is."""
+    """Describe the clock of a wait for people who look at its row."""
     return {
         key: value
         for clock in clocks
@@ -237,14 +237,14 @@ def _check_choices(name: str, choices: object) -> tuple[str, ...] | None:
 
 
 def chosen_by(payload: object) -> str | None:
-    """Return what the payload of a signal chooses: itself, or its ``"choice"``."""
+    """Return the choice in the payload of a signal: the payload itself, or its ``"choice"``."""
     chosen = payload.get("choice") if isinstance(payload, Mapping) else payload
 
     return chosen if isinstance(chosen, str) else None
 
 
 def encode_payload(what: str, payload: object) -> str:
-    """Encode what a signal carries, as recorded values are.
+    """Encode the payload of a signal as recorded values are encoded.
 
     Raises:
         UnsupportedTypeError: If a part of it is of a type that cannot be stored.

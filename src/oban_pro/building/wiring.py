@@ -1,4 +1,4 @@
-"""Functions that take arguments: given values, and placeholders of what other jobs record."""
+"""Adding functions that take arguments: values, and placeholders of other jobs' results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ type Keyed[I] = Mapping[str, I] | Mapping[int, I]
 
 
 class CallOptions(FunctionOptions, total=False):
-    """What can be set for a call: its name, and everything that `Workflow.add_cascade` takes."""
+    """Options of a call: its name, and everything that `Workflow.add_cascade` takes."""
 
     name: str
     deps: object
@@ -217,7 +217,7 @@ class Wiring:
 
 
 class _View(Wiring):
-    """A workflow with options for what is called on it."""
+    """A view of a workflow whose calls have options."""
 
     def __init__(self, owner: Members, options: Mapping[str, Any]) -> None:
         self._owner = owner
@@ -256,7 +256,7 @@ def _name_for(owner: Members, options: Mapping[str, Any], func: object) -> str:
 def _add_call(owner: Members, name: str, call: Call, options: Mapping[str, Any]) -> Placeholder:
     given = {option: value for option, value in options.items() if option not in ("name", "deps")}
     deps = (*call.deps, *normalize_deps(name, options.get("deps", ())))
-    # Its overloads are for what users pass.
+    # The overloads describe only what users may pass.
     cast("Any", owner).add_cascade(name, call, deps=deps, **given)
 
     return Placeholder(owner, Wire((name,), call.shape))

@@ -142,7 +142,8 @@ class Answer(NamedTuple):
 
     Args:
         answer: ``"signal"``, ``"timeout"`` or ``"waiting"``.
-        payload: Of the signal, encoded. seconds: Until the call times out; None without an end.
+        payload: Of the signal, encoded.
+        seconds: Until the call times out; None without an end.
     """
 
     answer: str

@@ -196,7 +196,7 @@ class Handle(Results):
 
         session = session_for(self._oban)
 
-        return await steering.append(session, self.id, given.spec("workflow", None), conn)
+        return await steering.append(session, self.id, given._spec("workflow", None), conn)
 
     async def cancel_jobs(self, *, names: Iterable[str] | None = None, finals: bool = False) -> int:
         """Cancel the open jobs of this workflow, nested ones included.

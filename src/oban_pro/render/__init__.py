@@ -1,6 +1,6 @@
 """Drawing workflows, as Graphviz DOT and as mermaid flowcharts: pure functions.
 
-Names are data: a drawing shows any name as it is, and none can end a label or start a statement.
+A drawing shows any name as it is; no name can end a label or start a statement.
 """
 
 from .build import Drawn, graph_of, stored_graph

@@ -1,4 +1,4 @@
-"""From what was built, or what is stored, to a graph."""
+"""Building the graph of a workflow, from a builder or from rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from oban import Job
 
 WAITS = (SIGNAL_WORKER, TIMER_WORKER)
-"""Workers of members that nobody runs."""
+"""Workers of waits and timers, which no node runs."""
 
 
 class Drawn(NamedTuple):
@@ -40,8 +40,8 @@ class Drawn(NamedTuple):
 def graph_of(spec: GroupSpec, name: str | None = None) -> Graph:
     """Turn what a builder collected into a graph.
 
-    Nothing is checked: a cycle is drawn as it is, and a dependency that nobody added as a vertex
-    without a worker.
+    Nothing is checked: a cycle is drawn as a cycle, and an unknown dependency as a vertex without a
+    worker.
     """
     graph = Graph(
         name,
@@ -105,7 +105,7 @@ def stored_graph(rows: Iterable[Drawn]) -> Graph:
 
     for row in members:
         edges = graphs[row.parent or 0].edges
-        # a job may depend by itself on what its group does
+        # a job may itself depend on what its group depends on
         edges.extend(
             (names[upstream], names[row.id])
             for upstream in row.upstreams
@@ -131,7 +131,7 @@ def _tolerates(limit: Decimal, fail_fast: bool) -> str:
 
 
 def _short(worker: str | None, handler: object) -> str | None:
-    """Name a worker by its class, one of ours by the function that it calls."""
+    """Name a worker by its class; a worker of ours by the function that it calls."""
     if worker is None:
         return None
 

@@ -25,7 +25,7 @@ digraph workflow {{
 
 
 class _Ends(NamedTuple):
-    """Where edges to and from a member are attached; Graphviz has none between clusters."""
+    """Jobs that edges to and from a member attach to: Graphviz has no edges between clusters."""
 
     head: str
     tail: str
@@ -73,7 +73,7 @@ def _draw(graph: Graph, ids: Ids, group: str, indent: str, ends: dict[str, _Ends
 
 
 def _ends_of(graph: Graph, own: dict[str, str], ends: dict[str, _Ends], cluster: str) -> _Ends:
-    """Choose a job from the top of a group, and one from its bottom, so that others go below."""
+    """Choose a job at the top of a group and one at its bottom, so that edges point down."""
     upstreams: dict[str, list[str]] = {name: [] for name in graph.vertices}
 
     for upstream, downstream in graph.edges:

@@ -1,4 +1,4 @@
-"""What a drawing is made from."""
+"""The graph that drawings are made from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Graph:
         name: The name a nested workflow was added under; of the outermost, the workflow name.
         kind: ``"workflow"``, or of a nested one ``"sub"``, ``"fan_out"`` or ``"graft"``.
         vertices: Jobs and nested workflows, by name.
-        edges: Pairs of names in this graph: what is waited for, and what waits.
+        edges: Pairs of names in this graph: upstream, then downstream.
         needs: How many of its dependencies it needs, where that is not all: ``"2 of 4"``.
         tolerates: How many failures it tolerates: ``"10"``, ``"25%"``, or ``"0, fails fast"``.
 
@@ -77,6 +77,6 @@ class Graph:
         return {
             "text/plain": text,
             "text/vnd.mermaid": text,
-            # where only Markdown knows mermaid
+            # for viewers that draw mermaid only in Markdown
             "text/markdown": f"```mermaid\n{text}```\n",
         }

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 _SIMPLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _UNSAFE = re.compile(r"[^A-Za-z0-9]+")
 
-# What mermaid's grammar reads as a keyword.
+# Keywords of mermaid's grammar.
 _KEYWORDS = {
     *("call", "class", "classdef", "click", "default", "direction", "end", "flowchart", "graph"),
     *("href", "interpolate", "linkstyle", "style", "subgraph", "swimlane"),
 }
 
-# What mermaid's layout takes for entries of its own, as every JavaScript object has them.
+# Names that every JavaScript object has, which mermaid's layout confuses with its own.
 _INHERITED = {
     *("constructor", "hasownproperty", "isprototypeof", "propertyisenumerable", "prototype"),
     *("tolocalestring", "tostring", "valueof"),
@@ -26,7 +26,7 @@ _INHERITED = {
 
 
 class Ids:
-    """Gives out ids, each once."""
+    """Hands out unique ids."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -43,7 +43,7 @@ class Ids:
         """
         bases = {name: _base(f"{group}_{name}" if group else name) for name in names}
 
-        # What keeps its name must not find it taken by another that was made to look the same.
+        # Names that are kept come first, so that no made-up id takes one of them.
         kept_first = sorted(bases, key=lambda name: bases[name] != name)
 
         return {name: self._take(bases[name]) for name in kept_first}

@@ -50,7 +50,7 @@ class Vertex:
         return FILLS.get(self.state or "")
 
     def label(self, escape: Callable[[str], str]) -> Iterator[str]:
-        """Say what it is, in lines: name and worker, below them what it needs, and its state.
+        """Return its label as lines: name and worker, then what it needs, and its state.
 
         Args:
             escape: Makes a text harmless in the language that is drawn in.
@@ -66,5 +66,5 @@ class Vertex:
 
 
 def visible_lines(text: str) -> Iterator[str]:
-    r"""Split a text at newlines, with all else that is not printable spelled out, as ``\t``."""
+    r"""Split a text at newlines, and escape other characters that are not printable, as ``\t``."""
     return map(visible, text.split("\n"))

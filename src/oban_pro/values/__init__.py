@@ -1,1 +1,1 @@
-"""Values that jobs pass on: how they are encoded, decoded, nested and handed to a cascade."""
+"""Values that jobs pass on: encoding, decoding, nesting, and the context of a cascade."""

@@ -25,7 +25,7 @@ class Context(dict[str, Any]):
 
     Args:
         values: Context of the workflow.
-        results: What the job's dependencies recorded, which comes first.
+        results: What the job's dependencies recorded; takes precedence over ``values``.
         job: The name of the job.
         deps: Names of what it depends on, whether or not they recorded anything.
         lists: Names of those that are fan-outs over a list that an upstream job recorded.
@@ -80,10 +80,10 @@ class Context(dict[str, Any]):
             ) from error
 
     def failed(self, name: str) -> dict[str, str]:
-        """Return the last errors of what was cancelled or discarded in a dependency.
+        """Return the last errors of the jobs in a dependency that were cancelled or discarded.
 
-        It is what was known when the job started, of what the dependency tolerated, or the job
-        ignores or does without.
+        These are failures that the dependency tolerated, or that the job ignores or does not need,
+        as they were known when the job started.
 
         Args:
             name: Of a dependency: a fan-out, another group, or a job.

@@ -1,4 +1,4 @@
-"""What stands for a value that a job is yet to record, while a workflow is built."""
+"""Placeholders: while a workflow is built, they stand for values that jobs will record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Wire(NamedTuple):
             the member that records the value.
         shape: ``"value"`` of a job, or of a group its nested dict; ``"list"`` of a fan-out over a
             list; ``"mapped"`` of a fan-out over what is known at run time, a list or a dict.
-        steps: What leads further into the value: ``rows[0]``, ``table.title``.
+        steps: Items and attributes that lead into the value: ``rows[0]``, ``table.title``.
     """
 
     path: tuple[str, ...]
@@ -36,10 +36,10 @@ class Wire(NamedTuple):
         return repr("/".join(self.path)) + "".join(_spelled(*step) for step in self.steps)
 
     def follow(self, value: Any) -> Any:
-        """Go the steps into a value that was recorded.
+        """Follow the steps into a recorded value.
 
         Raises:
-            Exception: Whatever the value raises where it has no such item or attribute.
+            Exception: What the value raises if it has no such item or attribute.
         """
         for kind, key in self.steps:
             value = _stepped(value, kind, key)
@@ -74,7 +74,7 @@ def _stepped(value: Any, kind: str, key: Any) -> Any:
 
 
 class Placeholder:
-    """Stands for what a member of a workflow will have recorded: an argument of another one.
+    """Stands for the value that a member of a workflow will record; an argument of other calls.
 
     Its items and attributes are placeholders, too. A type checker takes it for the value; whatever
     else is done with it while the workflow is built raises `NotYetError`.
@@ -103,7 +103,7 @@ class Placeholder:
 
     def __getattr__(self, name: str) -> Placeholder:
         if name.startswith("__") and name.endswith("__"):
-            # Asked for by Python itself, to find out what an object can do.
+            # Python itself reads such attributes, to find out what an object can do.
             raise AttributeError(f"a placeholder has no {name}")
 
         if name.startswith("_"):

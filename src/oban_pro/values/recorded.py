@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Absent(Enum):
-    """Stands where nothing was recorded, not even None."""
+    """Means that nothing was recorded, not even None."""
 
     ABSENT = "absent"
 
@@ -99,7 +99,7 @@ def decode(name: str, encoded: str) -> Any:
 
 
 def going_on(job: Job) -> dict[str, Any]:
-    """Return what a loop goes on with, by its own name; nothing before its second turn.
+    """Return the value that a loop goes on with, under its own name; {} in the first turn.
 
     Raises:
         CodecError: Naming the job.
@@ -111,7 +111,7 @@ def going_on(job: Job) -> dict[str, Any]:
 
 
 class Source(NamedTuple):
-    """One row of what contexts are made of, still encoded.
+    """One row of the data that contexts are built from, still encoded.
 
     ``reader`` is the job, or the group whose entry jobs all read it. ``kind`` is ``"reader"``,
     which places a job; ``"shared"``, whose value is the version of what a group's jobs share;
@@ -128,7 +128,7 @@ class Source(NamedTuple):
 
 
 def decode_sources(sources: Iterable[Source]) -> Iterator[Recorded]:
-    """Decode what jobs recorded, among the sources of a context.
+    """Decode the recorded values among the sources of a context.
 
     Raises:
         CodecError: Naming the job.

@@ -1,7 +1,7 @@
-"""Finding classes by their paths, and looking at them without running any of their code.
+"""Finding classes by their paths, and inspecting them without running their code.
 
-Anybody may have written the path: nothing is imported for it, and dictionaries are walked, because
-an attribute could run code, and one of a lazy module would import.
+Anybody may have written the path. So nothing is imported for it, and only dictionaries are read: an
+attribute could run code, and an attribute of a lazy module would import.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, Final
 
 MISSING: Final[Any] = object()
-"""Stands where there is nothing."""
+"""Means that there is no such attribute or default."""
 
 
 def path_of(cls: type) -> str:
@@ -24,7 +24,7 @@ def find_class(path: str, what: str = "class") -> type:
 
     Args:
         path: ``module:qualname``.
-        what: How an error calls what is not there.
+        what: What errors call the missing thing.
 
     Raises:
         LookupError: If its module is not imported, or has no such class.
@@ -51,14 +51,14 @@ def find_class(path: str, what: str = "class") -> type:
 
 
 def lineage(cls: type) -> tuple[type, ...]:
-    """Return a class and all that it inherits from, whatever its metaclass says."""
+    """Return a class and all its base classes, without asking its metaclass."""
     bases: tuple[type, ...] = type.__getattribute__(cls, "__mro__")
 
     return bases
 
 
 def attribute(cls: type, name: str) -> Any:
-    """Return what a class or one that it inherits from has under a name, or MISSING."""
+    """Return the attribute of a class or of its base classes, or MISSING."""
     for base in lineage(cls):
         if name in (names := type.__getattribute__(base, "__dict__")):
             return names[name]

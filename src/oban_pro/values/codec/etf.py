@@ -19,9 +19,9 @@ MAX_INFLATED: Final = 64_000_000
 """Bytes that a compressed term may take once inflated: as many as oban records by default."""
 
 MAX_VALUES: Final = 1_000_000
-"""Values that a compressed term may hold: a list takes one byte, and 64 once it is read.
+"""Values that a compressed term may hold: a list of one byte takes 64 bytes once it is read.
 
-What is not compressed holds no more of them than it has bytes, and may: ours never is compressed.
+A term that is not compressed needs no such limit: it holds at most one value for each byte.
 """
 
 type MapHook = Callable[[dict[Any, Any]], Any]
@@ -46,7 +46,7 @@ def unpack(data: bytes, map_hook: MapHook) -> Any:
 
     Args:
         data: A whole term, with its version byte.
-        map_hook: Called with each map, innermost first. What it returns takes the map's place.
+        map_hook: Called with each map, innermost first. Its result replaces the map.
 
     Raises:
         ValueError: When the data is not exactly one term, or one that Python has no value for.
@@ -66,7 +66,7 @@ def unpack(data: bytes, map_hook: MapHook) -> Any:
 
 
 class _Term:
-    """What all parts of one term need: the hook for maps, and how many values may still come."""
+    """The state of reading one term: the hook for maps, and how many values may still come."""
 
     __slots__ = ("hook", "is_compressed", "left")
 

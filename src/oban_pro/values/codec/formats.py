@@ -1,4 +1,4 @@
-"""How values of each type that neither JSON nor Erlang terms can hold are written and read."""
+"""Writing and reading values of types that neither JSON nor Erlang terms have."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ZONE_KEY: Final = re.compile(r"[\w+-]+(/[\w+-]+)*", re.ASCII)
 
 
 class Format(NamedTuple):
-    """How values of one type are written, what must be found on reading, and how it is read.
+    """The format of one type: how to write a value, and how to check and read it.
 
     Both functions raise a builtin exception when they are given something else.
     """
@@ -113,7 +113,7 @@ def _enum_class(path: str) -> type[Enum]:
 
 def _write_path(path: PurePath) -> str | list[str]:
     text = str(path)
-    # Names of files are bytes: one may hold what neither JSON nor Erlang terms can.
+    # File names are bytes, and may hold what neither JSON nor Erlang terms can.
     return text if text.isprintable() else [_write_text(text)]
 
 

@@ -1,4 +1,4 @@
-"""How instances of classes are written and read: named tuples, dataclasses, pydantic models.
+"""Writing and reading instances of classes: named tuples, dataclasses, pydantic models.
 
 An instance is written as the path of its class and its fields by name. It is read by filling in a
 new one, which calls nothing that the class defines: no `__new__`, `__init__`, `__post_init__`,
@@ -36,7 +36,7 @@ _structures: WeakKeyDictionary[type, Structure | None] = WeakKeyDictionary()
 
 
 def take_apart(value: object) -> tuple[str, list[Any]] | None:
-    """Return the tag of an instance and what is stored of it; None for one of another kind.
+    """Return the tag of an instance and its stored parts; None for any other object.
 
     Raises:
         ValueError: If it cannot be found again, or holds more than its fields.
@@ -61,7 +61,7 @@ def take_apart(value: object) -> tuple[str, list[Any]] | None:
 def put_together(kind: str, path: str, fields: dict[str, Any], *more: Any) -> Any:
     """Return the instance that `take_apart` was given.
 
-    A field that the class has no more is dropped, and a new one gets its plain default.
+    A field that the class no longer has is dropped; a new field gets its plain default.
 
     Raises:
         LookupError: If the class is not imported, or lacks a field's value.
@@ -77,7 +77,7 @@ def put_together(kind: str, path: str, fields: dict[str, Any], *more: Any) -> An
 
 
 def copy_of(value: Any) -> Any:
-    """Copy a decoded value as deep as it can be changed: much faster than decoding it again."""
+    """Copy all mutable parts of a decoded value; much faster than decoding it again."""
     kind = type(value)
 
     if kind is dict:
@@ -89,7 +89,7 @@ def copy_of(value: Any) -> Any:
     if kind is tuple:
         return tuple(copy_of(item) for item in value)
 
-    # What is hashable cannot be changed, and so cannot the elements of a set.
+    # A hashable value is immutable, and the elements of a set are hashable.
     if kind is set:
         return set(value)
 
@@ -112,7 +112,7 @@ def fields_of(value: object) -> dict[str, Any] | None:
 
 
 def structure_of(cls: type) -> Structure | None:
-    """Return what the instances of a class hold, or None if it is none of those that are stored."""
+    """Return the structure of a class, or None if its instances cannot be stored."""
     if cls not in _structures:
         _structures[cls] = _named_tuple(cls) or _model(cls) or _dataclass(cls)
 
@@ -184,7 +184,7 @@ def _dataclass(cls: type[Any]) -> Structure | None:
 
 
 def _is_builtin(cls: type[Any]) -> bool:
-    """Tell whether a class is an exception, a dict, …: an instance holds more than its fields."""
+    """Tell whether a class is an exception, a dict, …, whose instances hold more than fields."""
     try:
         object.__new__(cls)
     except TypeError:

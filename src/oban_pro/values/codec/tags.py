@@ -1,4 +1,4 @@
-"""Turn Python values into plain ones and back, by tagging what is not plain.
+"""Turn Python values into plain ones and back, by tagging values that are not plain.
 
 Plain is what JSON and Erlang terms both hold: None, bool, int, float, str, list, and dict with
 string keys. Anything else becomes a dict that names its type, such as
@@ -25,10 +25,10 @@ from .objects import fields_of, take_apart
 TAG: Final = "__python__"
 
 PLACEHOLDER: Final = "placeholder"
-"""The tag of what stands for a value among the arguments of a call; nothing else has it."""
+"""The tag of placeholders among the arguments of a call."""
 
 MAX_DEPTH: Final = 200
-"""Levels of nesting, those that tags add included: oban's encoders end at 254."""
+"""The most levels of nesting, including those that tags add: oban's encoders fail beyond 254."""
 
 type Fits = Mapping[type, Callable[[Any], bool]]
 """By plain type, whether a format can hold a scalar as it is."""
@@ -41,11 +41,11 @@ _FORMATS: Final = {
 } | OBJECTS
 
 _CONCRETE_PATH: Final = type(Path())
-"""What a `Path` is on this system."""
+"""The class of a `Path` on this system."""
 
 
 class RefusedError(Exception):
-    """Say what is wrong with one part of a value; `explain` adds where it is."""
+    """Raised for one part of a value; `explain` adds the path to that part."""
 
     def __init__(self, culprit: object, demand: str) -> None:
         super().__init__(demand)
@@ -54,7 +54,7 @@ class RefusedError(Exception):
 
 
 class TooDeepError(RefusedError):
-    """Say that a value nests too deeply, or contains itself."""
+    """Raised for a value that nests too deeply, or contains itself."""
 
 
 def _always(_: object) -> bool:
@@ -99,7 +99,7 @@ def lower(value: Any, fits: Fits, room: int = MAX_DEPTH) -> Any:
 
     Args:
         value: What to write.
-        fits: What the format can hold as it is.
+        fits: The scalars that the format can hold as they are.
         room: Levels of nesting that are left.
 
     Raises:
@@ -176,7 +176,7 @@ def lift(value: Any, resolve: Resolve | None = None) -> Any:
 
     Args:
         value: The plain form.
-        resolve: What placeholders in it are resolved by, if it may hold any.
+        resolve: Resolves placeholders, if the value may hold any.
 
     Raises:
         ValueError: When a tag in it is unknown or damaged.
@@ -194,7 +194,7 @@ def revive(entries: dict[Any, Any], resolve: Resolve | None = None) -> Any:
 
     Args:
         entries: A dict whose values have been revived already.
-        resolve: What a placeholder is resolved by, if it may be one.
+        resolve: Resolves a placeholder, if it may be one.
 
     Raises:
         ValueError: When the tag is unknown, or holds what it never would.
@@ -213,7 +213,7 @@ def revive(entries: dict[Any, Any], resolve: Resolve | None = None) -> Any:
     try:
         return how.read(payload)
     except (ValueError, TypeError, ArithmeticError, AttributeError, LookupError, OSError) as error:
-        # The reason may repeat what it was given, of whatever length.
+        # The reason may repeat its argument, which may be long.
         got = f"{_brief(payload)}: {str(error)[:200]}"
         raise ValueError(f"a tagged {name} must hold a valid value, got {got}") from None
 
@@ -227,7 +227,7 @@ def _read_wire(entries: dict[Any, Any]) -> Wire:
 
 
 def is_placeholder(stored: object) -> bool:
-    """Tell whether a plain form is that of a placeholder, and of nothing around it."""
+    """Tell whether a plain value is exactly a placeholder."""
     return isinstance(stored, dict) and stored.get(TAG) == PLACEHOLDER
 
 
