@@ -1,6 +1,7 @@
--- Arm the final jobs again of workflows around some members in which something else is open again: they wait, those
--- too that run or have settled. Returns those that had settled, and how, for the caller to take back what they meant to
--- others. An execution that goes on ends first.
+-- Make final jobs wait again, because something else of their workflow is open again. This concerns the workflows
+-- around the given members, and final jobs that run or have settled as well. Returns the final jobs that had settled,
+-- and how, so that the caller can take back what they meant to others. A final job that runs starts again only after
+-- its execution has ended.
 --
 -- p_handled are jobs whose rows the caller has changed itself.
 --

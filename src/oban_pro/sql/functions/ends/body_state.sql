@@ -1,5 +1,5 @@
--- How everything but the final jobs of a workflow has settled, by the counters as they are stored: NULL while something
--- of that is open, an execution of it has not ended, or the workflow is empty and has not opened.
+-- The state in which everything except the final jobs of a workflow has settled, by the stored counters. NULL while any
+-- of it is open, while an execution of it has not ended, or if the workflow is empty and has not opened.
 --
 -- Called by: oban_workflow_end_bodies, oban_workflow_arm_finals, oban_workflow_retake_v1, and the doctor. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_body_state(p_key bigint)

@@ -1,5 +1,5 @@
--- Note how everything but the final jobs has settled, in workflows around some members: nothing but each other is
--- pending for their final jobs any more. Returns those that nothing is pending for.
+-- Note how everything except the final jobs has settled, in the workflows around the given members. From then on their
+-- final jobs wait only for each other. Returns the final jobs that nothing is pending for.
 --
 -- Called by: oban_workflow_propagate, once the members are counted in their groups.
 -- Locks: rows of oban_workflow_ends and of members; the caller holds the root.

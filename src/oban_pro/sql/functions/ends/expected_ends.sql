@@ -1,5 +1,5 @@
 -- What is kept about workflows with final jobs, and what it should be by the states as they are stored. Of one root, or of
--- all. That one has opened is a fact, which nothing takes back.
+-- all. Whether a workflow has opened is not recomputed: nothing takes that back.
 --
 -- Called by: oban_workflow_audit_v1, oban_workflow_repair_v1. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_expected_ends(p_root bigint)

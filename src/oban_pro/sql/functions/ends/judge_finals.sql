@@ -1,6 +1,6 @@
--- Settle final jobs that nothing is pending for and that shall not run: the outcome of their workflow does not concern
--- them, all of their dependencies were skipped, or the workflow never opened. Returns them, and how they settled. What
--- the others were skipped for before is forgotten.
+-- Settle the final jobs that nothing is pending for and that must not run: because of the outcome of their workflow,
+-- because all of their dependencies were skipped, or because the workflow never opened. Returns them, and how they
+-- settled. From the other jobs it removes the note that they were skipped before.
 --
 -- Called by: oban_workflow_hold_back.
 -- Locks: the rows of the jobs; the caller holds the root.

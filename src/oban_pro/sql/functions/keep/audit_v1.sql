@@ -1,10 +1,11 @@
--- Everything in the bookkeeping of one root, or of all, that the states do not bear out: which member of which
--- workflow, which field, what is stored and what it should be.
+-- Every value in the bookkeeping of one root, or of all roots, that does not fit the states: which member of which
+-- workflow, which field, what is stored, and what it should be.
 --
--- Each row is judged by its neighbours as they are stored. Dependencies have no cycles, so where every row
--- agrees with its neighbours all of them are right; where one is wrong, others may follow once it is mended.
+-- Each row is compared with its neighbours as they are stored. Dependencies have no cycles, so if every row agrees with
+-- its neighbours, all rows are right. If one is wrong, mending it may show further wrong ones.
 --
--- If none of its jobs is left, a root that has settled is the pruner's; nobody would ever remove any other.
+-- A settled root without any job left is left to the pruner. An open one is reported, as nothing else would ever remove
+-- it.
 --
 -- Called by: the doctor. Locks nothing: one statement sees one moment.
 CREATE OR REPLACE FUNCTION oban_workflow_audit_v1(p_root bigint)

@@ -1,8 +1,8 @@
 -- What the counters of each group should be, by the states of its jobs and of the groups in it as they are
 -- stored. Of one root, or of all.
 --
--- Where rows of jobs vanished while no trigger saw it, nobody knows how these have ended. What was counted before stays
--- counted, as far as such jobs can account for it.
+-- If rows of jobs vanished without a trigger seeing it, nobody knows how these jobs ended. Counts that such jobs can
+-- account for are left as they are.
 --
 -- Called by: oban_workflow_audit_v1, oban_workflow_repair_v1. Locks nothing. One root and all of them
 -- need plans of their own.

@@ -1,7 +1,7 @@
 -- What the counters of each join should be, by the states of what it depends on as they are stored. Of one root, or of all.
 --
--- Where rows of jobs vanished while no trigger saw it, nobody knows how these have ended. What was counted as broken stays
--- counted, as far as such jobs can account for it.
+-- If rows of jobs vanished without a trigger seeing it, nobody knows how these jobs ended. Counts of broken
+-- dependencies that such jobs can account for are left as they are.
 --
 -- Called by: oban_workflow_audit_v1, oban_workflow_repair_v1. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_expected_joins(p_root bigint)

@@ -1,9 +1,9 @@
--- What "pending" of each member should be, and what a job whose row is gone should count as, by the states of
--- their neighbours as they are stored. Of one root, or of all.
+-- What "pending" of each member should be, and the state that a job without a row should count as, computed from the
+-- stored states of their neighbours. For one root, or for all.
 --
--- Where a row vanished while no trigger saw it, nobody knows how its job ended ('unknown'). What was counted before
--- stays counted: "pending" of a dependent may be whatever such upstreams can account for. The job has completed if the
--- counters of its group leave nothing else, and no dependent still waits for it.
+-- If a row vanished without a trigger seeing it, nobody knows how its job ended ('unknown'). Then "pending" of a
+-- dependent may be any number that such upstream jobs can account for. The job counts as completed if the counters of
+-- its group leave no other possibility, and no dependent still waits for it.
 --
 -- Called by: oban_workflow_audit_v1, oban_workflow_repair_v1. Locks nothing. One root and all of them
 -- need plans of their own.

@@ -1,5 +1,5 @@
--- Make ids of workflows free of which no job is left: remove what was kept about them. Returns those that stay taken,
--- with the number of jobs that a root was inserted with.
+-- Free the ids of workflows without any job left, by removing their bookkeeping. Returns the ids that stay taken, for a
+-- root with the number of jobs that it was inserted with.
 --
 -- Called by: enqueueing, with ids that are taken, before it tries again to insert. It runs with the rights of the tables'
 -- owner, who sees the jobs that row level security hides from others.

@@ -1,6 +1,5 @@
--- Note that the database can hear heartbeats now. Between two calls a quarter of the shortest patience may pass; of a
--- longer time only that much counts, because producers could perhaps not be heard. p_patience is for producers that did
--- not say theirs.
+-- Note that the database can receive heartbeats now. At most a quarter of the shortest patience counts between two
+-- calls: if more time has passed, the database may have been away. p_patience is for producers that announced none.
 --
 -- Called by: oban_workflow_silent_jobs_v1, one at a time.
 -- Locks: the newest row of oban_workflow_hearing.

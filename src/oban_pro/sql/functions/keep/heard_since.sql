@@ -1,4 +1,4 @@
--- For how many seconds since a moment the database could hear heartbeats.
+-- How many of the seconds since a moment the database could receive heartbeats.
 --
 -- A moment in the future is one from before the clock was set back: all that was heard since then counts. NULL counts
 -- as a moment before everything.

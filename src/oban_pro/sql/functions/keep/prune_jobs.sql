@@ -1,5 +1,5 @@
--- Remove jobs in one settled state that are in no workflow, those that settled first to begin with. Returns how many
--- were removed, and where the next call begins: NULL when nothing is left. Their signals go with them.
+-- Remove jobs in one settled state that are in no workflow, oldest first, and their signals. Returns how many jobs were
+-- removed, and where the next call begins: NULL when nothing is left.
 --
 -- Called by: oban_workflow_prune_v1.
 -- Locks: the jobs, passing over those that somebody holds; then rows of signals and calls.

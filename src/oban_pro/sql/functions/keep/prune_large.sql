@@ -1,9 +1,9 @@
 -- Remove a part of a root workflow that is too large to be removed at once. Returns how many jobs were removed, and
 -- where the next call begins: NULL when the workflow is gone.
 --
--- First go the jobs, in the order of the members. Each is remembered as gone in the state that it had settled in, so
--- all counters stay right, and what is left can be retried in between. Once no job is left, the id of the workflow is
--- free, and the bookkeeping goes likewise.
+-- The jobs are removed first, in the order of the members. The state of each is kept in its member, so all counters
+-- stay right, and the jobs that are left can still be retried. Once no job is left, the id of the workflow is free, and
+-- the bookkeeping is removed in the same way.
 --
 -- Called by: oban_workflow_prune_workflows.
 -- Locks: the jobs, and rows of the three tables; the caller holds the root.

@@ -1,5 +1,5 @@
--- Remove signals, and calls of await_signal, of jobs that went without anybody noticing: with a partition, or while
--- somebody was sending. Looks at those of the oldest jobs alone, as whatever is left behind is among them in the end.
+-- Remove signals and calls of await_signal whose jobs vanished unnoticed: with a partition of the table, or while a
+-- signal was being sent. It looks at the oldest jobs only, because leftovers become the oldest in time.
 --
 -- A role from whom row level security hides jobs cannot tell which are gone, and removes nothing.
 --

@@ -1,13 +1,13 @@
 -- Remove jobs and root workflows that settled more than p_max_age seconds ago, at most p_limit jobs. Returns how many
 -- jobs were removed, and where the next call of the same pass begins: NULL when nothing is left.
 --
--- p_start is '{}' for the first call of a pass, then what the call before returned. It keeps a call from reading again
--- what earlier calls have removed or passed over. Plain jobs go first, state by state, then workflows, then signals. A
--- pass that begins with "since" passes over plain jobs that settled earlier, as a pass has removed them already: what is
--- left of that time are jobs of workflows. "before" is for the next pass to begin with.
+-- p_start is '{}' for the first call of a pass, then what the call before returned. So no call reads again what earlier
+-- calls have removed or skipped. Plain jobs are removed first, state by state, then workflows, then signals. A pass
+-- that begins with "since" skips plain jobs that settled before that time: an earlier pass has removed them, and only
+-- jobs of workflows are left from then. "before" is what the next pass may begin with.
 --
 -- Called by: our pruner.prune, again and again.
--- Locks: see oban_workflow_prune_jobs and oban_workflow_prune_workflows. Both pass over what somebody holds.
+-- Locks: see oban_workflow_prune_jobs and oban_workflow_prune_workflows. Both skip what is locked.
 -- Twice: removes what is left.
 CREATE OR REPLACE FUNCTION oban_workflow_prune_v1(
   p_max_age double precision,

@@ -1,11 +1,11 @@
 -- Remove root workflows that have settled and aged, oldest first: jobs and bookkeeping together. Returns how many jobs
 -- were removed, and where the next call begins: NULL when nothing is left.
 --
--- A workflow with a job that row level security hides stays, for somebody who sees all of it.
+-- A workflow with a job that row level security hides is left to a role that sees all of it.
 --
 -- Called by: oban_workflow_prune_v1.
--- Locks: the roots first, and passes over those that somebody works on; then the jobs. A workflow with a job that
--- somebody holds is passed over for the rest of the pass.
+-- Locks: the roots first, skipping locked ones; then the jobs. A workflow with a locked job is skipped for the rest of
+-- the pass.
 -- Twice: removes what is left.
 CREATE OR REPLACE FUNCTION oban_workflow_prune_workflows(
   p_before timestamp,

@@ -1,6 +1,6 @@
--- Remove groups from the bookkeeping, with their members and the edges between those. Groups are given together with
--- all that is nested in them, as nothing else may be left behind. p_rules are the rare rules of the roots: by them there
--- may be signals, waits and clocks.
+-- Remove groups from the bookkeeping, with their members and the edges between those. The caller gives groups together
+-- with everything nested in them, so that nothing is left behind. p_rules, the rare rules of the roots, say which other
+-- rows there may be, such as signals, waits and clocks.
 --
 -- Called by: oban_workflow_prune_workflows, oban_workflow_free_ids_v1, oban_workflow_repair_v1,
 -- oban_workflow_retry_v1.

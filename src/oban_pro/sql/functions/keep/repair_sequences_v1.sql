@@ -1,7 +1,7 @@
--- Move sequences on that are behind, past all ids and keys in use. Returns how many it moved.
+-- Advance sequences that are behind, past all ids and keys in use. Returns how many it advanced.
 --
 -- Called by: the doctor.
--- Locks: an advisory lock, so that nobody moves one back that somebody else has just moved on.
+-- Locks: an advisory lock, so that no call sets a sequence back that another call has just advanced.
 -- Twice: a second call moves nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_repair_sequences_v1()
 RETURNS integer

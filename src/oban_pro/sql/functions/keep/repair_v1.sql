@@ -1,6 +1,6 @@
--- Mend the bookkeeping of a root by what the states say, release jobs that wait for nothing, and cancel those
--- whose dependency broke unnoticed. Returns how many rows it mended. A job whose row vanished, so that nobody knows how
--- it ended, breaks and satisfies nothing that it had not before. A root none of whose jobs is left is removed.
+-- Correct the bookkeeping of a root by the states of its jobs, release jobs that wait for nothing, and cancel jobs
+-- whose dependency broke unnoticed. Returns how many rows it corrected. If the row of a job vanished, so that nobody
+-- knows how it ended, its dependents stay as they are. A root without any job left is removed.
 --
 -- Called by: the doctor, when something switched the triggers off, or wrote to these tables.
 -- Locks: the root first, then as oban_workflow_apply_changes does.

@@ -1,10 +1,10 @@
 -- Take executions back that nobody runs any more. Returns how many jobs became available or were discarded, and the ids
--- of those that were passed over because somebody holds them or their workflow.
+-- of jobs that were skipped because they or their workflows are locked.
 --
 -- A job with attempts left becomes available, any other discarded, and its errors say why. p_stamps are when the
--- executions began: a job that was settled meanwhile, or taken anew, is passed over. p_reasons say why each is taken back;
--- NULL is for one that never began, whose attempt does not count. p_waits tells whether to wait for what somebody holds,
--- for a moment, or to pass it over. Executions of jobs that somebody stopped end.
+-- executions began: a job that has settled since, or was taken again, is skipped. p_reasons say why each execution is
+-- taken back; NULL means that it never began, so that the attempt does not count. If p_waits, it waits a moment for
+-- locks, else it skips what is locked. Executions of jobs that somebody stopped are noted as ended.
 --
 -- Called by: nodes, with what oban_workflow_silent_jobs_v1 found, with executions that their own producers do not have,
 -- and with jobs that they took and cannot start.

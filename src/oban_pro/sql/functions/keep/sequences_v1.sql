@@ -1,6 +1,6 @@
--- Sequences that are behind: what they handed out last, and the last id or key that is in use. The next insert would
--- meet a row that is there. A restore that stopped halfway leaves them so, and logical replication, which carries no
--- sequences. Keys of groups run downwards.
+-- Sequences that are behind, each with the last value it handed out and the last id or key in use. The next insert
+-- would collide with an existing row. A restore that stopped halfway leaves sequences like that, and so does logical
+-- replication, which does not carry them. Keys of groups run downwards.
 --
 -- Called by: the doctor. A role that may not read a sequence learns nothing about it.
 -- Locks nothing: ids in the snapshot of the statement were handed out before it.

@@ -1,16 +1,16 @@
--- Look for executions that nobody runs any more; returns them, and why each is to be taken back. One that goes on at a
--- live producer is left alone, however long it takes.
+-- Find executions that nobody runs any more; returns them, and why each is to be taken back. An execution of a live
+-- producer is left alone, however long it takes.
 --
--- A producer is silent when the database could hear heartbeats for longer than its patience, and none came. p_patience
--- is for producers that did not say how long that is. They are on plain oban and beat through their pool, which comes
--- back only some time after the database does: as long after it as the database was away, or two minutes and a half.
--- They get that time in addition. A producer whose row vanished without being deleted, as all do when the server
--- crashes, gets its patience anew: live ones put their row back at their next heartbeat. To take a job is a sign of life
--- as well.
+-- A producer is silent if no heartbeat came although the database could receive one for longer than the producer's
+-- patience. p_patience is for producers that announced none. Those run plain oban, whose heartbeats need its pool, and
+-- the pool recovers late: after an outage it takes as long again as the outage, at most two and a half minutes. They
+-- get that time in addition. If the row of a producer vanished without being deleted, as all rows do when the server
+-- crashes, its patience begins anew, because a live producer writes its row again at its next heartbeat. Taking a job
+-- is a sign of life as well.
 --
--- With p_rescue_after, executions that old are returned too where nothing is known of who runs them (somebody who drains
--- a queue, nodes that keep no heartbeat), and jobs that wait without an attempt left, which are to be discarded. Both as
--- oban does.
+-- With p_rescue_after, two more kinds are returned, as in oban: executions of that age whose producer is unknown (a
+-- program that drains a queue, a node without heartbeats), and waiting jobs without an attempt left, which are to be
+-- discarded.
 --
 -- Called by: lifeline.rescue; and without p_rescue_after by every node, again and again.
 -- Locks: an advisory lock, so that one looks at a time; rows of oban_workflow_producers and oban_workflow_hearing.

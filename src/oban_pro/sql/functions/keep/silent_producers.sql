@@ -1,6 +1,6 @@
 -- Producers that are silent, and for how many seconds each may be.
 --
--- What is at most that old by the clock is not looked at closer: that is all of them, nearly always.
+-- A heartbeat that is recent enough by the clock needs no closer look. That is nearly always true of all producers.
 --
 -- Called by: oban_workflow_silent_jobs_v1, which says what silent means, and oban_workflow_hear. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_silent_producers(p_patience double precision)

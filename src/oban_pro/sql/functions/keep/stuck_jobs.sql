@@ -1,5 +1,6 @@
--- Suspended jobs that nobody would ever move: nothing is pending for them, or something that they depend on broke and
--- they were not cancelled. Those that somebody made to wait for what had broken wait on purpose.
+-- Suspended jobs that nothing would ever move: nothing is pending for them, or a dependency broke and they were not
+-- cancelled. For the latter it returns what broke them. Jobs that somebody made wait for something broken are left out:
+-- they wait on purpose.
 --
 -- Called by: oban_workflow_audit_v1, oban_workflow_repair_v1. Locks nothing.
 -- One root and all of them need plans of their own.

@@ -2,8 +2,8 @@
 -- in line, which starts. If nobody wants the key it is free, once it has been held for as long as it was to be. Returns the
 -- queues that have work now.
 --
--- If somebody works on the key or on the next in line at this moment, a clock tries again. With p_waits it waits for
--- whoever works on the key, for the lock_timeout of the caller.
+-- If the key or the next root is locked, a clock will try again. With p_waits it waits for the lock on the key, as long
+-- as the lock_timeout of the caller.
 --
 -- Called by: oban_workflow_hand_over_all, with roots that have settled; oban_workflow_end_executions;
 -- oban_workflow_expire; oban_workflow_repair_v1.

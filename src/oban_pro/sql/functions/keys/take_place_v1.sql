@@ -1,5 +1,5 @@
--- Give a root that was just inserted the place that its claim came to: it holds its key, or waits in line. The workflow that
--- it replaces is cancelled; returns how many jobs that cancels.
+-- Give a root that was just inserted the place that its claim got: it holds its key, or waits in line. The workflow
+-- that it replaces is cancelled; returns how many jobs that cancels.
 --
 -- p_verdict is what oban_workflow_claim_v1 returned, p_seconds for how long it holds the key at least.
 --

@@ -1,5 +1,5 @@
--- Count what has changed before anything is released, as slots are computed from the counters. Returns the groups whose own
--- states changed by it, and the jobs that are to be released as well: those that are in front of lines.
+-- Count changes before anything is released, because free slots are computed from the counters. Returns the groups
+-- whose own state changed by it, and the jobs at the front of lines, which are to be released as well.
 --
 -- Called by: oban_workflow_propagate, in workflows with limits.
 -- Locks: see oban_workflow_update_counters. Twice: counts twice.

@@ -1,6 +1,6 @@
--- How many more members of a fan-out may be released at a moment: as many as its limit leaves, which its counters say, and as
--- its rate leaves in the period that goes on. NULL for any number. Also how many are open, how many were released in the
--- period, and whether there is a rate. Those of a mapped fan-out are in the group that was grafted. Its judge takes none.
+-- How many more members of a fan-out may be released now: what its limit leaves by its counters, and what its rate
+-- leaves in the present period. NULL for any number. Also how many are open, how many were released in the period, and
+-- whether there is a rate. Those of a mapped fan-out are in the group that was grafted. Its judge takes none.
 --
 -- Called by: oban_workflow_serve_line, oban_workflow_stuck_jobs, oban_workflow_slot_v2. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_count_free_slots(

@@ -1,4 +1,4 @@
--- End the periods of fan-outs whose time is up, and let those who wait for the next one move up.
+-- End the periods of fan-outs whose time is up, and release jobs that waited for the next period.
 --
 -- Called by: oban_workflow_expire.
 -- Locks: rows of timers and groups, then as oban_workflow_serve_lines does; the caller holds the root.

@@ -1,6 +1,6 @@
--- By which groups the jobs in other groups are limited: jobs of a fan-out by that; the grafter of an item by the fan-out
--- around it; jobs of a mapped fan-out by its graft. Groups whose jobs no limit concerns are left out. Also the judge of the
--- limiter, which no limit concerns although it is in it.
+-- For each given group, the group whose limit its jobs are under: for jobs of a fan-out the fan-out itself, for the
+-- grafter of an item the fan-out around it, for jobs of a mapped fan-out its graft. Groups without a limit are left
+-- out. Also returns the judge of the limiting group, which is in it but under no limit.
 --
 -- Called by: oban_workflow_lines_of, oban_workflow_take_slots, oban_workflow_suspend_again and oban_workflow_stuck_jobs.
 -- Locks nothing.

@@ -1,4 +1,4 @@
--- The groups in whose lines somebody may move up, now that some members have changed: jobs, and groups of items.
+-- The groups whose lines may move up, now that the given members have changed: jobs, or grafts of items.
 --
 -- Called by: oban_workflow_count_first, with what was counted just now. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_lines_of(p_ids bigint[])

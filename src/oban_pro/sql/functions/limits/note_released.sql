@@ -1,5 +1,5 @@
--- Note in a fan-out with a rate that some of its members are released: in the period that goes on, or in one that begins by
--- it. If others have to wait for the next period, a clock ends this one.
+-- Note in a fan-out with a rate how many of its members are released: in the present period, or in a new one that
+-- begins now. If other members have to wait for the next period, a clock will end this one.
 --
 -- Called by: oban_workflow_serve_line.
 -- Locks: the row of the group, and a row of timers; the caller holds the root.

@@ -1,5 +1,5 @@
--- Let jobs that wait in a line take the slots that are free, in the order of their ids; returns those. Jobs that wait for
--- something else as well are passed over: whoever ends that lets them line up anew.
+-- Give free slots to the jobs that wait in a line, in the order of their ids; returns these jobs. Jobs that wait for
+-- something else as well are skipped, and line up again when that has ended.
 --
 -- p_first are jobs that held a slot before they were paused: they come first. p_now is the moment of the release, p_rules
 -- are the rare rules of the root.

@@ -1,4 +1,4 @@
--- Let jobs move up in the lines of some fan-outs of one root, whose limits have changed or whose periods have ended.
+-- Release jobs from the lines of fan-outs of one root whose limits have changed or whose periods have ended.
 --
 -- Called by: oban_workflow_set_limit_v1, oban_workflow_expire.
 -- Locks: rows of the three tables, then suspended jobs; the caller holds the root.

@@ -1,5 +1,5 @@
--- Set how many members of a fan-out may be open at once; NULL for any number. If that leaves slots free, those in front of the
--- line are released; nothing that is open is taken back.
+-- Set how many members of a fan-out may be open at once; NULL for any number. If slots become free by it, the jobs at
+-- the front of the line are released. Open members are not taken back.
 --
 -- Called by: handles.
 -- Locks: the root first, then rows of the three tables, then suspended jobs.

@@ -1,7 +1,7 @@
--- Let jobs take slots that are ready to be released: those in fan-outs with a limit line up, behind all with lower ids, and as
--- many of each line are returned as there are free slots. Others are returned as they are.
+-- Give slots to jobs that are ready to be released. Jobs of fan-outs with a limit line up in the order of their ids,
+-- and as many of each line are returned as there are free slots. Other jobs are returned as they are.
 --
--- p_ids are jobs, p_lines groups in whose lines somebody may move up, p_rules the rare rules of the roots.
+-- p_ids are jobs, p_lines groups whose lines may move up, p_rules the rare rules of the roots.
 --
 -- Called by: oban_workflow_hold_back.
 -- Locks: rows of groups; the caller holds the root.

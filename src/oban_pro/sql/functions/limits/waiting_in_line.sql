@@ -1,8 +1,8 @@
 -- Jobs that wait for a slot, in the order of their ids: they are suspended, and nothing is pending for them. At most
 -- p_count of them, NULL for all, with ids after p_after. Waits and the judge take no slots, so they are left out.
 --
--- Jobs that were inserted together have ids side by side. Where ids lie far apart, all members of the fan-out are read
--- instead of all jobs that lie between.
+-- Jobs that were inserted together have neighbouring ids, so the range of ids is read. If the ids are far apart, the
+-- members of the fan-out are read instead.
 --
 -- Called by: oban_workflow_serve_line, oban_workflow_slot_v1. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_waiting_in_line(p_limiter bigint, p_after bigint, p_count integer)

@@ -1,5 +1,5 @@
--- Hold those of some jobs that are paused: they are suspended, and note the state that they are brought back to. Returns
--- them, and when they were last started.
+-- Suspend those of the given jobs that are paused; their meta notes the state to bring them back to. Returns them, and
+-- when they were last started.
 --
 -- Called by: oban_workflow_ack_others, with jobs that are tried again; oban_workflow_apply_changes, with executions that were
 -- given up. Both count them in their groups.

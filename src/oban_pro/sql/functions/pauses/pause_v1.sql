@@ -1,6 +1,6 @@
--- Pause a workflow, or one of its members: from the commit on nothing of it starts. Returns how many jobs that holds back:
--- those that could start, or were to, are suspended and note their state; what executes goes on. A target that has
--- settled, or is paused already, is left alone.
+-- Pause a workflow, or one of its members: after the commit nothing of it starts. Jobs that could start are suspended,
+-- and note their state; executing jobs go on. Returns how many jobs were suspended. A target that has settled, or is
+-- paused already, is left alone.
 --
 -- The pause ends by itself after p_seconds, or at p_moment, if one of them is given.
 --

@@ -1,15 +1,15 @@
--- Carry changes of job states through the workflows they belong to: count them, settle the groups they
--- complete, release the jobs whose last dependency is satisfied, cancel those with one that broke, and so
--- on down until nothing moves.
+-- Propagate changes of job states through their workflows: count them, settle the groups that they complete, release
+-- the jobs whose last dependency is satisfied, cancel the jobs with a broken dependency, and so on downstream until
+-- nothing changes any more.
 --
 -- p_ids are jobs, p_old and p_new their states before and after ('deleted' for a row that is gone, 'skipped' for one that
 -- completed without having run),
--- p_started when they were attempted. If p_unended, executions may have been stopped that have not ended, or their jobs
--- revived: p_ran_at and p_producers say when those executions began, and who runs them. That concerns plain jobs as
--- well; otherwise jobs that are in no workflow are passed over.
+-- p_started when they were attempted. If p_unended, some jobs may have been stopped, or revived, while their executions
+-- go on; p_ran_at and p_producers say when these executions began, and which producers run them. This applies to plain
+-- jobs as well. In all else, jobs that are in no workflow are skipped.
 --
--- A statement may do everything at once, so what it takes back goes first and what it settles last. In
--- between, jobs that somebody made runnable too early are put back to wait.
+-- One statement may change jobs in every direction. So jobs that it reopens are handled first, then jobs that it made
+-- runnable too early are suspended again, and jobs that it settles come last.
 --
 -- Called by: the triggers on oban_jobs, in the transaction that changed the states.
 -- Locks: the roots (oban_workflow_lock_roots_late), then rows of the three tables, then suspended jobs.

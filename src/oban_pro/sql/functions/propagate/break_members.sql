@@ -1,6 +1,6 @@
--- Cancel suspended jobs that something they depend on has broken, and settle empty groups as cancelled. A group
--- that is broken breaks everything that waits for its gate, at any depth. Returns the jobs that were cancelled,
--- and the groups that have settled.
+-- Cancel suspended jobs whose dependencies broke, and settle empty groups as cancelled. A broken group breaks
+-- everything that waits for its gate, at any depth. Returns the jobs that were cancelled, and the groups that have
+-- settled.
 --
 -- p_ids are jobs and groups, p_causes what broke each, p_counts how many of its dependencies broke just now; p_settled are
 -- those causes and more, p_new how they have settled; p_rules are the rare rules of the roots: by them groups that

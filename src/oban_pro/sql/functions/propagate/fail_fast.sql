@@ -1,12 +1,11 @@
--- Cancel what is open in groups whose failures are just now more than they tolerate, where they fail fast. What executes
--- goes on, and is cancelled by its ack if it would be tried again. Returns the jobs that were cancelled, and their states
--- before.
+-- Cancel the open jobs of fail-fast groups that now have more failures than they tolerate. Executing jobs go on; if one
+-- would be tried again, its ack cancels it. Returns the jobs that were cancelled, and their states before.
 --
 -- p_ids are members, p_old and p_new their states before and after; they are counted.
 --
 -- Called by: oban_workflow_update_counters, in workflows with tolerances.
 -- Locks: open jobs of the groups, and rows of waits; the caller holds the root.
--- Twice: a group has more failures than before but once.
+-- Twice: a group passes its tolerance only once.
 CREATE OR REPLACE FUNCTION oban_workflow_fail_fast(
   p_ids bigint[],
   p_old text[],

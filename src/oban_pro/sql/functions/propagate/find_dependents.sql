@@ -1,5 +1,5 @@
--- Find the dependents of members that have settled: how many dependencies of each are satisfied by it, and which
--- dependents break, each with the first member that broke it and with how many did.
+-- Find the dependents of members that have settled: how many dependencies of each are satisfied now, and which
+-- dependents break, each with the first member that broke it and the number of members that did.
 --
 -- p_ids are jobs and groups, p_new how they have settled ('deleted' for a row that is gone).
 --

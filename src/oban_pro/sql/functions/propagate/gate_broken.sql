@@ -1,5 +1,6 @@
--- Whether something that a group depends on, or that the group around it depends on where it is gated,
--- can no longer be satisfied; of a join, so much of it that it lacks what it needs. p_rules are the rare rules of the root.
+-- Whether a dependency of a group can no longer be satisfied; if the group is gated, also a dependency of the group
+-- around it. A join is broken if too few dependencies are left for what it needs. p_rules are the rare rules of the
+-- root.
 --
 -- Called by: oban_workflow_reopen, for empty groups whose dependency was retried. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_gate_broken(p_group bigint, p_rules smallint)

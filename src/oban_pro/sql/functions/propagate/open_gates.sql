@@ -1,6 +1,5 @@
--- Open the gates of groups that nothing is pending for any more, and those of the gated groups in them, at any
--- depth. Returns the jobs that waited for these gates alone, and the groups that are empty: those settle by it, as
--- completed or skipped.
+-- Open the gates of groups that nothing is pending for any more, and the gates of gated groups in them, at any depth.
+-- Returns the jobs that waited only for these gates, and the empty groups, which settle now as completed or skipped.
 -- p_rules are the rare rules of the roots, p_now is when the clocks of the groups start.
 --
 -- Called by: oban_workflow_propagate, whose settings of the planner it runs with.

@@ -1,11 +1,10 @@
--- Propagate settled jobs downstream: count them, settle the groups they complete, cancel the jobs that one of
--- them breaks, release those that nothing is pending for any more, and so on until nothing moves. Returns the
--- queues that have work now, for the caller to notify.
+-- Propagate settled jobs downstream: count them, settle the groups that they complete, cancel the jobs that they break,
+-- release the jobs that nothing is pending for any more, and so on until nothing changes. Returns the queues that have
+-- work now, for the caller to notify.
 --
 -- p_ids are jobs, p_old and p_new their states before and after ('deleted' for a row that is gone), none of
--- them settled before. So every change is final: what is settled here stays so to the end. 'skipped' is a state here,
--- for what completed without running. p_ready are jobs
--- that may be released as well, p_rules the rare rules that one of the roots uses.
+-- them settled before. So every change is final: what settles here stays settled. 'skipped' is a state here: completed
+-- without having run. p_ready are jobs that may be released as well, p_rules the rare rules that one of the roots uses.
 --
 -- It loops over waves instead of recursing, so ten thousand levels of cancellation need no stack.
 --

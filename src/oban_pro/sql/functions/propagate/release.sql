@@ -1,6 +1,7 @@
 -- Release suspended jobs that nothing is pending for, at the given time; returns them, and the queues that have work
--- now. p_rules are the rare rules of their roots: oban_workflow_hold_back decides by them. Waits are not released, but
--- open; those that settled by it are returned as well, with how. Jobs that a pause had suspended come back as they were.
+-- now. p_rules are the rare rules of their roots; if there are any, oban_workflow_hold_back decides what is released.
+-- Waits are opened instead of released; those that settle by it are returned as well, with how. Jobs that a pause had
+-- suspended get their former state back.
 --
 -- Called by: oban_workflow_propagate, which counts them.
 -- Locks: the rows of the jobs; the caller holds the root.

@@ -1,6 +1,6 @@
--- Take back what settled jobs meant to others: what they had satisfied is pending again, groups that they
--- had settled are open again, and empty groups that they had broken wait again. Jobs that were released or
--- cancelled meanwhile stay what they are.
+-- Undo the effects of jobs that had settled and are open again: dependencies that they had satisfied are pending again,
+-- groups that they had settled are open again, and empty groups that they had broken wait again. Dependents that were
+-- released or cancelled since stay as they are.
 --
 -- p_ids are jobs that had settled, p_old how; p_rules are the rare rules of the roots. Waits close that wait for one of
 -- them again, and final jobs of the workflows around them wait again. p_handled are jobs whose rows the caller has changed.

@@ -1,6 +1,6 @@
--- Put jobs back to wait that somebody made runnable although their dependencies are not satisfied; returns
--- the ids of those. So are waits, which nobody runs, jobs that follow an execution that has not ended, jobs that are paused,
--- jobs that have to line up for a slot, and final jobs, which are judged again. p_rules are the rare rules of the roots.
+-- Suspend jobs again that somebody made runnable although their dependencies are not satisfied; returns their ids. The
+-- same goes for waits, for jobs that follow an execution which has not ended, for paused jobs, for jobs that have to
+-- line up for a slot, and for final jobs, which are judged again. p_rules are the rare rules of the roots.
 --
 -- Called by: oban_workflow_apply_changes.
 -- Locks: the rows of the jobs; the caller holds the root.

@@ -1,5 +1,5 @@
--- Count changes of members in the groups that hold them; returns the groups whose own state changed by it, 'skipped' for
--- those that completed without running anything, and jobs that are cancelled as their group fails fast: each with its
+-- Count changes of members in their groups. Returns the groups whose own state changed by it ('skipped' if they
+-- completed without running anything), and the jobs that are cancelled because their group fails fast; each with its
 -- state before and after. p_rules are the rare rules of the roots.
 --
 -- Called by: oban_workflow_apply_changes and the functions it is made of, each change once.

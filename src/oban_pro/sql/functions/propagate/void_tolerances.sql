@@ -1,4 +1,4 @@
--- Let groups tolerate nothing whose gates broke before the given jobs could start: they did not open.
+-- Void the tolerance of groups that never opened, because their gates broke before the given jobs could start.
 --
 -- p_jobs are jobs that were cancelled because something that they waited for broke.
 --

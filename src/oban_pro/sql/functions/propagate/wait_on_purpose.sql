@@ -1,5 +1,5 @@
--- Note that suspended jobs wait on purpose for what has broken: on the edges from that to the jobs, or to the groups
--- at whose gates the jobs wait. p_rules are the rare rules of the roots.
+-- Note on edges that suspended jobs wait on purpose for something broken: edges to the jobs themselves, or to the
+-- groups whose gates they wait for. p_rules are the rare rules of the roots.
 --
 -- Called by: oban_workflow_apply_changes, with jobs that were made to wait just now. oban_workflow_reopen takes the note
 -- back when the upstream is retried.

@@ -1,4 +1,5 @@
--- The limits over all nodes that a producer announces in its meta, checked: anybody may write there. NULL for none.
+-- The limits over all nodes that a producer announces in its meta; NULL for none. They are checked, because anybody may
+-- write into meta.
 --
 -- Called by: the triggers on oban_producers. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_announced(p_meta jsonb)

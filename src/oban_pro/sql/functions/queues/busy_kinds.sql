@@ -1,5 +1,5 @@
--- How many jobs of each kind of a queue execute: those whose executions have not ended included. Nothing where the queue has no
--- limit for that.
+-- How many jobs of each kind of a queue execute, including stopped jobs whose executions have not ended. No rows if the
+-- queue does not limit that.
 --
 -- Called by: oban_workflow_choose_kinds. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_busy_kinds(

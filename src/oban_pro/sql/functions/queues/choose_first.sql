@@ -1,4 +1,4 @@
--- Choose and lock the next jobs of a queue whose jobs are not told apart: as many as its limits leave.
+-- Choose and lock the next jobs of a queue without a partition: as many as its limits leave.
 --
 -- p_limits is the row of the queue; NULL if it has no limits any more.
 --

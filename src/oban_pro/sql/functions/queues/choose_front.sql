@@ -1,5 +1,6 @@
--- Choose the next jobs of a queue whose jobs are told apart, among the first p_size in line: of each kind as many as the limits
--- leave to it. p_held are jobs to leave out, p_executing how many of each of p_kinds execute. Returns how many it looked at.
+-- Choose the next jobs of a queue with a partition among the first p_size in line: of each kind as many as its limits
+-- leave. p_held are jobs to leave out, p_executing says how many jobs of each of p_kinds execute. Also returns how many
+-- jobs it looked at.
 --
 -- Called by: oban_workflow_choose_kinds, which locks them. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_choose_front(

@@ -1,6 +1,6 @@
--- Choose the next jobs of a queue whose jobs are told apart, by the index of its partition: of each kind as many as the limits
--- leave to it, whatever number of other jobs stands in front. p_held are jobs to leave out,
--- p_executing how many of each of p_kinds execute.
+-- Choose the next jobs of a queue with a partition, by the index of the partition: of each kind as many as its limits
+-- leave, no matter how many other jobs are in front. p_held are jobs to leave out, p_executing how many of each of
+-- p_kinds execute.
 --
 -- It jumps from kind to kind, and reads of each no more than it may take.
 --

@@ -1,8 +1,8 @@
--- Choose and lock the next jobs of a queue whose jobs are told apart: of each kind as many as the limits leave to it.
+-- Choose and lock the next jobs of a queue with a partition: of each kind as many as its limits leave.
 --
--- It looks at the first jobs in line: at few, and where these are not enough, because a busy kind stands in front, at
--- 10,000; or, where the partition has an index, at the first of each kind. Jobs that somebody holds are left out, and others
--- of their kind are chosen instead.
+-- It looks at a few jobs at the front of the line. If these are not enough, because a busy kind is in front, it looks
+-- at 10,000, or, if the partition has an index, at the first jobs of each kind. Locked jobs are left out, and other
+-- jobs of their kind are chosen instead.
 --
 -- Called by: oban_workflow_fetch_limited, which holds the row of the queue.
 -- Locks: the rows of the jobs; never waits for one.

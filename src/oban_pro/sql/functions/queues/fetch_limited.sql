@@ -1,13 +1,13 @@
--- Take the next jobs of a queue with limits over all nodes: no more than may execute at once, and start in a period, in all
--- or of each kind.
+-- Take the next jobs of a queue with limits over all nodes. The limits say how many may execute at once, and how many
+-- may start in a period, in total or of each kind.
 --
--- What executes is counted, and nothing else is kept that a killed node could leave behind: its jobs count until they are
--- rescued. An execution whose job was stopped from outside counts until it has ended.
+-- The executing jobs are counted anew each time, so a killed node leaves no wrong counter behind: its jobs count until
+-- they are rescued. An execution whose job was stopped counts until it has ended.
 --
 -- Called by: oban_workflow_fetch_v1.
--- Locks: the row of the queue, to the end of the transaction, so those who take its jobs come one after the other; then the
--- rows of the jobs, and waits for none of those. An ack, which holds its roots, gives up on the queue after its lock_timeout,
--- and wakes the queue instead.
+-- Locks: the row of the queue until the end of the transaction, so that its jobs are taken by one node at a time; then
+-- the rows of the jobs, without waiting for any. An ack holds roots already, so after its lock_timeout it takes no
+-- jobs, and notifies the queue instead.
 -- Twice: takes other jobs.
 CREATE OR REPLACE FUNCTION oban_workflow_fetch_limited(p_queue text, p_demand integer, p_attempted_by text[])
 RETURNS SETOF oban_jobs

@@ -1,5 +1,5 @@
--- The expression that tells the kind of a row of oban_jobs, spelled for a partition: as an index has it, so that a statement
--- with it finds the index.
+-- The SQL expression for the kind of a job by a partition. It is spelled as in the index of the partition, so that a
+-- statement with this expression can use that index.
 --
 -- Called by: oban_workflow_partition_index_v1, oban_workflow_choose_indexed. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_kind_of(p_fields text[], p_keys text[])

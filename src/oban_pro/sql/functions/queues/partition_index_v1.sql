@@ -1,7 +1,7 @@
--- The index of the partition of a queue: its name, by what jobs are told apart, whether it is there and whole, and the statement
--- that builds it beside writers. Nothing for a queue whose jobs are not told apart.
+-- The index of a queue's partition: its name, the fields of the partition, whether the index exists and is valid, and
+-- the statement that builds it without blocking writers. No row for a queue without a partition.
 --
--- The name depends on the partition, so an index that was built for another one is not taken for it.
+-- The name contains a hash of the partition, so the index of another partition is never mistaken for it.
 --
 -- Called by: oban-workflows partition; oban_workflow_choose_kinds. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_partition_index_v1(p_queue text)

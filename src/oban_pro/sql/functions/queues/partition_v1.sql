@@ -1,10 +1,10 @@
--- What tells a job of a queue apart from others: a number that is equal where the values of these fields are, as JSON compares
--- them. A key that is missing is a value of its own.
+-- The kind of a job by a partition, as a number: equal if the values of the given fields are equal, compared as JSON. A
+-- missing key is a value of its own.
 --
 -- p_fields are of args, meta, worker and tags; p_keys those of args and meta, NULL for the whole.
 --
--- Called by: oban_workflow_fetch_limited, oban_workflow_choose_jobs; and by the index of a partition, so what it returns for a
--- job must never change. Locks nothing.
+-- Called by: oban_workflow_fetch_limited, oban_workflow_choose_jobs; and by the index of a partition, so its result for
+-- a job must never change. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_partition_v1(
   p_args jsonb,
   p_meta jsonb,

@@ -2,7 +2,7 @@
 -- only where all of them say by what.
 --
 -- Called by: the triggers on oban_producers, and oban_workflow_silent_jobs_v1 with producers that vanished.
--- Locks: an advisory lock, as what two of them announce at once must be read by the later one; then rows of
+-- Locks: an advisory lock, because of two simultaneous announcements the later must read the earlier; then rows of
 -- oban_workflow_queues.
 -- Twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_refresh_queues(p_queues text[])

@@ -1,5 +1,5 @@
--- What the contexts of some jobs are made of: for each job what it depends on by itself, and for each group that some
--- jobs wait for the gate of, what the gate depends on. A reader is a job, or a group.
+-- The sources of the contexts of some jobs: what each job itself depends on, and what each gate depends on that some of
+-- the jobs wait for. A reader is a job, or a group with a gate.
 --
 -- Called by: oban_workflow_contexts_v2, whose settings of the planner it runs with. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_context_sources(

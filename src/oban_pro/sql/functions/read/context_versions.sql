@@ -1,5 +1,5 @@
--- Versions of what the jobs of groups share: the contexts of their workflows, and where p_gated what their gates depend
--- on. A version is NULL while a group that a gate depends on is open.
+-- Versions of what the jobs of each group share: the contexts of their workflows, and if p_gated what the gate depends
+-- on. A version is NULL while a group that the gate depends on is open.
 --
 -- p_keys are groups; p_readers and p_deps what their gates depend on, a pair each.
 --

@@ -1,11 +1,11 @@
--- What the contexts of some jobs are made of. Each row belongs to a reader: a job, to which what it depends
--- on by itself belongs; or a group, to which belong the contexts of its workflow and of those around it, root
--- first, and, where a job asks for it, what its gate depends on. Groups come before what is in them.
+-- The data that the contexts of some jobs are built from. Each row belongs to a reader. A reader is a job, with what
+-- the job itself depends on; or a group, with the contexts of its workflow and of those around it, root first, and, if
+-- one of the jobs is gated, what the gate depends on. Groups come before what is in them.
 --
--- Rows of kind 'reader' tell the group of each job, and whether it waits for the gate of that group. Rows of
--- kind 'shared' tell the version of what belongs to a group; where that version is known, nothing else of it
--- is read. There is none while a group that the gate depends on is still open. Rows of kind 'failed' are jobs that were
--- cancelled or discarded, or are gone before they settled, with their last error.
+-- Rows of kind 'reader' tell the group of each job, and whether it waits for the gate of that group. Rows of kind
+-- 'shared' tell the version of the rows of a group; if the caller knows that version, no other row of the group is
+-- read. The version is NULL while a group that the gate depends on is open. Rows of kind 'failed' are jobs that were
+-- cancelled, discarded, or deleted before they settled, with their last error.
 --
 -- Called by: a node, for jobs that it starts. Locks nothing.
 --

@@ -1,8 +1,8 @@
--- Settle, snooze or retry jobs that leave more behind than that they have completed: a recorded value, an error,
--- another time to run at. Returns the ids of those that were executing; of those that settled by it, or are suspended as
--- they are paused, their ids, new states and when they were attempted; and the queues of those that run again at once: of
--- loops, and of parked jobs whose signals have come. p_rules are the rare rules of the roots. Jobs that would be
--- tried again are cancelled in a group that failed fast.
+-- Settle, snooze or retry jobs whose acks say more than that they have completed: a recorded value, an error, a time to
+-- run again. Returns the ids of those that were executing; of those that settled by it, or are suspended as they are
+-- paused, their ids, new states and when they were attempted; and the queues of those that run again at once: of loops,
+-- and of parked jobs whose signals have come. p_rules are the rare rules of the roots. Jobs that would be tried again
+-- are cancelled in a group that failed fast.
 --
 -- Called by: oban_workflow_ack_v1, which carries that through the workflows. Takes its locks.
 -- Twice: see there.

@@ -1,9 +1,9 @@
 -- Take the next jobs of a queue as oban's own statement does: the same rows, in the order in which they are due.
 --
--- That one joins, and PostgreSQL's plan for the join depends on what the table was like when it was planned: on
--- a table that has grown since, each fetch reads all of it. Here an array of ids leaves the primary key as the
--- only way, and the range in the order of its index leaves that one, so the plan can be kept: without
--- statistics, two equalities would pass for a handful of rows, and all of them be sorted for each fetch.
+-- oban's statement has a join, and PostgreSQL's plan for it depends on the size of the table when it was planned: once
+-- the table has grown, each fetch reads all of it. Here the array of ids allows only the primary key, and the range in
+-- index order allows only that index, so the plan can be kept. With two equalities instead, the planner would expect a
+-- handful of rows, and sort all of them for each fetch.
 --
 -- A queue with limits over all nodes has a row in a table that is looked at first, and has one page.
 --

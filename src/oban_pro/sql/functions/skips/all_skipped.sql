@@ -1,7 +1,7 @@
--- The members whose dependencies were all skipped, each with one of its dependencies. What a judge refused counts as
--- skipped for the group that it judges.
+-- The members whose dependencies were all skipped, each with one of these. A judge that said no counts as a skipped
+-- dependency of the group that it judges.
 --
--- p_ids are jobs and groups. What they wait for by a gate is not looked at.
+-- p_ids are jobs and groups. Dependencies that they have through a gate are not considered.
 --
 -- Called by: oban_workflow_skip_ready, oban_workflow_note_skips, oban_workflow_expected_skips. Locks nothing. It stops at the
 -- first dependency that was not skipped.

@@ -1,6 +1,6 @@
--- Take skipped dependencies out of the joins that they are of: of the others as many are needed as before, or all. So a
--- skipped dependency does not count as satisfied while there are more than are needed, and a join may break by it. Returns
--- what oban_workflow_find_dependents had found, corrected.
+-- Take skipped dependencies out of joins: of the other dependencies the same number is needed, or all if there are
+-- fewer. So a skipped dependency does not count as satisfied while more dependencies are left than are needed, and
+-- skipping may break a join. Returns the findings of oban_workflow_find_dependents, corrected.
 --
 -- p_ids are members that have settled, p_new how; the others are what was found of their dependents.
 --

@@ -1,5 +1,5 @@
 -- Which groups of one root, or of all, skip what waits at their gates, by what is stored of their neighbours: those whose
--- gates are open and depend on nothing that was not skipped. Of a group whose judge is gone it is what it was.
+-- gates are open and depend on nothing that was not skipped. A group whose judge is gone keeps what is stored.
 --
 -- Called by: oban_workflow_expected_groups. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_expected_skips(p_root bigint)

@@ -1,4 +1,4 @@
--- Forget of groups whose gates have closed, and of the gated groups in them, whether they skip what waits there.
+-- Forget that groups skip the members behind their gates: groups whose gates have closed, and gated groups in them.
 --
 -- Called by: oban_workflow_reopen.
 -- Locks: rows of groups; the caller holds the root.

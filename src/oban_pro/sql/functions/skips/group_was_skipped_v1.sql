@@ -1,5 +1,5 @@
--- Whether a group was skipped, by its columns: it has completed, and its gate skipped all that waits at it, or all of its
--- jobs and groups were skipped, its judge apart. A group without any is skipped by its gate alone.
+-- Whether a group was skipped, by its columns: it has completed, and either its gate skipped everything behind it, or
+-- all of its jobs and groups except the judge were skipped. An empty group is skipped only by its gate.
 --
 -- Its operators are found when it is created, so that no search_path changes them and it is still inlined.
 CREATE OR REPLACE FUNCTION oban_workflow_group_was_skipped_v1(

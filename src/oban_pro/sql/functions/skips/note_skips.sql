@@ -1,5 +1,5 @@
--- Note of groups whose gates have opened that all that waits at them is skipped: all that the group depends on was
--- skipped, or its judge said no, or the gate of the group around it skips.
+-- Note which groups, whose gates have just opened, skip everything behind the gate: because all their dependencies were
+-- skipped, because the judge said no, or because the gate of the group around skips.
 --
 -- Called by: oban_workflow_open_gates, outer groups before inner ones; oban_workflow_admit_v1.
 -- Locks: rows of groups; the caller holds the root.

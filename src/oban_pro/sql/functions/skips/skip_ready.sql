@@ -1,6 +1,6 @@
--- Skip jobs that nothing is pending for, if all that they depend on was skipped: they settle as completed and say why in
--- their meta. Returns the jobs that are left to be released; and those that were skipped, with their states before and
--- after.
+-- Skip the jobs that nothing is pending for and whose dependencies were all skipped: they settle as completed, and
+-- their meta says why. Returns the other jobs, which are to be released, and the skipped ones with their states before
+-- and after.
 --
 -- p_ids are jobs, p_now is when they settle.
 --

@@ -1,5 +1,5 @@
--- Put dependencies back into joins that they had been taken out of. Returns the joins which had more than they need by it,
--- and how many of the dependencies did not count as satisfied for that.
+-- Put skipped dependencies back into their joins, as they are open again. Returns the joins that had more dependencies
+-- than they needed, and how many skipped ones had therefore not counted as satisfied.
 --
 -- p_ids are members that had settled, p_old how.
 --

@@ -1,5 +1,5 @@
--- Remember how the jobs of a deleted row had settled. One that had not breaks what depends on it. Signals to plain jobs
--- go with them.
+-- Remember the state in which deleted jobs had settled. A job that had not settled breaks its dependents. Signals to
+-- deleted plain jobs are removed.
 --
 -- Called by: the trigger below, once for each statement that deletes from oban_jobs.
 -- Locks: rows of signals and calls of plain jobs; else see oban_workflow_apply_changes.

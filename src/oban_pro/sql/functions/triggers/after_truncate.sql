@@ -1,4 +1,4 @@
--- Forget all workflows together with their jobs: ids start again, and must not meet old bookkeeping.
+-- Forget all workflows together with their jobs: ids start again at 1, and must not find old bookkeeping.
 --
 -- Called by: the trigger below, whoever truncates oban_jobs. Locks the tables as TRUNCATE does.
 CREATE OR REPLACE FUNCTION oban_workflow_after_truncate()

@@ -1,5 +1,5 @@
--- Whether a wait takes a signal: it has not settled, has not what it needs, and has none of that sender. Raises where it
--- would take one, but not this.
+-- Whether a wait takes a signal: it has not settled, needs more signals, and has none from that sender. Raises if it
+-- needs a signal but the content of this one is wrong.
 --
 -- Called by: oban_workflow_signal_waits. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_accepts(p_wait bigint, p_choice text, p_sender text, p_name text)

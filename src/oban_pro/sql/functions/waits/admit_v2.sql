@@ -1,5 +1,5 @@
--- Let jobs in that were just inserted into a workflow with rare rules: note the rules, start the clocks of groups whose
--- gates are open, and release what waits for nothing. All of the jobs are suspended so far.
+-- Decide which jobs start that were just inserted, all suspended, into a workflow with rare rules: note the rules,
+-- start the clocks of groups whose gates are open, and release the jobs that wait for nothing.
 --
 -- p_rules are the bits that the jobs and groups bring along. p_key is the group that was extended, NULL for a new root: its
 -- final jobs wait again.

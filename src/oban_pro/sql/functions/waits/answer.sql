@@ -1,4 +1,4 @@
--- What the k-th call of await_signal with a name has for an answer: 'signal' with its id, 'timeout', or 'waiting'.
+-- The answer to the k-th call of await_signal with a name: 'signal' with its id, 'timeout', or 'waiting'.
 --
 -- Signals go to the calls in order. One belongs to a call if it was accepted by the deadline of that call; if it came
 -- later, that call timed out, and the signal is for the next.

@@ -4,8 +4,8 @@
 -- The first execution that reaches a call sets its deadline, which stands for every later one.
 --
 -- Called by: await_signal.
--- Locks: what oban_workflow_lock_job does, to decide that a call has timed out: a signal that is being sent would change
--- the past otherwise. While somebody holds that, the call goes on waiting.
+-- Locks: what oban_workflow_lock_job does, before it decides that a call has timed out, because a signal may be on its
+-- way that came in time. While the lock is taken, the call goes on waiting.
 -- Twice: answers the same.
 CREATE OR REPLACE FUNCTION oban_workflow_await_v1(
   p_job bigint,

@@ -1,6 +1,6 @@
 -- Close waits that are open: they have settled, or wait for a dependency again. Their clocks stop; signals stay.
 --
--- p_anew tells that they will open as if for the first time.
+-- If p_anew, they will open as if for the first time.
 --
 -- Called by: oban_workflow_settle_waits, oban_workflow_apply_changes, oban_workflow_expire, oban_workflow_reopen.
 -- Locks: rows of waits and timers; the caller holds the root.

@@ -1,7 +1,7 @@
--- Take what is due in one root; returns the waits for signals that timed out.
+-- End everything in one root whose time is up; returns the waits for signals that timed out.
 --
--- What is cancelled by a deadline says so in its errors. A deadline that has come is gone, also for what is retried. A
--- pause whose time is up ends, and so does a period of a rate. A key that could not be handed over is.
+-- Jobs that a deadline cancels say so in their errors. A deadline works once: it is gone for jobs that are retried
+-- later. Pauses and periods of rates end as well. A key is handed over if that had to be put off.
 --
 -- Called by: oban_workflow_tick_v1. The trigger carries the changes on.
 -- Locks: rows of timers and waits, then the jobs; the caller holds the root.

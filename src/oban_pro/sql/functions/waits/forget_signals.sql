@@ -1,5 +1,5 @@
--- Let waits that had settled ask anew: they forget the signals that they had used or refused. One that never opened
--- keeps what was sent to it.
+-- Let waits that had settled ask again: they forget the signals that they had used or refused. A wait that never opened
+-- keeps its signals.
 --
 -- Called by: oban_workflow_reopen, with jobs that had settled.
 -- Locks: rows of waits; the caller holds the root.

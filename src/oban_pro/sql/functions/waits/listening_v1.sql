@@ -1,5 +1,5 @@
--- What listens for signals at a path of a workflow: waits that are open, those of a group as well; a job that is parked in
--- a call. The columns are those of oban_workflow_waiting_v1.
+-- Members that listen for signals at a path of a workflow: open waits, also those in a group; a job that is parked in a
+-- call. The columns are those of oban_workflow_waiting_v1.
 --
 -- Called by: run_workflow, in tests. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_listening_v1(p_id text, p_path text)

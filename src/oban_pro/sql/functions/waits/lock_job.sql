@@ -1,6 +1,6 @@
--- Lock what signals to a job are ordered by, unless somebody holds it; returns whether it was locked. That is the root of
--- its workflow, or an advisory lock for a plain job. (Its own row would make fetching pass it over, and all acks of its
--- node wait for a sender that does not commit.)
+-- Take the lock that orders the signals to a job, unless it is taken; returns whether that worked. It is the root of
+-- the job's workflow, or an advisory lock for a plain job. (A lock on the job's own row would hide it from fetching,
+-- and a sender that does not commit would block all acks of the job's node.)
 --
 -- Called by: oban_workflow_await_v1.
 -- Locks: see above; never waits.

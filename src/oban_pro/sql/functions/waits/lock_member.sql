@@ -1,4 +1,5 @@
--- Lock the root of a workflow, and find one of its members by a path; raises where either is unknown.
+-- Lock the root of a workflow, and find a member of the workflow by its path. Raises if there is no such workflow or
+-- member.
 --
 -- Called by: oban_workflow_signal_v1 and its siblings.
 -- Locks: the root.

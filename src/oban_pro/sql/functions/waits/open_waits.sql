@@ -1,5 +1,5 @@
--- Open waits whose dependencies are satisfied: they listen from now on, and their clocks run. What has come before
--- settles them at once; so does a moment that has passed. Returns the jobs that settled by it, and how.
+-- Open waits whose dependencies are satisfied: they listen from now on, and their clocks start. Signals that came
+-- before settle a wait at once, and so does a time that has passed. Returns the jobs that settled by it, and how.
 --
 -- p_ids are suspended jobs, each a wait; p_now is when they open.
 --

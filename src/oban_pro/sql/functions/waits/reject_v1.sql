@@ -1,5 +1,5 @@
--- Refuse a wait, or all waits in a group but for its timers: they settle as cancelled, whether they are open or not.
--- Returns how many did; one that has settled, or has what it needs, stays as it is.
+-- Refuse a wait, or all waits in a group except timers: they settle as cancelled, whether they are open or not. Returns
+-- how many did. A wait that has settled, or has all signals it needs, stays as it is.
 --
 -- Called by: handles.
 -- Locks: the root first, then the jobs, and as the triggers do.

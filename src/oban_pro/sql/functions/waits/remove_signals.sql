@@ -1,4 +1,4 @@
--- Remove what was kept about signals to plain jobs that are gone. Those of a workflow go when it is pruned.
+-- Remove the signals and calls of plain jobs that were deleted. Those of workflows are removed with the workflow.
 --
 -- Called by: oban_workflow_after_delete, and oban_workflow_prune_jobs, which the trigger does not answer.
 -- Locks: the rows that it removes.

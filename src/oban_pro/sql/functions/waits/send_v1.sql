@@ -1,7 +1,7 @@
--- Send a signal to jobs, for their calls of await_signal; to a job that is a wait, for the wait. Returns how many took it:
--- none that has settled. Early signals are kept. A job that is parked for it becomes available.
+-- Send a signal to jobs: to their calls of await_signal or, if a job is a wait, to the wait. Returns how many took it;
+-- settled jobs take none. Signals that come early are kept. A job that is parked for this signal becomes available.
 --
--- p_strict tells to raise where there is no such job.
+-- If p_strict, it raises if there is no such job.
 --
 -- Called by: signal(), oban_workflow_signal_v1.
 -- Locks: the roots, ascending, then the advisory locks of plain jobs, ascending; then the jobs.

@@ -1,5 +1,5 @@
--- Settle open waits that have what they need, and those whose time is up. Returns them, and how they settled. A signal
--- that came in time wins.
+-- Settle open waits that have all signals they need, and those whose time is up. Returns them, and how they settled. A
+-- signal that came in time wins.
 --
 -- p_ids are waits, p_now is the moment that clocks are compared with.
 --
