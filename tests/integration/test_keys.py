@@ -347,7 +347,7 @@ class TestQueue:
         await Workflow(id="b").resume()
         assert (await engine.states())["b"] == "available"
 
-    @pytest.mark.parametrize("held", ["the next", "the key"])
+    @pytest.mark.parametrize("held", ["the next", "the key", "the next, which grows"])
     async def test_passes_over_what_somebody_holds_until_the_next_tick(
         self, engine: Engine, pool: AsyncConnectionPool, held: str
     ) -> None:
@@ -359,8 +359,10 @@ class TestQueue:
                 await conn.execute(
                     "SELECT 1 FROM oban_workflow_groups WHERE id = 'b' FOR NO KEY UPDATE"
                 )
-            else:
+            elif held == "the key":
                 await engine.oban.enqueue_many(queued("c"), conn=conn)
+            else:
+                await Workflow(id="b").append(Workflow().add("more", make_job()), conn=conn)
 
             await engine.complete("a")
             assert (await engine.states())["b"] == "suspended"
@@ -370,7 +372,8 @@ class TestQueue:
             assert waiting.id == "b"
 
         await timers.tick(engine.query)
-        assert (await engine.states())["b"] == "available"
+        states = await engine.states()
+        assert {states[path] for path in ("b", "more") if path in states} == {"available"}
         assert await holder(engine) == ["b"]
 
     async def test_is_handed_over_by_whoever_settles_the_holder(self, engine: Engine) -> None:

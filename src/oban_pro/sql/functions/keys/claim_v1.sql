@@ -79,12 +79,18 @@ BEGIN
           SELECT
             count(*)
           FROM
-            oban_workflow_groups
-          WHERE
-            unique_key = p_key
-            AND queued_at IS NOT NULL
-            AND state = 'executing'
-            AND key <> v_locked.holder
+            (
+              SELECT
+              FROM
+                oban_workflow_groups
+              WHERE
+                unique_key = p_key
+                AND queued_at IS NOT NULL
+                AND state = 'executing'
+                AND key <> v_locked.holder
+              LIMIT
+                p_max
+            ) waiting
         ) THEN 'full'
         ELSE 'queue'
       END;

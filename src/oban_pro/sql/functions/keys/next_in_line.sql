@@ -19,7 +19,8 @@ BEGIN
       g.unique_key = p_key
       AND g.queued_at IS NOT NULL
       AND g.state = 'executing'
-      AND NOT EXISTS (SELECT FROM oban_workflow_keys k WHERE k.key = p_key AND k.holder = g.key)
+      -- not an anti-join, which reads the whole line
+      AND g.key IS DISTINCT FROM (SELECT k.holder FROM oban_workflow_keys k WHERE k.key = p_key)
     ORDER BY
       g.queued_at, g.key DESC
     LIMIT

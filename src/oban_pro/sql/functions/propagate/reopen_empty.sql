@@ -17,6 +17,8 @@ CREATE OR REPLACE FUNCTION oban_workflow_reopen_empty(
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET jit = off
 AS $$
 BEGIN
   WITH RECURSIVE closed AS (
