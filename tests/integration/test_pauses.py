@@ -1,8 +1,6 @@
 """Pausing workflows and parts of them: what waits, what goes on, and how it comes back."""
 
-import asyncio
 import random
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +8,6 @@ import pytest
 from oban import Job, Oban, telemetry
 from oban._executor import AckAction
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
 from oban_pro._plugin import timers
@@ -24,12 +21,11 @@ from oban_pro.errors import (
     UnknownWorkflowError,
 )
 from tests.support.engine import Engine, make_job
-from tests.support.recount import assert_consistent
+from tests.support.races import Race, race
 from tests.support.waits import pass_time
 
 HANDLE = Workflow(id="w")
 LATER = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
-NODE = ["node", "00000000-0000-0000-0000-000000000001"]
 
 
 @pytest.fixture
@@ -424,64 +420,42 @@ class TestKeeping:
         assert await is_held(engine, "b")
 
 
-AT_ONCE = 20
-
-
-class Race:
-    """A workflow that is paused while something else happens to it."""
-
-    def __init__(self, oban: Oban, number: int) -> None:
-        self.query = oban._query
-        self.handle = Workflow(id=f"race-{number}", oban=oban._name)
-        self.oban = oban
+class Pause(Race):
+    """What must be true of a pause, whatever happens at that moment."""
 
     def build(self) -> Workflow:
         return Workflow(id=self.handle.id).add("a", make_job()).add("b", make_job(), deps="a")
 
-    async def fetch(self) -> list[Job]:
-        return await session_of(self.query).execute(
-            lambda store: store.fetch_workflow(self.handle.id, 10, NODE)
-        )
+    async def first(self) -> int:
+        return await self.handle.pause()
 
     async def run(self, rng: random.Random) -> str:
-        await self.oban.enqueue_many(self.build())
-        await self.prepare()
-        self.count, self.done = await asyncio.gather(
-            _later(rng.random() / 100, self.handle.pause), _later(rng.random() / 100, self.act)
-        )
+        outcome = await super().run(rng)
         assert await self.fetch() == [], "nothing must start once it is paused"
-        outcome = await self.outcome()
         await self.handle.resume()
 
         return outcome
 
-    async def prepare(self) -> None: ...
-    async def act(self) -> Any: ...
-    async def outcome(self) -> str: ...  # type: ignore[empty-body]
 
-    async def states(self) -> dict[str, str]:
-        return {job.meta["name"]: job.state for job in await self.handle.all_jobs()}
-
-
-class Fetch(Race):
-    async def act(self) -> list[Job]:
+class Fetch(Pause):
+    async def second(self) -> list[Job]:
         return await self.fetch()
 
-    async def outcome(self) -> str:
-        assert len(self.done) + self.count == 1
-        assert (await self.states())["a"] == ("executing" if self.done else "suspended")
+    async def outcome(self, first: int, second: list[Job]) -> str:
+        assert len(second) + first == 1
+        assert (await self.states())["a"] == ("executing" if second else "suspended")
 
-        return "act" if self.done else "pause"
+        return "act" if second else "pause"
 
 
-class Ack(Race):
-    state = "completed"
+class Ack(Pause):
     held = "b"
 
     async def prepare(self) -> None:
+        await super().prepare()
         (self.job,) = await self.fetch()
 
-    async def act(self) -> list[int]:
+    async def second(self) -> list[int]:
         acked: list[int] = await self.query.ack_jobs([self.ack()])
 
         return acked
@@ -489,12 +463,12 @@ class Ack(Race):
     def ack(self) -> AckAction:
         return AckAction(job=self.job, state="completed")
 
-    async def outcome(self) -> str:
-        assert self.done == [self.job.id]
+    async def outcome(self, first: int, second: list[int]) -> str:
+        assert second == [self.job.id]
         assert (await self.states())[self.held] == "suspended"
 
         # what the ack released before is held back by the pause
-        return "act" if self.count else "pause"
+        return "act" if first else "pause"
 
 
 class Failure(Ack):
@@ -504,43 +478,21 @@ class Failure(Ack):
         return AckAction(job=self.job, state="retryable", error={"error": "boom"}, schedule_in=0)
 
 
-async def _later(seconds: float, act: Any) -> Any:
-    await asyncio.sleep(seconds)
-
-    return await act()
-
-
 RACES = [Fetch, Ack, Failure]
-
-
-async def run(dsn: str, conn: AsyncConnection, race: type[Race], rounds: int) -> Counter[str]:
-    rng = random.Random(7)
-    outcomes: Counter[str] = Counter()
-
-    async with AsyncConnectionPool(dsn, min_size=1, max_size=AT_ONCE, open=False) as pool:
-        oban = Oban(pool=pool, name="races")
-
-        for start in range(0, rounds, AT_ONCE):
-            numbers = range(start, min(start + AT_ONCE, rounds))
-            outcomes.update(await asyncio.gather(*(race(oban, n).run(rng) for n in numbers)))
-
-    await assert_consistent(conn)
-
-    return outcomes
 
 
 class TestPausing:
     async def test_while_something_happens_has_one_outcome(
         self, dsn: str, conn: AsyncConnection
     ) -> None:
-        for race in RACES:
+        for kind in RACES:
             await conn.execute("TRUNCATE oban_jobs")
-            assert (await run(dsn, conn, race, 20)).total() == 20
+            assert (await race(dsn, conn, kind, 20)).total() == 20
 
     @pytest.mark.slow
     @pytest.mark.timeout(600)
-    @pytest.mark.parametrize("race", RACES)
+    @pytest.mark.parametrize("kind", RACES)
     async def test_does_so_in_a_thousand_workflows(
-        self, dsn: str, conn: AsyncConnection, race: type[Race]
+        self, dsn: str, conn: AsyncConnection, kind: type[Race]
     ) -> None:
-        assert {*await run(dsn, conn, race, 1_000)} == {"act", "pause"}
+        assert {*await race(dsn, conn, kind, 1_000)} == {"act", "pause"}
