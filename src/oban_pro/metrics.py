@@ -9,9 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import oban.telemetry
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily
 
+from oban_pro._plugin import deferred_acks
 from oban_pro.engine.session import session_for
 from oban_pro.handles.stats import NAMES, read_stats
 from oban_pro.model.wording import visible
@@ -102,7 +110,7 @@ class _Gauges:
         return []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        stats, server = self._stats, self._stats.server
+        stats = self._stats
         by_state = ("queue", "state")
         jobs = [((one.queue, one.state), one.jobs) for one in stats.queues]
         due = [
@@ -125,6 +133,12 @@ class _Gauges:
             ("name",),
             [((one.name or "",), one.oldest) for one in stats.workflows],
         )
+        yield from self._server()
+        yield from self._nodes()
+
+    def _server(self) -> Iterator[GaugeMetricFamily]:
+        server = self._stats.server
+
         yield _gauge(
             "oban_workflows_waits",
             "Open waits.",
@@ -144,12 +158,17 @@ class _Gauges:
             "Executions of stopped jobs that have not ended.",
             server.unended,
         )
+        yield _gauge(
+            "oban_workflows_slots",
+            "Slots of fan-outs with a limit, in open workflows.",
+            ("state",),
+            [(("taken",), server.slots_taken), (("free",), server.slots_free)],
+        )
         yield _one(
             "oban_snapshot_age_transactions",
             "Transactions since the oldest snapshot: vacuum removes no row that died later.",
             server.snapshot_age or 0,
         )
-        yield from self._nodes()
 
     def _nodes(self) -> Iterator[GaugeMetricFamily]:
         nodes, pulse = self._stats.nodes, self._stats.pulse
@@ -239,6 +258,11 @@ class _Counters:
         self._repaired = Counter(
             "oban_workflows_repaired", "Rows that the doctor mended.", registry=registry
         )
+        Gauge(
+            "oban_acks_deferred",
+            "Acks that could not settle their jobs yet, as somebody holds the workflow.",
+            registry=registry,
+        ).set_function(deferred_acks.total)
         self._names: set[str] = set()
         self._count: dict[str, Callable[[dict[str, Any]], None]] = {
             "oban.job.stop": self._job,

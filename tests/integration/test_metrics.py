@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner
 from oban import Oban
+from oban._executor import AckAction
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
+from psycopg.errors import LockNotAvailable
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow, metrics, telemetry
 from oban_pro.__main__ import main
+from oban_pro._plugin import deferred_acks
+from oban_pro._plugin.ack_jobs import retry_deferred
 from oban_pro.web import create_app
 from tests.support.dashboard import browse
 from tests.support.graphs import settled, work
@@ -87,6 +92,16 @@ class TestNumbers:
 
         assert answer.headers["content-type"] == metrics.CONTENT_TYPE
         assert samples(answer.text).keys() == found.keys()
+
+    async def test_tell_slots_that_are_taken_and_free(self, oban: Oban) -> None:
+        jobs = [work() for _ in range(3)]
+        workflow = Workflow().add_many("call", jobs, limit=2)
+        await oban.enqueue_many(workflow.add_many("few", jobs[:1], limit=5))
+        await oban.enqueue_many(Workflow().add_many("call", jobs, limit=1, deps=()))
+        found = samples((await metrics.render()).decode())
+
+        assert found["oban_workflows_slots", ("taken",)] == 2 + 1 + 1
+        assert found["oban_workflows_slots", ("free",)] == 4
 
     async def test_say_what_is_late(self, stored: Oban, conn: AsyncConnection) -> None:
         await conn.execute(
@@ -165,6 +180,21 @@ class TestCounters:
         ended = {"queue": "default", "state": "completed"}
         assert value("oban_job_duration_seconds_count", **ended) == 2
         assert value("oban_workflows_inserted_total") == 1
+
+    async def test_tell_acks_that_are_kept_aside(
+        self, registry: CollectorRegistry, oban: Oban
+    ) -> None:
+        def aside() -> float | None:
+            return registry.get_sample_value("oban_acks_deferred")
+
+        await oban.enqueue_many(workflow := Workflow().add("a", work()))
+        (job,) = await oban._query.fetch_jobs(1, "default", "node", str(uuid4()))
+        before = aside()
+        deferred_acks.keep(oban._query, AckAction(job, "completed"), LockNotAvailable())
+        assert (before, aside()) == (0, 1)
+        await retry_deferred(oban._query, all_at_once=True)
+        assert aside() == 0
+        assert await settled(workflow)
 
     async def test_keep_names_apart_up_to_a_hundred(self, registry: CollectorRegistry) -> None:
         for number in range(150):

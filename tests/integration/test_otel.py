@@ -94,7 +94,9 @@ class TestTraces:
         wait_until: WaitUntil,
     ) -> None:
         node = await start_oban()
+        deep = Workflow().add_cascade("deep", load)
         inner = Workflow().add_cascade("flaky", fail_once, backoff=0)
+        inner.add_workflow("deeper", Workflow().add_workflow("still", deep))
         workflow = (
             Workflow(name="etl")
             .add_cascade("extract", extract)
@@ -129,7 +131,7 @@ class TestTraces:
         assert second.attributes is not None
         assert second.attributes["oban.job.state"] == "completed"
         assert linked(first) == linked(second) == {ids(executions["extract"][0])}
-        assert linked(executions["grow"][0]) == {ids(second)}
+        assert linked(executions["grow"][0]) == {ids(second), ids(executions["deep"][0])}
         assert {ids(executions[str(n)][0]) for n in range(3)} < linked(executions["load"][0])
 
     async def test_are_continued_by_what_is_appended(

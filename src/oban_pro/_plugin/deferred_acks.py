@@ -98,6 +98,11 @@ def count(query: Query) -> int:
     return sum(map(len, _groups.get(query, {}).values()))
 
 
+def total() -> int:
+    """Return how many acks of this process are aside; any thread may ask."""
+    return sum(len(group) for groups in [*_groups.values()] for group in [*groups.values()])
+
+
 def put_with_others(query: Query, acks: Sequence[AckAction]) -> list[AckAction]:
     """Put acks aside whose workflow was held a moment ago; returns all other acks.
 

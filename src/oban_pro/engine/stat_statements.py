@@ -46,6 +46,8 @@ class ServerStat(NamedTuple):
         timers_late: Seconds that the first clock is overdue, 0 if none is.
         staging_late: Seconds that the first scheduled job is overdue, 0 if none is.
         unended: Executions of stopped jobs that have not ended.
+        slots_taken: Slots that members of fan-outs with a limit hold, in all open workflows.
+        slots_free: Slots of these fan-outs that are free.
         snapshot_age: Transactions since the oldest snapshot of the server was taken. Vacuum removes
             no row that died later.
     """
@@ -55,6 +57,8 @@ class ServerStat(NamedTuple):
     timers_late: float
     staging_late: float
     unended: int
+    slots_taken: int
+    slots_free: int
     snapshot_age: int | None
 
 

@@ -1,5 +1,5 @@
 -- The last execution of the jobs that a job depends on: itself, and through the gates that it waits behind. Of a group
--- that it depends on, the jobs in it, not those nested deeper. No more rows than a limit, and no more reads.
+-- that it depends on, the jobs in it, those of the highest level first. No more rows than a limit, and no more reads.
 WITH RECURSIVE waiting AS (
   SELECT id, group_key, gated FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = %(id)s
   UNION ALL
@@ -23,21 +23,22 @@ upstream AS (
     ) e
   LIMIT %(limit)s
 ),
-jobs AS (
-  SELECT id FROM upstream WHERE id > 0
+inside AS (
+  SELECT id FROM upstream
   UNION ALL
-  (
-    SELECT
-      m.id
-    FROM
-      upstream
-      CROSS JOIN LATERAL (
-        SELECT id FROM /* TEMPLATE: schema */oban_workflow_members WHERE group_key = upstream.id AND id > 0 LIMIT %(limit)s
-      ) m
-    WHERE
-      upstream.id < 0
-  )
-  LIMIT %(limit)s
+  SELECT
+    m.id
+  FROM
+    inside
+    CROSS JOIN LATERAL (
+      SELECT id FROM /* TEMPLATE: schema */oban_workflow_members WHERE group_key = inside.id LIMIT %(limit)s
+    ) m
+  WHERE
+    inside.id < 0
+),
+-- the recursion goes no deeper than these need
+jobs AS (
+  SELECT id FROM inside WHERE id > 0 LIMIT %(limit)s
 )
 SELECT
   j.id, j.attempt, j.attempted_at, j.meta ->> 'traceparent'

@@ -1,6 +1,6 @@
 -- The job that judges a group; NULL if it has none.
 --
--- Called by: oban_workflow_limiters, oban_workflow_free_slots, oban_workflow_waiting_in_line. Locks nothing.
+-- Called by: oban_workflow_limiters, oban_workflow_count_free_slots, oban_workflow_waiting_in_line. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_judge_of(p_group bigint)
 RETURNS bigint
 LANGUAGE sql
