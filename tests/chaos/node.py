@@ -18,6 +18,10 @@ RESCUED = PATIENCE * 1.5
 
 GRACE = 2.0
 
+# A queue of which so many jobs run at once at most, on all nodes together.
+NARROW = "narrow"
+NARROW_LIMIT = 3
+
 SETTINGS: dict[str, Any] = {
     "stager": {"interval": 0.2},
     "lifeline": {"interval": 1.0},
@@ -33,7 +37,9 @@ async def main(dsn: str, name: str) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     pool = await Oban.create_pool(dsn, min_size=1, max_size=6)
 
-    async with Oban(pool=pool, queues={"default": 10}, node=name, **SETTINGS):
+    narrow = {"limit": 3, "global_limit": NARROW_LIMIT}
+
+    async with Oban(pool=pool, queues={"default": 10, NARROW: narrow}, node=name, **SETTINGS):
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await stopped.wait()

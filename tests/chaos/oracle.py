@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from oban._recorded import decode_recorded
 
 from tests.chaos.client import MARK
-from tests.chaos.node import PATIENCE, RESCUED
+from tests.chaos.node import NARROW, NARROW_LIMIT, PATIENCE, RESCUED
 from tests.chaos.record import FOREVER, Entry, Root, root_of
 from tests.chaos.work import key_of
 from tests.support import model
@@ -138,6 +138,7 @@ class Oracle:
             self.states_follow,
             self.in_order,
             self.one_at_a_time,
+            self.limits,
             self.results,
             self.grafted_once,
             self.attempts,
@@ -277,9 +278,12 @@ class Oracle:
         if self._steered_at(key) < second.began:
             return True
 
+        return self._was_given_up(first, second.began)
+
+    def _was_given_up(self, run: Execution, by: float) -> bool:
+        """Tell whether a node was silent for so long that its jobs went to others."""
         return any(
-            min(ended, second.began) - began > PATIENCE - 1
-            for began, ended in self.silent.get(first.pid, [])
+            min(ended, by) - began > PATIENCE - 1 for began, ended in self.silent.get(run.pid, [])
         )
 
     def _steered_at(self, key: str) -> float:
@@ -289,6 +293,38 @@ class Oracle:
             return root.steered_at
 
         return 0.0 if key.startswith(MARK) else FOREVER
+
+    # Limits
+
+    def limits(self) -> Iterator[str]:
+        """No more run at once than a fan-out lets, or a queue of all nodes."""
+        narrow = []
+
+        for root in self.record.committed():
+            for entry in root.entries.values():
+                if entry.queue == NARROW and entry.key not in self.record.completed_by_hand:
+                    narrow += self.of[entry.key]
+
+            # Who is cancelled leaves a slot before the execution has ended.
+            if root.steered_at == FOREVER:
+                for group in root.group.groups():
+                    if group.limit is not None:
+                        runs = [run for job in group.jobs() for run in self.of[job.path]]
+                        yield from self._too_many(group.path, runs, group.limit)
+
+        yield from self._too_many(NARROW, narrow, NARROW_LIMIT)
+
+    def _too_many(self, what: str, runs: list[Execution], most: int) -> Iterator[str]:
+        for run in runs:
+            at_once = {
+                one.key: one
+                for one in runs
+                if one.began <= run.began < self._end_of(one)
+                and not self._was_given_up(one, run.began)
+            }
+
+            if len(at_once) > most:
+                yield f"{what} ran more than {most} at once: {at_once}"
 
     # Results
 
@@ -423,7 +459,8 @@ class Oracle:
 
             runs = self.of[entry.key]
 
-            if root.steered_at < FOREVER or not runs:
+            # of a queue that is full nobody knows who is next
+            if root.steered_at < FOREVER or not runs or entry.queue == NARROW:
                 continue
 
             ends = [
@@ -438,6 +475,11 @@ class Oracle:
                 for dep in deps
             ]
 
+            if entry.job.parent.limit is not None:
+                # Whoever waits for a slot has it when another has ended.
+                others = [one for job in entry.job.parent.jobs() for one in self.of[job.path]]
+                ends += [self._end_of(one) for one in others if self._end_of(one) < runs[0].began]
+
             if FOREVER not in ends:
                 yield from self._first(entry.key, max([entry.committed_at, *ends]), "could start")
 
@@ -445,8 +487,15 @@ class Oracle:
             for first, second in pairwise(sorted(runs, key=lambda run: run.began)):
                 died = self.ended.get(first.pid, FOREVER)
 
-                if died < first.ended and self._steered_at(key) == FOREVER:
+                is_narrow = self._queue_of(key) == NARROW
+
+                if died < first.ended and self._steered_at(key) == FOREVER and not is_narrow:
                     yield from self._late(key, died, second.began, "lost its node")
+
+    def _queue_of(self, key: str) -> str:
+        root = self.record.roots.get(root_of(key))
+
+        return root.entries[key].queue if root is not None else "default"
 
     def _last_end(self, key: str, by: float) -> float | None:
         ends = (run.ended for run in self.of[key] if run.outcome == "ok" and run.ended < by)

@@ -27,6 +27,7 @@ class Entry:
     do: dict[str, Any]
     job: Job
     max_attempts: int = 20
+    queue: str = "default"
     committed_at: float = FOREVER
 
     @property

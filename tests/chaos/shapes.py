@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from oban_pro import Workflow, from_result
 from tests.chaos import work
+from tests.chaos.node import NARROW
 from tests.chaos.record import Entry, Root
 from tests.support.model import Group, Job
 
@@ -146,12 +147,13 @@ class _Growing:
         attempts = self._attempts(do)
         own = self._own_flags(flags)
         entry = self._enter(group, name, "Step", do, deps, own, max_attempts=attempts)
+        entry.queue = self.rng.choice(["default"] * 7 + [NARROW])
         meta = {"key": entry.key, "do": do}
 
         if (buddy := self.buddy()) is not None:
             meta[self.rng.choice(["buddy_before", "buddy_after"])] = buddy
 
-        job = work.Step.new({}, meta=meta, max_attempts=attempts)
+        job = work.Step.new({}, meta=meta, max_attempts=attempts, queue=entry.queue)
         workflow.add(name, job, deps=deps, ignore_cancelled=own[0], ignore_discarded=own[1])
 
     def _own_flags(self, flags: tuple[bool, bool]) -> tuple[bool, bool]:
@@ -195,6 +197,7 @@ class _Growing:
         _depth: int,
     ) -> None:
         child = self._group(group, name, "many", deps, flags)
+        child.limit = self.rng.choice([None, 1, 2, 3])
         jobs = []
 
         for n in range(self.rng.randint(0, 6)):
@@ -202,7 +205,7 @@ class _Growing:
             entry = self._enter(child, str(n), "Step", do, [], flags)
             jobs.append(work.Step.new({}, meta={"key": entry.key, "do": do}))
 
-        workflow.add_many(name, jobs, deps=deps)
+        workflow.add_many(name, jobs, deps=deps, limit=child.limit)
 
     def _add_items(
         self,
@@ -214,6 +217,7 @@ class _Growing:
         _depth: int,
     ) -> None:
         child = self._group(group, name, "many", deps, flags)
+        child.limit = self.rng.choice([None, 1, 2])
         do = self._do(may_fail=False)
         keys = [str(n) for n in range(self.rng.randint(0, 5))]
 
@@ -224,6 +228,7 @@ class _Growing:
             name,
             (keys, work.gather_item),
             deps=deps,
+            limit=child.limit,
             meta={"key": child.path, "many": True, "do": do},
         )
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.chaos.record import Record, Root
     from tests.chaos.server import Server
 
-STEERING = ("append", "cancel", "retry", "again", "psql", "repair")
+STEERING = ("append", "cancel", "retry", "again", "psql", "repair", "limit")
 KINDS = ("conn", "rollback", "isolation", *STEERING, "trigger")
 
 # What a server that is not there makes of a call.
@@ -302,6 +302,18 @@ class Users:
             await self.handle(root).cancel_jobs(names=names)
             await asyncio.sleep(self._rng.choice([0, 0, 0.5]))
             await self.handle(root).retry_jobs(names=names)
+
+    async def _limit(self) -> None:
+        """Set another limit of a fan-out; the record keeps the highest that it ever had."""
+        if (root := self.some_root()) is None:
+            return
+
+        groups = [group for group in root.group.groups() if group.limit is not None]
+
+        if groups:
+            group, limit = self._rng.choice(groups), self._rng.randint(1, 4)
+            group.limit = max(limit, group.limit or 0)
+            await self.handle(root).set_limit(group.path.partition("/")[2], limit)
 
     async def _psql(self) -> None:
         """Set the state of a job by hand, or steer it by plain oban."""
