@@ -1,4 +1,4 @@
-"""Checking the bookkeeping against the states of the jobs, and mending it."""
+"""Checking the bookkeeping against the states of the jobs, and correcting it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def audit(place: Place = "Oban", workflow_id: str | None = None) -> list[D
     Example:
         >>> assert not await oban_pro.doctor.audit()
     """
-    # No timeout of a role stops it: it takes as long as there are workflows.
+    # No timeout of the role may stop it, because it takes the longer the more workflows there are.
     session = session_for(place)
     found = await session.execute(lambda store: store.audit(workflow_id), kind="reader")
 

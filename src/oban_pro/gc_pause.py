@@ -1,4 +1,4 @@
-"""Where many objects are made at once."""
+"""Pausing the cyclic garbage collector while many objects are created."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _Pause:
-    """A pause for all threads, which the first one in begins and the last one out ends."""
+    """A pause shared by all threads: the first to enter begins it, the last to leave ends it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -40,7 +40,7 @@ _pause = _Pause()
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Look for no garbage meanwhile: the more objects there are, the longer each look takes.
+    """Pause the cyclic garbage collector. Collections get slower as live objects pile up.
 
     Decorates functions that call nobody else's code and do not wait for anything.
     """

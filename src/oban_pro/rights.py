@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from psycopg.errors import InsufficientPrivilege
 
 type Kind = Literal["worker", "enqueuer", "reader"]
-"""What a role is for: it runs jobs and steers workflows, it only adds some, or it only looks."""
+"""What a role does: run jobs and steer workflows, only enqueue, or only read."""
 
 KINDS: tuple[Kind, ...] = ("worker", "enqueuer", "reader")
 
 SHOWN = 3
-"""How many of the GRANTs that a role lacks are in an error."""
+"""How many missing GRANTs an error lists."""
 
 _GRANT = re.compile(r"^GRANT ([A-Z, ]+) ON (\w+) (\S+) TO", re.MULTILINE)
 

@@ -31,7 +31,7 @@ VERSION = installing.VERSION
 """The version of the tables that this package works with."""
 
 MISSING = (SchemaError, UndefinedFunction, UndefinedTable)
-"""What is raised where the schema is not installed, or has been removed since it was found good."""
+"""Errors that mean that the schema is not installed, or was removed since it was checked."""
 
 logger = logging.getLogger(__name__)
 
@@ -45,15 +45,15 @@ _REFUSALS = {
 _NOTICE = "oban-workflows: "
 
 LARGE = 64 * 2**20
-"""Bytes of a table that takes longer to read than anybody should wait for a lock."""
+"""Size in bytes from which reading a table takes longer than anybody should wait for a lock."""
 
 TRIES = 20
-"""How often somebody is waited for who is in the way."""
+"""How often the installation tries again to get its locks."""
 
 TRY_INTERVAL = 0.3
 """Seconds until the next try."""
 
-# Instances whose schema has been found good; only that answer is kept.
+# Instances whose schema was found to fit; other answers are not kept.
 _verified: WeakSet[_host.Query] = WeakSet()
 
 
@@ -145,7 +145,7 @@ async def install(
     """Install or upgrade everything workflows need, in one transaction.
 
     Creates the schema and oban's own tables where they are missing. What exists is left as it is.
-    Roles that have rights on ``oban_jobs`` get what goes with them on what is made. Safe to repeat,
+    Roles with rights on ``oban_jobs`` get the matching rights on the new tables. Safe to repeat,
     also at the same time from several places, and beside nodes that run: it waits for locks for
     200 ms, lets others pass, and tries again, 20 times.
 
@@ -307,7 +307,7 @@ def _judge(prefix: str, command: str, version: int, installed: _Installed) -> st
     release = installing.release_of(package)
     functions = f"workflow functions in schema {prefix!r} are those of oban-workflows"
 
-    # Whoever made newer tables says which nodes can work with them.
+    # A newer version of the tables says which nodes can work with them.
     if version > VERSION and (version > installed.tables or installed.oldest > VERSION):
         raise SchemaVersionError(
             f"workflow tables in schema {prefix!r} are at version {version},"
@@ -404,7 +404,7 @@ async def _build_indexes(conn: AsyncConnection[Any], prefix: str) -> None:
         )
 
     for name in missing:
-        # One that was left unfinished when its installation was killed.
+        # An index that was left unfinished when its installation was killed.
         if name in unfinished:
             await conn.execute(f"DROP INDEX CONCURRENTLY {prefix}.{name}".encode())
 
@@ -412,7 +412,7 @@ async def _build_indexes(conn: AsyncConnection[Any], prefix: str) -> None:
 
 
 async def _execute(pool: Any, prefix: str, statements: str) -> list[str]:
-    """Execute statements in one transaction; returns what they say to whoever installs."""
+    """Execute statements in one transaction; returns their notices for the user."""
     notices: list[str] = []
 
     def hear(diagnosis: Diagnostic) -> None:

@@ -1,4 +1,4 @@
-"""Settings of this package, which oban's own configuration has no place for.
+"""Settings of this package, for which oban's own configuration has no place.
 
 A setting comes from the first of three places that has it: a call of `configure`, a variable
 ``OBAN_WORKFLOWS_<NAME>`` of the environment, the file ``workflows.toml`` beside the ``oban.toml``
@@ -69,7 +69,7 @@ def configure(
     unknown_for: timedelta | float | None = _UNCHANGED,
     **unknown: Never,
 ) -> None:
-    """Set what `workflows.toml` and the environment set too; a call wins over both.
+    """Set settings in code; they take precedence over the environment and `workflows.toml`.
 
     What is left out stays as it is; None goes back to the environment and the file.
 
@@ -119,7 +119,7 @@ def configure(
 
 
 def renamed(old: str, new: object) -> None:
-    """Tell where code is now that stored jobs name by an old path.
+    """Tell where code has moved that stored jobs name by an old path.
 
     Code that still exists at the old path is used. Call it where every node imports it: the package
     that the old module was in is a good place, as looking for that module imports it.
@@ -185,7 +185,7 @@ def names_of(path: str) -> list[str]:
     known = {**(current().renamed or {}), **_sources.renamed}
     names = [path]
 
-    # Code may be renamed again, and back.
+    # Code may be renamed several times, and back.
     while (new := known.get(_dotted(names[-1]))) is not None and new not in names:
         names.append(new)
 

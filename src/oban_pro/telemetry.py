@@ -165,7 +165,7 @@ def execute(event: str, metadata: Mapping[str, Any]) -> None:
 
 
 class Tracing(Protocol):
-    """What follows workflows from their enqueueing: `oban_pro.otel` has one."""
+    """An interface for tracing workflows from their enqueueing; `oban_pro.otel` implements it."""
 
     def enqueue(self, workflow_id: str, name: str | None, jobs: int) -> Mapping[str, str]:
         """Note that a workflow is enqueued; returns what the meta of all its jobs is to carry."""

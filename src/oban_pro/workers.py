@@ -64,11 +64,11 @@ logger = logging.getLogger(__name__)
 RESULT_LIMIT = 256_000_000
 """Bytes that an encoded result may take: what PostgreSQL holds in one JSON string."""
 
-# Blocking functions get threads of their own: the loop's default pool has few, and serves others.
-# There are never more than jobs in progress, which the limits of the queues bound.
+# Blocking functions get their own threads, because the loop's default pool is small and serves
+# others. There are at most as many as running jobs, whose number the queues limit.
 _threads = ThreadPoolExecutor(max_workers=1024, thread_name_prefix="oban-cascade")
 
-# What runs in them: a thread goes on when the task that waits for it is cancelled.
+# The executions in these threads: a thread goes on when the task that awaits it is cancelled.
 _in_threads: set[tuple[int | None, datetime | None]] = set()
 
 
@@ -193,10 +193,10 @@ class Final:
 
 @worker()
 class SignalWait:
-    """Stands for a wait for signals. Nobody runs it but those who run jobs without a database."""
+    """Stands for a wait for signals. Nodes never run it; only tests without a database do."""
 
     async def process(self, job: Job) -> None:
-        """Refuse to run: there is nobody who could send a signal."""
+        """Raise, as nobody can send a signal without a database."""
         raise CascadeError(
             f"job {_name(job)!r} waits for a signal, which takes a database; test it with"
             " run_workflow(…, signals={…})"
@@ -205,7 +205,7 @@ class SignalWait:
 
 @worker()
 class TimerWait:
-    """Stands for a wait for a time. Nobody runs it but those who run jobs without a database."""
+    """Stands for a wait for a time. Nodes never run it; only tests without a database do."""
 
     async def process(self, _job: Job) -> None:
         """Complete at once."""

@@ -1,1 +1,1 @@
-"""What the commands are made of, and ``commands``: one module for each."""
+"""What commands share; ``commands`` holds one module for each command."""

@@ -1,4 +1,4 @@
-"""How states of jobs are drawn: their colours, and bars made of them."""
+"""Drawing states of jobs: their colours, and bars made of them."""
 
 from __future__ import annotations
 

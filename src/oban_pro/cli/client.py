@@ -1,4 +1,4 @@
-"""What commands that look at workflows or steer them have in common."""
+"""What commands that read or steer workflows have in common."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run[Result](command: Coroutine[Any, Any, Result]) -> Result:
     """Run a command to its end.
 
     Raises:
-        CommandFailure: In place of an error whose message helps more than its traceback.
+        CommandFailure: Instead of an error whose message says enough without its traceback.
     """
     with explained():
         return asyncio.run(command)
@@ -48,7 +48,7 @@ async def connected(database: Database) -> AsyncIterator[None]:
     Raises:
         SchemaError: If the tables are missing, or of another version.
     """
-    # What becomes of connections is told by the command, in its own words.
+    # The command reports connection errors in its own words.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
     async with open_pool(database.dsn) as pool:

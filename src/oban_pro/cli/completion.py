@@ -1,4 +1,4 @@
-"""Completing the ids of workflows, and what is in them, while a command is typed."""
+"""Shell completion of workflow ids, and of paths in workflows."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class WorkflowId(StringParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Offer the ids of the newest workflows that begin so, else those with such a name."""
+        """Offer the newest ids that begin with the text, else ids of workflows with such a name."""
 
         async def read(store: Store) -> list[CompletionItem]:
             found = await store.roots(None, incomplete or None, MAX_LISTED, 0)
@@ -70,7 +70,7 @@ class MemberPath(StringParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Offer what begins so, up to the next ``/``."""
+        """Offer paths that begin with the text, up to the next ``/``."""
 
         async def read(store: Store) -> list[CompletionItem]:
             groups = await store.status(str(ctx.params.get("id")))
@@ -108,7 +108,7 @@ def _ask(
         async with blocking.timeout(PATIENCE), session_at(dsn, database.prefix).connect() as store:
             return [one for one in await read(store) if one.value == visible(one.value)]
 
-    # A word to complete is no place for an error, whatever it is.
+    # While a word is being completed, no error may be printed.
     with suppress(Exception):
         return blocking.run(ask())
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from oban_pro.model.waiting import OpenWait
 
 UNLIMITED = 1000
-"""Columns of an output that nobody sees directly: nothing is cut off."""
+"""Width of output to a pipe or a file, so that nothing is cut off."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -1,4 +1,4 @@
-"""Which database a command works on, the options that say so, and the way there."""
+"""The database that a command works on, the options for it, and connecting to it."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class CouldNotRun(CommandFailure):
 
 @contextmanager
 def explained(failure: type[CommandFailure] = CommandFailure) -> Iterator[None]:
-    """Turn errors whose message helps more than their traceback into a failure.
+    """Turn errors whose message says enough without a traceback into a failure.
 
     Args:
         failure: What to raise in their place.

@@ -151,7 +151,7 @@ type All = Callable[..., AsyncIterator[Workflow]]
 
 
 def do_to_all(database: Database, found: Found, act: All, done: str, **options: Any) -> None:
-    """Count what is found, ask, and do something to all of it.
+    """Count the workflows that are found, ask, and do something to each of them.
 
     Args:
         database: Where to look.

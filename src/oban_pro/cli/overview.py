@@ -64,7 +64,7 @@ def draw_waits(waits: Sequence[OpenWait]) -> Table:
 
 
 def draw_heading(status: WorkflowStatus) -> Text:
-    """Say which workflow it is, and how it stands."""
+    """Draw the name and the state of a workflow."""
     heading = Text.assemble("Workflow ", plain(status.id, "bold"))
 
     if status.name:

@@ -1,4 +1,4 @@
-"""What a test says of a workflow and of its jobs."""
+"""Assertions about a workflow and its jobs."""
 
 from __future__ import annotations
 

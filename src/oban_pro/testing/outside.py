@@ -1,4 +1,4 @@
-"""What a test lets come from outside: signals, and times that are up."""
+"""Events from outside that a test plays: signals, and times that are over."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Outside:
         return True
 
     async def check(self) -> None:
-        """Fail if a path names nothing.
+        """Fail if a path leads to no member.
 
         Raises:
             AssertionError: That names it.
@@ -104,7 +104,7 @@ class Outside:
             payloads = payload if isinstance(payload, list) else payloads
 
         left = payloads[self._sent[path] :]
-        # A call gets one, and may be followed by others; a wait gets all that it needs.
+        # A call gets one signal, as other calls may follow; a wait gets all signals that it needs.
         for one in left[:1] if wait.kind == "call" else left:
             self._sent[path] += 1
             by = f"sender {self._sent[path]}" if wait.wanted > 1 else None

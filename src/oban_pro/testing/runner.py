@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from oban_pro.workflow import Workflow
 
 NODE = "testing"
-"""What ``attempted_by`` of jobs says that were run here."""
+"""The node in ``attempted_by`` of jobs that ran in a test."""
 
 
 async def run_workflow(
@@ -140,7 +140,7 @@ class _Runner:
                 task.cancel()
 
     async def _move(self) -> bool:
-        """Let what comes from outside come, or the next time."""
+        """Play an event from outside, or let the next scheduled time come."""
         if await self._outside.move():
             return True
 

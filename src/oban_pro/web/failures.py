@@ -1,4 +1,4 @@
-"""What is answered to requests that cannot be: a page that says why, never a bare 500."""
+"""Answers to requests that fail: a page that says why, never a bare 500."""
 
 from __future__ import annotations
 

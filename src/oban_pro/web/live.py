@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger("oban_pro.web")
 
 POLL_INTERVAL = 1.0
-"""Seconds after which a workflow is looked at without a notification; jobs start without one."""
+"""Seconds after which a workflow is read anyway, as the start of a job sends no notification."""
 
 QUIET = 0.2
-"""Seconds between two looks at most, however many notifications come."""
+"""Seconds that pass between two reads, however many notifications come."""
 
 LIFETIME = 600.0
 """Seconds after which a stream ends, and the browser opens a new one."""
 
 
 CHANNELS = ("oban_insert", "oban_workflow")
-"""What notifications come through that may mean a change."""
+"""Channels whose notifications may mean a change."""
 
 
 async def changes(
@@ -57,7 +57,7 @@ async def changes(
                 logger.warning("event stream ends: %s", visible(str(error)))
                 return
 
-            # A comment instead, so that it is noticed when the reader has gone.
+            # Without a change a comment is sent, as only sending shows that the reader has gone.
             yield f"event: changed\ndata: {mark}\n\n" if mark != seen else ":\n\n"
             seen = mark
             await asyncio.sleep(QUIET)

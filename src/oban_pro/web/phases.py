@@ -1,7 +1,8 @@
 """What a job or a group did when: the bars of the timeline.
 
-oban keeps when the last attempt of a job began, and when each attempt failed. When an earlier one
-began nobody knows: all from the release of the job to its last attempt is one phase, "retries".
+oban keeps when the last attempt of a job began, and when each attempt failed, but not when earlier
+attempts began. So everything from the release of the job to its last attempt is one phase,
+"retries".
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Phase(NamedTuple):
 
 
 def find_phases(member: Mapping[str, Any], released: datetime | None, now: datetime) -> list[Phase]:
-    """Tell what a member did when, as far as its times say.
+    """Compute the phases of a member from its times.
 
     Args:
         member: A job or a group, as the page draws it.

@@ -1,4 +1,4 @@
-"""What a page may do: nothing but look, unless its reader has the token."""
+"""What a page may do: only look, unless its reader has the token."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ HEADERS = {
 
 
 LIFETIME = 24 * 60 * 60
-"""Seconds that somebody who has shown the token may act."""
+"""Seconds for which a reader who has shown the token may act."""
 
 
 class SecureHeaders:

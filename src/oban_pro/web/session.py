@@ -66,7 +66,7 @@ class PageSession(Session[PageStore]):
 
     async def open(self) -> None:
         """Open the pool if it is ours."""
-        # Nobody runs the lifespan of an app that is mounted in another.
+        # The lifespan of a mounted app never runs, so the first request opens the pool.
         if self._owned:
             await self._pool.open()
 

@@ -1,4 +1,4 @@
-"""What the dashboard asks of the database: one method for each file in ``sql/dashboard``."""
+"""Statements of the dashboard: one method for each file in ``sql/dashboard``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From templates to pages: everything is escaped, and every link is below where we are mounted."""
+"""Rendering templates: everything is escaped, and every link is below the mount path."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ _environment.globals |= {
 def quote_id(workflow_id: str) -> str:
     """Spell the id of a workflow as one part of a path, whatever is in it.
 
-    Twice, as servers undo the first: an id that ends in ``/jobs`` must not pass for a page.
+    It is quoted twice, because servers undo the first quoting: an id that ends in ``/jobs`` must
+    not be taken for a page.
     """
     once = quote(workflow_id, safe="")
 

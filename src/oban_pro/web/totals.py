@@ -1,4 +1,4 @@
-"""Groups with all that is nested in them added up."""
+"""Adding up groups with everything that is nested in them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Totals:
 
     @property
     def shown_state(self) -> str:
-        """The state; of a group that executes by definition, whether anything does."""
+        """The state; ``"suspended"`` if every job in it is."""
         return "suspended" if self.counts and set(self.counts) == {"suspended"} else self.state
 
     @property

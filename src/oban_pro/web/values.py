@@ -40,7 +40,7 @@ def shorten(text: str) -> str:
 
 
 def only[Kind](kind: type[Kind], value: object) -> Kind:
-    """Return a value of a column that anybody may have written anything into, or an empty one."""
+    """Return a value if it is of a type, else an empty one: anybody may have written the column."""
     return value if isinstance(value, kind) else kind()
 
 
@@ -73,7 +73,7 @@ def show_recorded(job_meta: dict[str, Any]) -> str | None:
     try:
         return show_python(codec.decode(encoded))
     except Exception as error:
-        # An Enum of the user's may raise anything where it is written.
+        # The ``repr`` of a user's class may raise anything.
         return f"cannot be shown: {error}"
 
 
@@ -174,7 +174,7 @@ def show_time(value: datetime | None) -> str:
 
 
 def parse_times(texts: Iterable[Any]) -> list[datetime]:
-    """Read times in ISO form, in their order; what is none is left out."""
+    """Read times in ISO form, in their order, and leave out anything else."""
     times = []
 
     for text in texts:

@@ -1,4 +1,4 @@
-"""What the page of a workflow draws: one structure for graph and timeline."""
+"""The data that the page of a workflow draws: one structure for graph and timeline."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _member(row: MemberRow, totals: dict[int, Totals], now: datetime) -> Member:
 
 
 def _add_phases(members: Sequence[Member], now: datetime) -> None:
-    """Add what members did when; those that depend on nothing are released as their group is."""
+    """Add the phases of members. A member without dependencies is released with its group."""
     released: dict[str | None, datetime | None] = {}
 
     for member in members:
@@ -137,7 +137,7 @@ def _add_phases(members: Sequence[Member], now: datetime) -> None:
 
 
 def _rests(members: Sequence[Member]) -> Iterable[Member]:
-    """Make one box for what is in an open group and too much to draw."""
+    """Make one box for the members of an open group that are too many to draw."""
     inside = Counter(member["parent"] for member in members)
 
     for group in members:
@@ -176,7 +176,7 @@ def _edges(
 ) -> list[Edge]:
     """Name the ends of edges; one that is not drawn is in the rest of the same group.
 
-    They are in the order of their ends, as the layout keeps equals in the order it is given.
+    They are sorted by their ends, because the layout keeps the order of equal edges.
     """
 
     def name(end: int | None, other: int | None) -> str:

@@ -35,7 +35,7 @@ FORMAT = "%(asctime)s [%(levelname)s] %(process)d %(name)s: %(message)s"
 
 def main(descriptor: int) -> None:
     """Run a node, as the parent at the other end of a socket says."""
-    # What jobs start must not keep it open.
+    # Processes that jobs start must not keep the socket open.
     os.set_inheritable(descriptor, False)
     parent = socket.socket(fileno=descriptor)
     told = parent.makefile("rb").readline()
@@ -119,7 +119,7 @@ class _Child:
 
         _host.Config.load = load_own  # type: ignore[method-assign]
         Oban.start = start_and_tell  # type: ignore[method-assign, assignment]
-        # The parent greets for all.
+        # The parent prints the greeting for all processes.
         vars(oban.cli)["print_banner"] = lambda _version: None
 
     def _after_job(self, _event: str, _metadata: dict[str, Any]) -> None:
@@ -133,7 +133,7 @@ class _Child:
             producers: list[Any] = [*self._oban._producers.values()]
 
             for producer in producers:
-                # In memory alone: the queue goes on elsewhere.
+                # Paused in this process only: the queue goes on in others.
                 producer._paused = True
 
             if not any(map(_host.held_jobs, producers)):

@@ -1,4 +1,4 @@
-"""Giving back what a process ran that is dead for certain: its parent has reaped it."""
+"""Giving back the jobs of a process that is certainly dead, because its parent has reaped it."""
 
 from __future__ import annotations
 

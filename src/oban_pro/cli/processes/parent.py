@@ -1,4 +1,4 @@
-"""The parent of several nodes: starts them, restarts what dies, and tells them to end."""
+"""The parent of several nodes: it starts them, restarts those that die, and tells them to end."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ class Parent:
                 # for whoever lists processes
                 f"{number + 1}/{self._orders.processes}",
                 pass_fds=[theirs.fileno()],
-                # Ctrl+C is for the parent, which hands it on.
+                # Ctrl+C reaches the parent only, which passes it on.
                 process_group=0,
             )
 
@@ -231,7 +231,7 @@ class Parent:
         finally:
             killing.cancel()
 
-        # What it told last is still to be read.
+        # Its last messages are still unread.
         await asyncio.wait([hearing], timeout=1)
         hearing.cancel()
         self._running.pop(one.number, None)
@@ -261,7 +261,7 @@ class Parent:
             async for line in reader:
                 self._note(one, json.loads(line))
         except (OSError, ValueError):
-            # It died while it wrote.
+            # The process died while it was writing.
             return
         finally:
             writer.close()

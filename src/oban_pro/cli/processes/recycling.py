@@ -1,4 +1,4 @@
-"""When a process has done enough: after some jobs, or once it uses too much memory."""
+"""Deciding when to replace a process: after some jobs, or once it uses too much memory."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ type Queues = dict[str, Any]
 """Limits by queue, or options with a key ``limit``: as in the configuration of oban."""
 
 DEFAULT_LIMIT = 10
-"""What oban takes where the options of a queue name no limit."""
+"""oban's limit for a queue whose options name none."""
 
 
 class Shares:
