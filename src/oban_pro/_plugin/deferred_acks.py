@@ -30,7 +30,7 @@ Called with whether to wait for a workflow that somebody holds, or to pass it ov
 """
 
 MOST = 10_000
-"""Acks that one Oban instance keeps. Beyond that, producers keep theirs and stop taking jobs."""
+"""The most acks that an instance keeps. Beyond it, producers keep theirs and take no jobs."""
 
 TOGETHER = 1_000
 """The most acks that one statement retries."""

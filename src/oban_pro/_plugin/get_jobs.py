@@ -57,7 +57,7 @@ def build(fallback: GetJobs) -> GetJobs:
 
 
 def _wait_for_end(producer: _host.Producer, running: list[tuple[Job, Job]]) -> None:
-    """Let jobs wait that this producer runs already; the node was taken for dead in between."""
+    """Suspend jobs that this producer still runs: its node had counted as dead in between."""
     _, uuid = _host.attempted_by(producer)
 
     for _, job in running:

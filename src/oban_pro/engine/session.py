@@ -328,7 +328,7 @@ class Session[S: Store]:
         conn.prepare_threshold = None
 
         try:
-            # Notifications of this very server arrive.
+            # A direct connection to the primary needs no test: notifications arrive at it.
             if dsn or await poolers.is_pooled(conn):
                 await poolers.check_arrival(conn, self._take(), self.on)
             elif conn.info.parameter_status("in_hot_standby") == "on":

@@ -138,7 +138,7 @@ class Statements:
         """Run a statement; returns what a row factory of psycopg makes of its rows."""
         cursor = await self._run(factory, name, params)
 
-        # The rows are here already, and may be very many.
+        # All rows have arrived already, and there may be very many, so no loop awaits each.
         with uncollected():
             return await cursor.fetchall()
 

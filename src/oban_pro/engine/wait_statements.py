@@ -120,7 +120,7 @@ class WaitStatements(Statements):
         return await self.one(int, "resume", {"id": workflow_id, "path": path})
 
     async def tick(self, root: int | None = None) -> list[Due]:
-        """Take what is due: in all roots that nobody holds, or in one."""
+        """End waits, deadlines and delays that are due: in all unlocked roots, or in one."""
         return await self.made(Due, "tick", {"root": root})
 
     # What people look at

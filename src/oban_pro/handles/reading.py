@@ -97,7 +97,7 @@ async def get_recorded(place: Place, workflow_id: str, name: str) -> Any:
     if job is None or job.state != "completed" or not job.meta.get(meta.RECORDED):
         return None
 
-    # What a mapper records is for those who read what it has grafted.
+    # The value that a mapper records belongs to the graft, and is read through it.
     if job.worker == MAPPER_WORKER:
         return None
 

@@ -140,7 +140,7 @@ def versioned_functions() -> list[str]:
 
 
 def indexes(prefix: str) -> dict[str, str]:
-    """Return statements that build the indexes on oban's jobs beside writers, by name."""
+    """Return statements that build the indexes on `oban_jobs` without blocking writers, by name."""
     schema = check_prefix(prefix)
 
     return {

@@ -59,7 +59,7 @@ def options_of(config: Any) -> dict[str, Any]:
 
 
 def offsets_of(queues: Mapping[str, Any], processes: int) -> dict[str, int]:
-    """Return where the parts of each queue begin: behind those of the queue before it."""
+    """Return which process gets a part of each queue first: the next one after the queue before."""
     offsets = {}
     offset = 0
 

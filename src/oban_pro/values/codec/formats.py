@@ -73,7 +73,7 @@ def _read_moment[M: (datetime, time)](cls: type[M], written: str | list[Any]) ->
 
 
 def _zone(key: str) -> ZoneInfo:
-    # Where the system has no time zones, ZoneInfo imports packages by what the key says.
+    # If the system has no time zones, ZoneInfo imports a package whose name is part of the key.
     if not _ZONE_KEY.fullmatch(key):
         raise ValueError("no time zone has such a key")
     return ZoneInfo(key)
