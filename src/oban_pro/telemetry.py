@@ -14,7 +14,8 @@ Attach to them with `oban.telemetry.attach`:
   jobs settles, after ``settled``.
 - ``oban.workflow.grafted``: ``workflow_id`` of what was grafted, ``job``, ``count`` of jobs.
 - ``oban.workflow.appended``: ``workflow_id``, ``count`` of jobs.
-- ``oban.workflow.cancelled``, ``oban.workflow.retried``: ``workflow_id``, ``names``, ``count``.
+- ``oban.workflow.cancelled``, ``oban.workflow.retried``: ``workflow_id``, ``names``, ``count``; the
+  second one also ``downstream``, whether what depends on the names runs again as well.
 - ``oban.workflow.paused``, ``oban.workflow.resumed``: ``workflow_id``, ``path`` of a member, None
   for the workflow itself, ``by``, ``count`` of the jobs held back or brought back. Nothing where a
   pause ends by itself.

@@ -143,6 +143,17 @@ class TestRetry:
         assert done.stdout == "Retried 1 job of workflow w.\n"
         assert counts(dsn) == {"available": 1, "completed": 3}
 
+    def test_takes_what_depends_on_the_names_along(self, dsn: str) -> None:
+        arrange(dsn, diamond(id="w"), run=True)
+        done = invoke(dsn, "retry", "w", "left", "--downstream")
+        assert done.stdout == "Retried 2 jobs of workflow w.\n"
+        assert counts(dsn) == {"available": 1, "suspended": 1, "completed": 2}
+
+    def test_takes_nothing_along_without_names(self, dsn: str) -> None:
+        done = invoke(dsn, "retry", "w", "--downstream")
+        assert done.exit_code == 2
+        assert "--downstream needs NAMES" in done.stderr
+
 
 class TestDoctor:
     def break_books(self, dsn: str) -> None:

@@ -469,6 +469,7 @@ class Machine(RuleBasedStateMachine):
             started = ready[job.id]
             started.state = "executing"
             started.attempt += 1
+            started.has_begun = True
             assert (job.attempt, job.max_attempts) == (started.attempt, started.max_attempts)
             self.running[started.path] = job
 
@@ -695,6 +696,18 @@ class Machine(RuleBasedStateMachine):
         assert self.run(handle.retry_jobs(names=names)) == len(jobs)
         self._stop([*removed])
         self.model.revive(jobs, hold=True, regraft=regraft)
+
+    @precondition(lambda self: self.model.jobs())
+    @rule(data=st.data())
+    def rerun(self, data: st.DataObject) -> None:
+        groups = {group.path: group for group in self.model.known() if group.children}
+        group = groups[data.draw(st.sampled_from(sorted(groups)))]
+        some = st.lists(st.sampled_from(sorted(group.children)), min_size=1, max_size=2)
+        names = data.draw(some)
+        handle = Workflow(id=self.workflows[group.path], oban=self.oban._name)
+        count, removed = self.model.rerun([group.children[name] for name in names])
+        assert self.run(handle.retry_jobs(names=names, downstream=True)) == count
+        self._stop(removed)
 
     @staticmethod
     def _regrafted(jobs: list[model.Job]) -> list[Group]:

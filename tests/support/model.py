@@ -52,6 +52,8 @@ class Job:
     # of a final job: after which outcomes of its workflow it runs
     runs_on: str | None = None
     skipped: bool = False
+    # whether it was ever taken
+    has_begun: bool = False
 
     def release(self) -> None:
         self.state = "scheduled" if self.later or self.delayed else "available"
@@ -343,6 +345,32 @@ def excused(member: Member) -> bool:
     return bool(causes(member)) or any(excused(dep) for dep in upstream(member))
 
 
+def _surroundings(member: Member) -> Iterator[Member]:
+    """Return a member, all that is in it, and the groups around it."""
+    around: Member | None = member
+
+    while around is not None:
+        yield around
+        around = around.parent
+
+    if isinstance(member, Group):
+        yield from member.groups()
+        yield from member.jobs()
+
+
+def _reruns(job: Job, *, follows: bool) -> bool:
+    """Tell whether a job that runs again has to be told so."""
+    match job.state:
+        case "available":
+            return follows
+        case "scheduled":
+            return follows or job.has_begun
+        case "suspended":
+            return job.paused_from is not None and (follows or job.has_begun)
+        case _:
+            return True
+
+
 def _inside(member: Member) -> Iterator[Job]:
     if isinstance(member, Job):
         yield member
@@ -485,6 +513,83 @@ class Model:
         opened = self.causes()
         self._carry({path: before[path] & opened.get(path, set()) for path in before})
 
+    def rerun(self, named: list[Member]) -> tuple[int, list[Job]]:
+        """Run members again with all that depends on them.
+
+        Returns:
+            How many jobs that reopened or made wait, and those that were grafted and are removed.
+        """
+        before = self.causes()
+        after = self._downstream(named)
+        found = {job for one in [*named, *after] for job in _inside(one) if not job.gone}
+        points = [
+            job.parent
+            for job in found
+            if job.grafter
+            and "grafted" in job.parent.children
+            and (job.state == "completed" or job in after)
+        ]
+        removed = [job for point in points for job in point.grafted_jobs()]
+        jobs = [job for job in found if job not in removed and _reruns(job, follows=job in after)]
+        count = sum(job.state != "suspended" and not is_final(job) for job in jobs)
+
+        for point in points:
+            point.children.pop("grafted", None)
+
+        for job in jobs:
+            self._start_over(job)
+
+        for group in self.groups():
+            # as if it had never opened
+            if not group.body() and waits(group) and any(job in after for job in group.finals()):
+                group.opened = False
+                group.outcome = None
+
+        opened = self.causes()
+        self._carry({path: before[path] & opened.get(path, set()) for path in before})
+
+        return count, removed
+
+    def _downstream(self, named: list[Member]) -> set[Member]:
+        """Return what depends on some members, or on what is in them, at any distance."""
+        members: list[Member] = [
+            *self.groups(),
+            *(j for r in self.roots.values() for j in r.jobs()),
+        ]
+        reached = {one for member in named for one in _surroundings(member)}
+        after: set[Member] = set()
+
+        while True:
+            more = {
+                member
+                for member in members
+                if member not in after
+                and (member.parent in after or any(dep in reached for dep in member.deps))
+            }
+
+            if not more:
+                return after
+
+            after |= more
+            reached |= {one for member in more for one in _surroundings(member)}
+
+    def _start_over(self, job: Job) -> None:
+        if job.wait is not None and job.state in SETTLED:
+            job.wait.forget()
+
+        self._unvoid(job)
+        was = job.paused_from or job.state
+
+        if job.state == "executing":
+            job.unended += self.is_ours
+            self.stopped.append(job)
+
+        job.later = was == "scheduled" and not job.has_begun
+        job.paused_from = None
+        job.skipped = False
+        job.max_attempts = max(job.max_attempts, job.attempt + 1)
+        job.state = "suspended"
+
     @staticmethod
     def _unvoid(job: Job) -> None:
         """Let groups tolerate failures again that open by a retry."""
@@ -600,6 +705,8 @@ class Model:
         member.is_paused, member.until = True, until
         jobs = [job for job in _inside(member) if job.state in STARTING and not job.gone]
         self._hold(jobs)
+        # others get their slots
+        self._carry(self.causes())
 
         return len(jobs)
 

@@ -1522,6 +1522,34 @@ async def retry_some_jobs(node: Node) -> None:
 
 
 @operation
+async def run_a_part_of_a_workflow_again(node: Node) -> None:
+    await node.settle(workflow := node.nested())
+
+    with node.looked_at():
+        assert await workflow.retry_jobs(names=["first"], downstream=True) > 1
+
+
+@operation
+async def run_a_part_of_a_large_workflow_again(node: Node) -> None:
+    with node.looked_at():
+        await Workflow(id=WIDE).retry_jobs(names=MANY, downstream=True)
+
+
+@operation
+async def run_final_jobs_of_empty_workflows_again(node: Node) -> None:
+    workflow = Workflow().add("a", node.job()).add("b", node.job())
+
+    for name, need in ("all", None), ("one", 1):
+        empty = Workflow().add_final("final", node.job())
+        workflow.add_workflow(name, empty, deps=["a", "b"], need=need)
+
+    await node.settle(workflow)
+
+    with node.looked_at():
+        assert await workflow.retry_jobs(names=["a"], downstream=True) == 1
+
+
+@operation
 async def steer_and_read_by_path(node: Node) -> None:
     await node.settle(workflow := node.nested())
 

@@ -180,6 +180,16 @@ class Store(StoreParts):
         """Run jobs of a workflow again; returns how many."""
         return await self.one(int, "retry", {"id": workflow_id, "names": names})
 
+    async def rerun(self, members: Sequence[tuple[str, str]]) -> int:
+        """Run members again with all that depends on them; returns how many jobs.
+
+        Args:
+            members: Of one root: the id of the workflow that each is in, and its name there.
+        """
+        workflows, names = zip(*members, strict=True)
+
+        return await self.one(int, "rerun", {"workflows": [*workflows], "names": [*names]})
+
     async def settled_groups(self, workflow_id: str) -> tuple[list[int], bool]:
         """Read which workflows of a workflow's root have settled, and whether that has a key."""
         ((keys, is_unique),) = await self.rows("settled_groups", {"id": workflow_id})

@@ -191,20 +191,28 @@ async def retry_jobs[S: Store](
     workflow_id: str,
     names: Sequence[str] | None = None,
     deadline: Moment | None = None,
+    *,
+    downstream: bool = False,
 ) -> int:
     """Run jobs of a workflow again, nested ones included; returns how many.
 
     Raises:
+        InvalidArgumentError: If what is downstream shall run again, and no names are given.
         InvalidOptionError: If the deadline is not finite and positive.
         UnknownWorkflowError: If there is no such workflow.
         UnknownNameError: If one of the names is not there; nothing runs again then.
     """
     clocks = check_deadline("the retry", deadline)
 
+    if downstream and names is None:
+        raise InvalidArgumentError(
+            "downstream=True must come with names: those of the jobs to start from"
+        )
+
     async def body(store: S) -> int:
         await store.lock_root(workflow_id)
         parts = await locating.require(store, workflow_id, names)
-        count = await retry_parts(store, workflow_id, parts)
+        count = await retry_parts(store, workflow_id, parts, downstream=downstream)
 
         for clock in clocks:
             for path in [None] if names is None else names:
@@ -215,7 +223,7 @@ async def retry_jobs[S: Store](
     async with naming(session, workflow_id):
         count = await session.transact(body)
 
-    tell_steered("retried", workflow_id, names, count)
+    tell_steered("retried", workflow_id, names, count, downstream=downstream)
 
     return count
 
@@ -298,7 +306,11 @@ async def resume[S: Store](session: Session[S], workflow_id: str, path: str | No
 
 
 async def retry_parts(
-    store: Store, workflow_id: str, parts: Mapping[str, Sequence[str] | None]
+    store: Store,
+    workflow_id: str,
+    parts: Mapping[str, Sequence[str] | None],
+    *,
+    downstream: bool = False,
 ) -> int:
     """Run jobs of some workflows of one root again; returns how many.
 
@@ -306,9 +318,15 @@ async def retry_parts(
         store: Statements within a transaction that has locked the root.
         workflow_id: One of the workflows of the root.
         parts: Names of members by the id of their workflow, None for all of it.
+        downstream: Whether everything that depends on these members runs again as well.
     """
     settled, is_unique = await store.settled_groups(workflow_id)
-    count = sum([await store.retry(owner, owned) for owner, owned in parts.items()])
+
+    if downstream:
+        members = [(owner, name) for owner, owned in parts.items() for name in owned or ()]
+        count = await store.rerun(members) if members else 0
+    else:
+        count = sum([await store.retry(owner, owned) for owner, owned in parts.items()])
 
     if count and settled:
         await store.note_retried(settled)
@@ -319,9 +337,11 @@ async def retry_parts(
     return count
 
 
-def tell_steered(what: str, workflow_id: str, names: Sequence[str] | None, count: int) -> None:
+def tell_steered(
+    what: str, workflow_id: str, names: Sequence[str] | None, count: int, **more: bool
+) -> None:
     """Tell telemetry what was done to a workflow: ``"cancelled"`` or ``"retried"``."""
-    metadata = {"workflow_id": workflow_id, "names": names, "count": count}
+    metadata = {"workflow_id": workflow_id, "names": names, "count": count, **more}
     telemetry.execute(f"oban.workflow.{what}", metadata)
 
 

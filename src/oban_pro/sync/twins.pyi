@@ -371,7 +371,11 @@ class BlockingMethods:
         """
 
     def retry_jobs(
-        self, *, names: Iterable[str] | None = None, deadline: Moment | None = None
+        self,
+        *,
+        names: Iterable[str] | None = None,
+        deadline: Moment | None = None,
+        downstream: bool = False,
     ) -> int:
         """Run jobs of this workflow again, nested ones included: cancelled, discarded, retryable.
 
@@ -382,16 +386,20 @@ class BlockingMethods:
             names: Only these jobs, sub-workflows, fan-outs and grafts, by name or path; their
                 completed jobs too. None of them runs again if one is not there.
             deadline: A new one, from now: of the workflow, or of each of the names.
+            downstream: Whether everything that depends on the names runs again too, at any
+                distance and in order. Executing jobs are told to stop, and run again once they
+                have; grafters that it reaches graft anew.
 
         Returns:
-            The number of jobs that run again.
+            The number of jobs that run again; final jobs do not count where ``downstream`` is set.
 
         Raises:
+            InvalidArgumentError: If ``downstream`` is set without names.
             UnknownWorkflowError: If this workflow is not in the database.
             UnknownNameError: If there is nothing of one of the names in it.
 
         Example:
-            >>> count = Workflow(id="nightly").retry_jobs()
+            >>> count = Workflow(id="nightly").retry_jobs(names=["load"], downstream=True)
         """
 
     def set_deadline(self, deadline: Moment | None, path: str | None = None) -> None:

@@ -260,7 +260,7 @@ async def retry(request: Request) -> Response:
 
 
 async def act_on_job(request: Request) -> Response:
-    """Cancel a job, run it again, or run it and all that waits for it again."""
+    """Cancel a job, run it again, or run it and all that depends on it again."""
     request.app.state.guard.check(request)
     session = _session(request)
 
@@ -275,7 +275,7 @@ async def act_on_job(request: Request) -> Response:
         case "retry":
             return _said("Retried", await steering.retry_jobs(session, workflow_id, names))
         case "retry-from":
-            count = await _retry_from(session, workflow_id, _job_of(request))
+            count = await steering.retry_jobs(session, workflow_id, names, downstream=True)
             return _said("Retried", count)
         case _:
             raise HTTPException(404, "action must be cancel, retry or retry-from")
@@ -350,21 +350,6 @@ async def _form(request: Request) -> dict[str, str]:
     body = (await request.body()).decode("utf-8", "replace").replace("\0", "")
 
     return dict(parse_qsl(body, keep_blank_values=True))
-
-
-async def _retry_from(session: PageSession, workflow_id: str, job_id: int) -> int:
-    """Run a job again and everything that waits for it, at any distance; returns how many."""
-
-    async def body(store: PageStore) -> int:
-        await store.lock_root(workflow_id)
-        parts = {part.workflow_id: part.names for part in await store.downstream(job_id)}
-
-        return await steering.retry_parts(store, workflow_id, parts)
-
-    count = await session.transact(body)
-    steering.tell_steered("retried", workflow_id, None, count)
-
-    return count
 
 
 def _said(what: str, count: int) -> Response:

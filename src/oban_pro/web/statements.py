@@ -164,13 +164,6 @@ class Neighbour(TypedDict):
     total: int
 
 
-class Waiting(NamedTuple):
-    """Members of one workflow that wait for a job."""
-
-    workflow_id: str
-    names: list[str]
-
-
 class PageStore(Store):
     """The statements of the dashboard, beside those of the engine.
 
@@ -265,7 +258,3 @@ class PageStore(Store):
         params = {"job": job_id, "limit": limit}
 
         return cast("list[Neighbour]", await self._page.dicts("neighbours", params))
-
-    async def downstream(self, job_id: int) -> list[Waiting]:
-        """Read a job and everything that waits for it, by workflow."""
-        return await self._page.made(Waiting, "downstream", {"job": job_id})

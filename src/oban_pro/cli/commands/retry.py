@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("id", required=False)
 @click.argument("names", nargs=-1)
+@click.option("--downstream", is_flag=True, help="And all that depends on NAMES, in order.")
 @found_options
 @database_options
-def retry(*, database: Database, id: str, names: tuple[str, ...], found: Found | None) -> None:
+def retry(
+    *,
+    database: Database,
+    id: str,
+    names: tuple[str, ...],
+    downstream: bool,
+    found: Found | None,
+) -> None:
     """Run failed jobs of the workflow ID again.
 
     That is cancelled and discarded ones, and those that wait to be retried. With NAMES only those,
@@ -31,16 +39,19 @@ def retry(*, database: Database, id: str, names: tuple[str, ...], found: Found |
     With --all and filters instead of an ID all workflows that these find; it tells how many they
     are, and asks.
     """
+    if downstream and not names:
+        raise click.UsageError("--downstream needs NAMES: the jobs to start from.")
+
     if found is not None:
         do_to_all(database, found, Workflow.retry_all, "retried")
         return
 
-    count = run(_retry(database, id, names))
+    count = run(_retry(database, id, names, downstream=downstream))
     click.echo(f"Retried {count_jobs(count)} of workflow {visible(id)}.")
 
 
-async def _retry(database: Database, id: str, paths: Sequence[str]) -> int:
+async def _retry(database: Database, id: str, paths: Sequence[str], *, downstream: bool) -> int:
     async with connected(database):
         await status_of(id)
 
-        return await handle(id).retry_jobs(names=paths or None)
+        return await handle(id).retry_jobs(names=paths or None, downstream=downstream)
