@@ -17,6 +17,7 @@ from .model.turns import Again
 from .render import Graph, Vertex
 from .settings import configure, renamed
 from .values.context import Context
+from .values.lazy import LazyResults
 from .workflow import Workflow
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Explanation",
     "Failure",
     "Graph",
+    "LazyResults",
     "NotInJobError",
     "Outcome",
     "Signal",

@@ -28,6 +28,7 @@ from .building.cascades import (
     FUNCTION,
     ITEM,
     ITEMS,
+    LAZY,
     OPTIONS,
     RESULT,
     cascade_job,
@@ -43,6 +44,7 @@ from .building.functions import (
 from .building.plan import JobSpec
 from .building.planner import compile_plan
 from .engine import context_loader, ending, grafting, inline
+from .engine.lazy_context import lazy_context_of
 from .errors import CascadeError, CodecError, UnsupportedTypeError
 from .model.conditions import Verdict
 from .model.parking import find_parked
@@ -141,7 +143,7 @@ class Mapper:
         if items:
             # The mapper has waited for what the workflows around it have as a default.
             options = {"scheduled_at": None, **codec.from_json(job.args[OPTIONS])}
-            kept = {key: job.args[key] for key in (CALL, *BOUNDS) if key in job.args}
+            kept = {key: job.args[key] for key in (CALL, LAZY, *BOUNDS) if key in job.args}
             workflow = Workflow()
 
             for key, item in items.items():
@@ -213,7 +215,7 @@ class TimerWait:
 
 async def _items_of(job: Job) -> tuple[dict[str, Any], Record | None]:
     """Return the items that a job maps over, and what it records for those who read the results."""
-    context = await _context_of(job)
+    context = await _context_of(job, is_lazy=False)
 
     if ITEMS not in job.args:
         return _find(job, context), None
@@ -292,11 +294,13 @@ async def _prepare(job: Job) -> Callable[[], Awaitable[Any]]:
     return partial(_call_in_time, job, timeout, partial(function, *args, **kwargs))
 
 
-async def _context_of(job: Job) -> Context:
-    if inline.is_bound(job):
-        return inline.context_of(job)
+async def _context_of(job: Job, *, is_lazy: bool | None = None) -> Context:
+    is_lazy = bool(job.args.get(LAZY)) if is_lazy is None else is_lazy
 
-    return await context_loader.context_of(job)
+    if inline.is_bound(job):
+        return inline.context_of(job, is_lazy=is_lazy)
+
+    return await (lazy_context_of(job) if is_lazy else context_loader.context_of(job))
 
 
 async def _call_in_time(job: Job, longest: timedelta | None, function: Callable[[], Any]) -> Any:

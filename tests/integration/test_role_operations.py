@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 READING = {
     *("audit_one_workflow", "status", "status_of_a_large_workflow", "wait", "get_a_job"),
     *("wait_for_results", "read_traces", "search_workflows", "stream_results"),
-    "compare_timings",
+    *("compare_timings", "load_a_lazy_context"),
     *("get_jobs_of_a_large_workflow", "get_all_jobs", "get_the_jobs_that_one_depends_on"),
     *("get_the_jobs_that_the_last_of_a_large_workflow_depends_on", "get_results"),
     *("get_the_context", "explain_what_waits", "explain_what_broke"),

@@ -22,6 +22,7 @@ from oban_pro.cli.commands import show
 from oban_pro.engine import partition_index
 from oban_pro.engine.context_loader import context_of
 from oban_pro.engine.ending import what_ended
+from oban_pro.engine.lazy_context import lazy_context_of
 from oban_pro.engine.results import Lost
 from oban_pro.engine.search_statements import Filters, RootFilters
 from oban_pro.engine.session import session_of
@@ -571,6 +572,22 @@ async def stream_results(node: Node) -> None:
             assert [found async for found in workflow.stream_recorded(path)]
 
         assert [one async for one in Workflow(id=BROKEN).stream_recorded("each/7")] == []
+
+
+@operation
+async def load_a_lazy_context(node: Node) -> None:
+    workflow = await _recorded(node)
+    jobs = [await workflow.get_job("last"), await Workflow(id=BROKEN).get_job("last")]
+
+    with node.looked_at():
+        for job in jobs:
+            assert job is not None
+            context = await lazy_context_of(job)
+
+            for name in ("sub", "many"):
+                if name in context:
+                    assert [one async for one in context[name].items()]
+                    await context[name].fetch("0" if name == "many" else "x")
 
 
 @operation

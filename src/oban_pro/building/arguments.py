@@ -44,6 +44,12 @@ class FunctionOptions(JobOptions, total=False):
     give_up_on: type[Exception] | tuple[type[Exception], ...] | None
 
 
+class CascadeOptions(FunctionOptions, total=False):
+    """What can be set for a function of `Workflow.add_cascade`."""
+
+    lazy: bool
+
+
 _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "queue": (str, "a string"),
     "priority": (int, "an int"),

@@ -9,12 +9,13 @@ from oban import Job
 
 from oban_pro.values.context import Context
 
-from .arguments import FunctionOptions
+from .arguments import CascadeOptions, FunctionOptions
 from .cascades import FromResult
 from .finals import Finals
 from .limits import check_limits
 from .names import check_need, normalize_deps
 from .plan import JobSpec
+from .sizes import check_sizes
 from .specs import cascade_spec, check_given, graft_spec
 from .tolerance import Tolerate
 from .waits import Moment, signal_wait, timer_wait
@@ -55,7 +56,7 @@ class Builder(Wiring, Finals):
         delay: timedelta | float | None = None,
         limit: int | None = None,
         rate: tuple[int, timedelta | float] | None = None,
-        **job_opts: Unpack[FunctionOptions],
+        **job_opts: Unpack[CascadeOptions],
     ) -> Self: ...
 
     @overload
@@ -78,7 +79,7 @@ class Builder(Wiring, Finals):
         delay: timedelta | float | None = None,
         limit: int | None = None,
         rate: tuple[int, timedelta | float] | None = None,
-        **job_opts: Unpack[FunctionOptions],
+        **job_opts: Unpack[CascadeOptions],
     ) -> Self: ...
 
     @overload
@@ -98,7 +99,7 @@ class Builder(Wiring, Finals):
         delay: timedelta | float | None = None,
         limit: int | None = None,
         rate: tuple[int, timedelta | float] | None = None,
-        **job_opts: Unpack[FunctionOptions],
+        **job_opts: Unpack[CascadeOptions],
     ) -> Self: ...
 
     def add_cascade(
@@ -117,7 +118,7 @@ class Builder(Wiring, Finals):
         delay: timedelta | float | None = None,
         limit: int | None = None,
         rate: tuple[int, timedelta | float] | None = None,
-        **job_opts: Unpack[FunctionOptions],
+        **job_opts: Unpack[CascadeOptions],
     ) -> Self:
         """Add a function that receives earlier results, and records what it returns.
 
@@ -158,7 +159,8 @@ class Builder(Wiring, Finals):
                 behind in its thread. ``backoff``: seconds or a timedelta until the next one, or a
                 function ``(job)`` of a module that returns them; where it fails, oban's backoff.
                 ``give_up_on``: an Exception class, or a tuple of them, that discards the job at
-                once.
+                once. And ``lazy=True``: receive the results of each group as `LazyResults`, read in
+                pages while the function looks at them.
 
         Returns:
             This workflow, for chaining.
@@ -176,11 +178,12 @@ class Builder(Wiring, Finals):
         own_flags = ignore_cancelled, ignore_discarded
         clocks = deadline, delay
         limits = check_limits(repr(name), limit, rate)
+        sizes, options = check_sizes(name, job_opts)
         given = check_given(
             name,
             deps,
             self._flags,
-            job_opts,
+            options,
             own_flags=own_flags,
             clocks=clocks,
             need=need,
@@ -189,7 +192,7 @@ class Builder(Wiring, Finals):
             when=when,
         )
 
-        return self._add(name, cascade_spec(given, func_or_tuple))
+        return self._add(name, cascade_spec(given, func_or_tuple, sizes))
 
     @overload
     def add_graft(

@@ -28,6 +28,8 @@ RESULT = "result"
 OPTIONS = "options"
 CALL = "call"
 """Key of the arguments of a function that `call` or `each` added."""
+LAZY = "lazy"
+"""Whether results of groups are read while the function looks at them."""
 ITEMS = "items"
 """Key of the placeholder for the items that a fan-out maps over."""
 

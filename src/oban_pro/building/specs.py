@@ -15,6 +15,7 @@ from .cascades import (
     CASCADE_WORKER,
     GRAFTER_WORKER,
     ITEM,
+    LAZY,
     MAPPER_WORKER,
     OPTIONS,
     cascade_job,
@@ -25,6 +26,7 @@ from .functions import CONTEXT, check_function
 from .limits import refuse_limits
 from .names import check_need, normalize_deps
 from .plan import GRAFTER_NAME, Flags, GroupSpec, JobSpec
+from .sizes import NO_SIZES
 from .tolerance import check_tolerance, refuse_tolerance, to_args
 from .waits import Clock, check_deadline, check_delay
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from oban import Job
 
     from .limits import Limits
+    from .sizes import Sizes
     from .tolerance import Tolerance
 
 
@@ -122,7 +125,7 @@ def check_given(
     )
 
 
-def cascade_spec(given: Given, func_or_tuple: Any) -> JobSpec | GroupSpec:
+def cascade_spec(given: Given, func_or_tuple: Any, sizes: Sizes = NO_SIZES) -> JobSpec | GroupSpec:
     """Return the member that `Workflow.add_cascade` adds.
 
     Raises:
@@ -133,6 +136,7 @@ def cascade_spec(given: Given, func_or_tuple: Any) -> JobSpec | GroupSpec:
     name, options, bounds, deps, _, *_, limit, delay, need, limits, tolerates, when = given
 
     call = cascade_call(name, func_or_tuple, deps)
+    bounds = {**bounds, LAZY: True} if sizes.lazy else bounds
 
     if call.items is None and not call.is_mapped:
         refuse_limits(name, limits)

@@ -16,6 +16,7 @@ from oban_pro.model.outcome import Outcome
 from oban_pro.model.turns import AGAIN, TURN, turns_of
 from oban_pro.values import codec
 from oban_pro.values.context import Context
+from oban_pro.values.lazy import LazyResults, Loaded
 from oban_pro.values.recorded import ABSENT, Recorded, going_on, lists_among, nest
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ async def run_graft(plan: Plan) -> None:
         await process_job(job)
 
 
-def context_of(job: Job) -> Context:
+def context_of(job: Job, *, is_lazy: bool = False) -> Context:
     """Return the context of a job: the contexts of its workflows, then the results of its deps."""
-    return _memory_of(job).context_of(job)
+    return _memory_of(job).context_of(job, is_lazy=is_lazy)
 
 
 def what_ended(job: Job) -> tuple[Context, Outcome]:
@@ -129,7 +130,7 @@ class _Memory:
     def results(self) -> dict[str, Any]:
         return nest(self._recorded(self.members[~0]))
 
-    def context_of(self, job: Job) -> Context:
+    def context_of(self, job: Job, *, is_lazy: bool) -> Context:
         index = self.index[id(job)]
         planned = self.plan.jobs[index]
         gate = self.plan.groups[planned.group].gate
@@ -143,8 +144,12 @@ class _Memory:
         values = copy.deepcopy(self.context_around(planned.group)) | going_on(job)
         deps = [self.plan.name_of(pointer) for pointer in upstream]
         lists = lists_among(self._recorded(upstream))
+        results = copy.deepcopy(results)
 
-        return Context(values, copy.deepcopy(results), job.meta[meta.NAME], deps, lists)
+        for name in (self.plan.name_of(one) for one in upstream if is_lazy and one < 0):
+            results[name] = LazyResults(name, Loaded(results[name]))
+
+        return Context(values, results, job.meta[meta.NAME], deps, lists)
 
     def is_skipped(self, job: Job) -> bool:
         index = self.index[id(job)]

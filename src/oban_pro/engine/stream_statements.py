@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from oban_pro.values.recorded import Source
+
 from .statements import Statements
 
 if TYPE_CHECKING:
@@ -27,6 +29,13 @@ class RecordedRow(NamedTuple):
     path: list[str]
     value: str | None
     more: bool
+
+
+class Member(NamedTuple):
+    """A job or a group in a group: a group by its key, which is negative."""
+
+    id: int
+    name: str
 
 
 class StreamStatements(Statements):
@@ -58,6 +67,25 @@ class StreamStatements(Statements):
         params = {"firsts": firsts, "lasts": lasts, "bytes": size}
 
         return await self.made(RecordedRow, "recorded_page", params)
+
+    async def part_members(
+        self, part: int, name: str | None, before: int, limit: int
+    ) -> list[Member]:
+        """Read the next groups in a group, or any one member of it by name.
+
+        Args:
+            part: The group, by its key.
+            name: Of the member.
+            before: Only groups with lower keys.
+            limit: How many groups, at most.
+        """
+        params = {"part": part, "name": name, "before": before, "limit": limit}
+
+        return await self.made(Member, "part_members", params)
+
+    async def lazy_context(self, job_id: int) -> list[Source]:
+        """Read what the context of a job is made of, without the results that are in groups."""
+        return await self.made(Source, "lazy_context", {"job": job_id})
 
 
 def _range(first: int, last: int) -> Range:

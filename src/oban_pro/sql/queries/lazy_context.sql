@@ -1,0 +1,5 @@
+-- What the context of one job is made of, without the results that are in groups.
+SELECT
+  reader, id, parent, name, kind, value
+FROM
+  /* TEMPLATE: schema */oban_workflow_lazy_context_v1(%(job)s)
