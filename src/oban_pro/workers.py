@@ -20,11 +20,12 @@ from oban.worker import JobTimeoutError
 from . import _host
 from .building import tolerance
 from .building.arguments import named_items
+from .building.batches import ITEMS_IN_BATCH, fan_out_args, items_of, results_by_name
 from .building.bounds import BOUNDS, backoff_of, giving_up, require_backoff, timeout_of
 from .building.calls import resolve_call
 from .building.cascades import (
+    BATCH_SIZE,
     CALL,
-    CASCADE_WORKER,
     FUNCTION,
     ITEM,
     ITEMS,
@@ -109,6 +110,27 @@ class Cascade:
 
 
 @worker()
+class BatchCascade:
+    """Call a cascade function with several items and its context, and record a result for each."""
+
+    async def process(self, job: Job) -> Record | Snooze | Cancel | Again:
+        """Run the job."""
+        call = await _prepare(job)
+
+        with giving_up(job):
+            result = await call()
+
+            if isinstance(result, (Snooze, Cancel, Again)):
+                return result
+
+            return _record(job, results_by_name(job, result))
+
+    def backoff(self, job: Job) -> float:
+        """Return the seconds until the job is tried again."""
+        return _backoff(job)
+
+
+@worker()
 class Grafter:
     """Call a function with its context, and graft the workflow that it returns."""
 
@@ -138,7 +160,7 @@ class Mapper:
 
     async def process(self, job: Job) -> Record | None:
         """Run the job."""
-        items, result = await _items_of(job)
+        items, is_dict, result = await _items_of(job)
 
         if items:
             # The mapper has waited for what the workflows around it have as a default.
@@ -146,9 +168,12 @@ class Mapper:
             kept = {key: job.args[key] for key in (CALL, LAZY, *BOUNDS) if key in job.args}
             workflow = Workflow()
 
-            for key, item in items.items():
-                args = {ITEM: encode_item(_name(job), key, item), **kept}
-                cascade = cascade_job(CASCADE_WORKER, job.args[FUNCTION], args, options)
+            encoded = {key: encode_item(_name(job), key, item) for key, item in items.items()}
+            size = job.args.get(BATCH_SIZE)
+            worker, args_of = fan_out_args(_name(job), encoded, size, is_dict=is_dict)
+
+            for key, args in args_of.items():
+                cascade = cascade_job(worker, job.args[FUNCTION], {**args, **kept}, options)
                 workflow._add(key, JobSpec(cascade, options=options))
 
             await _graft(job, workflow, tolerance.from_args(job.args))
@@ -213,17 +238,20 @@ class TimerWait:
         """Complete at once."""
 
 
-async def _items_of(job: Job) -> tuple[dict[str, Any], Record | None]:
-    """Return the items that a job maps over, and what it records for those who read the results."""
+async def _items_of(job: Job) -> tuple[dict[str, Any], bool, Record | None]:
+    """Return what a job maps over, whether it is a dict, and what it records for readers."""
     context = await _context_of(job, is_lazy=False)
 
     if ITEMS not in job.args:
-        return _find(job, context), None
+        found, where = _find(job, context)
+
+        return _named(job, found, where), isinstance(found, dict), None
 
     found = codec.from_json(job.args[ITEMS], context.resolve)
     is_dict = isinstance(found, dict)
+    result = None if is_dict else _record(job, MAPPED_OVER_LIST)
 
-    return _named(job, found, "the items"), None if is_dict else _record(job, MAPPED_OVER_LIST)
+    return _named(job, found, "the items"), is_dict, result
 
 
 async def is_met(job: Job, path: object) -> bool:
@@ -233,7 +261,7 @@ async def is_met(job: Job, path: object) -> bool:
     return bool(await _call_function(job, partial(function, await _context_of(job))))
 
 
-def _find(job: Job, context: Context) -> dict[str, Any]:
+def _find(job: Job, context: Context) -> tuple[Any, str]:
     path = job.args[RESULT]
     found: Any = context[path[0]]
 
@@ -245,7 +273,7 @@ def _find(job: Job, context: Context) -> dict[str, Any]:
             f"job {_name(job)!r} must find what it maps over, got {error!r} at {_at(path)}"
         ) from error
 
-    return _named(job, found, _at(path))
+    return found, _at(path)
 
 
 def _named(job: Job, found: Any, where: str) -> dict[str, Any]:
@@ -279,7 +307,8 @@ async def _graft(job: Job, workflow: object, tolerates: Tolerance | None = None)
 async def _prepare(job: Job) -> Callable[[], Awaitable[Any]]:
     """Find the function of a job and what it is called with; returns what calls it."""
     is_bound = CALL in job.args
-    cascade = ITEM_AND_CONTEXT if ITEM in job.args else CONTEXT
+    has_items = not {ITEM, ITEMS_IN_BATCH}.isdisjoint(job.args)
+    cascade = ITEM_AND_CONTEXT if has_items else CONTEXT
     function = resolve_function(job.args.get(FUNCTION), ANY if is_bound else cascade)
     timeout = timeout_of(job)
     require_backoff(job)
@@ -288,10 +317,14 @@ async def _prepare(job: Job) -> Callable[[], Awaitable[Any]]:
     if is_bound:
         args, kwargs = resolve_call(job.args, function, context)
     else:
-        items = [codec.from_json(job.args[ITEM])] if ITEM in job.args else []
+        items = [_item_of(job)] if has_items else []
         args, kwargs = [*items, context], {}
 
     return partial(_call_in_time, job, timeout, partial(function, *args, **kwargs))
+
+
+def _item_of(job: Job) -> Any:
+    return codec.from_json(job.args[ITEM]) if ITEM in job.args else items_of(job.args)
 
 
 async def _context_of(job: Job, *, is_lazy: bool | None = None) -> Context:

@@ -17,6 +17,7 @@ from tests.support.paths import DOCS
 INTERNAL = {
     *("oban_pro.WorkflowError", "oban_pro.Context.resolve"),
     *(f"oban_pro.Context.{name}" for name in dir(dict)),
+    "oban_pro.LazyResults.get",
     *(f"oban_pro.schema.{name}" for name in ("ensure", "is_verified", "is_installed", "forget")),
 }
 

@@ -555,9 +555,13 @@ async def get_the_jobs_that_the_last_of_a_large_workflow_depends_on(node: Node) 
 async def get_results(node: Node) -> None:
     workflow = await _recorded(node)
     last = await workflow.get_job("last")
+    batched = Workflow().add_cascade("each", (MANY, flows.keep_item), batch=5)
+    await node.enqueue(batched)
 
     with node.looked_at():
         await workflow.get_recorded("first")
+        await workflow.get_recorded("many/99")
+        await batched.get_recorded("each/7")
         await workflow.all_recorded()
         await workflow.all_recorded(names=["sub"])
         await workflow.all_recorded(deps_of=last)

@@ -4,6 +4,8 @@ import tracemalloc
 from collections.abc import Mapping
 from typing import Any
 
+from oban import Snooze, current_job
+
 
 async def numbers(context: dict[str, Any]) -> list[int]:
     return [*range(1, context.get("count", 3) + 1)]
@@ -91,3 +93,44 @@ async def sum_lazily(item: int, context: dict[str, Any]) -> int:
     total: int = sum([value async for value in context["call"].values()])
 
     return item + total
+
+
+async def tenfold_all(items: list[int], context: dict[str, Any]) -> list[int]:
+    return [item * 10 for item in items]
+
+
+def tenfold_all_by_key(items: dict[str, int], context: dict[str, Any]) -> dict[str, int]:
+    return {key: item * 10 for key, item in reversed(items.items())}
+
+
+async def wrong_results(items: Any, context: dict[str, Any]) -> Any:
+    """Return what the context says."""
+    return context["returns"]
+
+
+async def batch_fails_once(items: list[int], context: dict[str, Any]) -> list[int]:
+    job = current_job()
+    assert job is not None
+
+    if job.attempt == 1 and 2 in items:
+        raise ValueError("not yet")
+
+    return [item * 10 + job.attempt for item in items]
+
+
+async def refuse_three(items: list[int], context: dict[str, Any]) -> list[int]:
+    if 3 in items:
+        raise ValueError("three")
+
+    return items
+
+
+async def mapping(context: dict[str, Any]) -> dict[str, int]:
+    return {"a": 1, "b": 2, "c": 3}
+
+
+async def snooze_batch(items: list[int], context: dict[str, Any]) -> list[int] | Snooze:
+    job = current_job()
+    assert job is not None
+
+    return items if job.meta.get("snoozed") else Snooze(0)

@@ -12,7 +12,7 @@ HEAD = """
 from datetime import timedelta
 from typing import Any
 from oban import Job
-from oban_pro import Workflow
+from oban_pro import Workflow, from_result
 
 def linear(job: Job) -> float: return 30.0 * job.attempt
 def by_day(job: Job) -> timedelta: return timedelta(days=1)
@@ -21,6 +21,8 @@ async def extract(context: dict[str, Any]) -> list[int]: return [1]
 def load(context: dict[str, Any]) -> int: return 1
 async def fetch(url: str, context: dict[str, Any]) -> str: return url
 async def grow(context: dict[str, Any]) -> Workflow: return Workflow()
+async def fetch_all(urls: list[str], context: dict[str, Any]) -> list[str]: return urls
+def by_key(urls: dict[str, str], context: dict[str, Any]) -> dict[str, str]: return urls
 async def untyped(context): return context
 async def untyped_item(item, context): return item
 async def no_context() -> int: return 1
@@ -39,6 +41,10 @@ RIGHT = [
     'Workflow(defaults={"queue": "io", "scheduled_in": 60, "meta": {"a": 1}}, name="x")',
     'workflow.add_cascade("a", extract, timeout=60, backoff=linear, give_up_on=ValueError)',
     'workflow.add_cascade("a", (["x"], fetch), timeout=timedelta(hours=1), backoff=by_day)',
+    'workflow.add_cascade("a", (["x"], fetch_all), batch=10, deps="b", limit=3, lazy=True)',
+    'workflow.add_cascade("a", (sources, by_key), batch=10).add_cascade("b", load, lazy=True)',
+    'workflow.add_cascade("a", (from_result("b").batches(10), fetch_all), deps="b")',
+    'workflow.add_cascade("a", (from_result("b"), by_key), deps="b", batch=10)',
     'workflow.add_graft("a", grow, timeout=None, backoff=0.5, give_up_on=(OSError, KeyError))',
 ]
 
@@ -50,6 +56,11 @@ WRONG = [
     'workflow.add_cascade("a", ([1, 2], fetch))',
     'workflow.add_cascade("a", (sources, fetch, 3))',
     'workflow.add_cascade("a", extract())',
+    'workflow.add_cascade("a", (["x"], fetch_all))',
+    'workflow.add_cascade("a", (["x"], fetch), batch=10)',
+    'workflow.add_cascade("a", (["x"], by_key), batch=10)',
+    'workflow.add_cascade("a", extract, batch=10)',
+    'workflow.add_cascade("a", extract, lazy="yes")',
     'workflow.add_cascade("a", extract, que="io")',
     'workflow.add_cascade("a", extract, priority="high")',
     'workflow.add_cascade("a", extract, scheduled_in="1h")',

@@ -44,10 +44,11 @@ class FunctionOptions(JobOptions, total=False):
     give_up_on: type[Exception] | tuple[type[Exception], ...] | None
 
 
-class CascadeOptions(FunctionOptions, total=False):
-    """What can be set for a function of `Workflow.add_cascade`."""
+class SizedOptions(FunctionOptions, total=False):
+    """What can be set for a function that takes many values."""
 
     lazy: bool
+    batch: int | None
 
 
 _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {

@@ -9,7 +9,7 @@ from oban import Job
 
 from oban_pro.values.context import Context
 
-from .arguments import CascadeOptions, FunctionOptions
+from .arguments import FunctionOptions, SizedOptions
 from .cascades import FromResult
 from .finals import Finals
 from .limits import check_limits
@@ -19,7 +19,7 @@ from .sizes import check_sizes
 from .specs import cascade_spec, check_given, graft_spec
 from .tolerance import Tolerate
 from .waits import Moment, signal_wait, timer_wait
-from .wiring import Wiring
+from .wiring import CascadeOptions, Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,17 +46,7 @@ class Builder(Wiring, Finals):
         func_or_tuple: Callable[[ContextDict], object],
         *,
         deps: str | Iterable[object] = (),
-        need: int | None = None,
-        tolerate: Tolerate | None = None,
-        fail_fast: bool = False,
-        when: Condition | None = None,
-        ignore_cancelled: bool | None = None,
-        ignore_discarded: bool | None = None,
-        deadline: Moment | None = None,
-        delay: timedelta | float | None = None,
-        limit: int | None = None,
-        rate: tuple[int, timedelta | float] | None = None,
-        **job_opts: Unpack[CascadeOptions],
+        **options: Unpack[CascadeOptions],
     ) -> Self: ...
 
     @overload
@@ -69,17 +59,32 @@ class Builder(Wiring, Finals):
         ],
         *,
         deps: str | Iterable[object] = (),
-        need: int | None = None,
-        tolerate: Tolerate | None = None,
-        fail_fast: bool = False,
-        when: Condition | None = None,
-        ignore_cancelled: bool | None = None,
-        ignore_discarded: bool | None = None,
-        deadline: Moment | None = None,
-        delay: timedelta | float | None = None,
-        limit: int | None = None,
-        rate: tuple[int, timedelta | float] | None = None,
-        **job_opts: Unpack[CascadeOptions],
+        **options: Unpack[CascadeOptions],
+    ) -> Self: ...
+
+    @overload
+    def add_cascade[Item](
+        self,
+        name: str,
+        func_or_tuple: tuple[
+            Mapping[str, Item] | Mapping[int, Item],
+            Callable[[dict[str, Item], ContextDict], object],
+        ],
+        *,
+        deps: str | Iterable[object] = (),
+        batch: int,
+        **options: Unpack[CascadeOptions],
+    ) -> Self: ...
+
+    @overload
+    def add_cascade[Item](
+        self,
+        name: str,
+        func_or_tuple: tuple[Iterable[Item], Callable[[list[Item], ContextDict], object]],
+        *,
+        deps: str | Iterable[object] = (),
+        batch: int,
+        **options: Unpack[CascadeOptions],
     ) -> Self: ...
 
     @overload
@@ -89,17 +94,8 @@ class Builder(Wiring, Finals):
         func_or_tuple: tuple[FromResult, Callable[[Any, ContextDict], object]],
         *,
         deps: str | Iterable[object],
-        need: int | None = None,
-        tolerate: Tolerate | None = None,
-        fail_fast: bool = False,
-        when: Condition | None = None,
-        ignore_cancelled: bool | None = None,
-        ignore_discarded: bool | None = None,
-        deadline: Moment | None = None,
-        delay: timedelta | float | None = None,
-        limit: int | None = None,
-        rate: tuple[int, timedelta | float] | None = None,
-        **job_opts: Unpack[CascadeOptions],
+        batch: int | None = None,
+        **options: Unpack[CascadeOptions],
     ) -> Self: ...
 
     def add_cascade(
@@ -118,7 +114,7 @@ class Builder(Wiring, Finals):
         delay: timedelta | float | None = None,
         limit: int | None = None,
         rate: tuple[int, timedelta | float] | None = None,
-        **job_opts: Unpack[CascadeOptions],
+        **job_opts: Unpack[SizedOptions],
     ) -> Self:
         """Add a function that receives earlier results, and records what it returns.
 
@@ -160,7 +156,10 @@ class Builder(Wiring, Finals):
                 function ``(job)`` of a module that returns them; where it fails, oban's backoff.
                 ``give_up_on``: an Exception class, or a tuple of them, that discards the job at
                 once. And ``lazy=True``: receive the results of each group as `LazyResults`, read in
-                pages while the function looks at them.
+                pages while the function looks at them. ``batch=100``, of a fan-out: one
+                job for up to 100 items. The function receives a list of items, or a dict of them by
+                key, and returns their results in the same shape. The jobs are named ``"0-99"``, …,
+                of a dict ``"batch-0"``, …; results are by item.
 
         Returns:
             This workflow, for chaining.

@@ -40,6 +40,7 @@ class Call:
         args: Further args of its jobs.
         items: The encoded item of each job by its name, for a fan-out.
         is_mapped: Whether an upstream job records the items.
+        batch: How many items one job takes, where an upstream job records them.
         deps: Names of the members that the placeholders stand for.
         shape: How the results are read; see `Wire`.
     """
@@ -50,6 +51,7 @@ class Call:
     is_mapped: bool = False
     deps: tuple[str, ...] = ()
     shape: Shape = "value"
+    batch: int | None = None
 
 
 class Arguments(NamedTuple):
@@ -80,12 +82,14 @@ def cascade_call(name: str, func_or_tuple: Any, deps: tuple[str, ...]) -> Call:
         check_source(name, items, deps)
         path = check_function(name, function, ITEM_AND_CONTEXT)
 
-        return Call(path, {RESULT: list(items.path)}, is_mapped=True)
+        return Call(path, {RESULT: list(items.path)}, is_mapped=True, batch=items.batch)
 
     path = check_function(name, function, ITEM_AND_CONTEXT)
     encoded = {key: encode_item(name, key, item) for key, item in named_items(name, items).items()}
 
-    return Call(path, items=encoded)
+    shape: Shape = "value" if isinstance(items, Mapping) else "list"
+
+    return Call(path, items=encoded, shape=shape)
 
 
 def bind_call(name: str, function: Callable[..., Any], arguments: Arguments) -> Call:

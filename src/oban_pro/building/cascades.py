@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from oban import Job
@@ -14,6 +14,7 @@ from oban_pro.values import codec
 
 from .arguments import named_items
 from .functions import ITEM_AND_CONTEXT, check_function
+from .sizes import check_batch
 
 # Paths of the workers, as rows name them.
 CASCADE_WORKER = "oban_pro.workers.Cascade"
@@ -30,6 +31,8 @@ CALL = "call"
 """Key of the arguments of a function that `call` or `each` added."""
 LAZY = "lazy"
 """Whether results of groups are read while the function looks at them."""
+BATCH_SIZE = "batch_size"
+"""How many items one job takes, of those that are mapped over."""
 ITEMS = "items"
 """Key of the placeholder for the items that a fan-out maps over."""
 
@@ -39,6 +42,26 @@ class FromResult:
     """Stands for what an upstream job will have recorded; see `from_result`."""
 
     path: tuple[str | int, ...]
+    batch: int | None = None
+
+    def batches(self, size: int) -> FromResult:
+        """Let one job take up to so many items.
+
+        Args:
+            size: The number of items.
+
+        Returns:
+            A placeholder to pass in place of this one; see ``batch`` of `Workflow.add_cascade`.
+
+        Raises:
+            InvalidArgumentError: If it is no int.
+            InvalidOptionError: If it is not positive.
+
+        Example:
+            >>> items = from_result("list").batches(100)
+            >>> workflow.add_cascade("each", (items, resize_all), deps="list")
+        """
+        return replace(self, batch=check_batch("size of batches", size))
 
 
 def from_result(name: str, *path: str | int) -> FromResult:
@@ -49,7 +72,8 @@ def from_result(name: str, *path: str | int) -> FromResult:
         path: Keys that lead further into what it recorded.
 
     Returns:
-        A placeholder to pass as the items of `Workflow.add_cascade`.
+        A placeholder to pass as the items of `Workflow.add_cascade`. Its method ``batches(100)``
+        lets one job take up to 100 items.
 
     Example:
         >>> workflow.add_cascade("each", (from_result("list"), resize), deps="list")

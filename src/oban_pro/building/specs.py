@@ -9,12 +9,13 @@ from oban_pro.errors import InvalidArgumentError
 from oban_pro.values import codec
 
 from .arguments import check_job, check_options
+from .batches import fan_out_args
 from .bounds import BOUNDS, check_bounds
 from .calls import cascade_call
 from .cascades import (
+    BATCH_SIZE,
     CASCADE_WORKER,
     GRAFTER_WORKER,
-    ITEM,
     LAZY,
     MAPPER_WORKER,
     OPTIONS,
@@ -26,7 +27,7 @@ from .functions import CONTEXT, check_function
 from .limits import refuse_limits
 from .names import check_need, normalize_deps
 from .plan import GRAFTER_NAME, Flags, GroupSpec, JobSpec
-from .sizes import NO_SIZES
+from .sizes import NO_SIZES, refuse_batch
 from .tolerance import check_tolerance, refuse_tolerance, to_args
 from .waits import Clock, check_deadline, check_delay
 
@@ -134,13 +135,13 @@ def cascade_spec(given: Given, func_or_tuple: Any, sizes: Sizes = NO_SIZES) -> J
         UnsupportedTypeError: If an item is of a type that cannot be stored.
     """
     name, options, bounds, deps, _, *_, limit, delay, need, limits, tolerates, when = given
-
     call = cascade_call(name, func_or_tuple, deps)
     bounds = {**bounds, LAZY: True} if sizes.lazy else bounds
 
     if call.items is None and not call.is_mapped:
         refuse_limits(name, limits)
         refuse_tolerance(name, *tolerates)
+        refuse_batch(name, sizes.batch)
         job = cascade_job(CASCADE_WORKER, call.path, {**call.args, **bounds}, options)
 
         return JobSpec(
@@ -155,6 +156,7 @@ def cascade_spec(given: Given, func_or_tuple: Any, sizes: Sizes = NO_SIZES) -> J
         )
 
     tolerance = check_tolerance(name, *tolerates)
+    size = sizes.batch or call.batch
 
     if call.items is None:
         # The mapper waits for the delay; what it grafts runs at once.
@@ -164,15 +166,19 @@ def cascade_spec(given: Given, func_or_tuple: Any, sizes: Sizes = NO_SIZES) -> J
             OPTIONS: codec.to_json(own),
             **bounds,
             **to_args(tolerance),
+            **({BATCH_SIZE: size} if size else {}),
         }
 
         return _graft(cascade_job(MAPPER_WORKER, call.path, args, options), given, options)
 
-    jobs = {
-        key: cascade_job(CASCADE_WORKER, call.path, {ITEM: item, **call.args, **bounds}, options)
-        for key, item in call.items.items()
+    worker, args_of = fan_out_args(name, call.items, size, is_dict=call.shape == "value")
+    members = {
+        key: JobSpec(
+            cascade_job(worker, call.path, {**args, **call.args, **bounds}, options),
+            options=options,
+        )
+        for key, args in args_of.items()
     }
-    members = {key: JobSpec(job, options=options) for key, job in jobs.items()}
 
     spec = _fan_out(members, given, tolerance)
 

@@ -29,11 +29,9 @@ type Keyed[I] = Mapping[str, I] | Mapping[int, I]
 """Items of a fan-out whose results are a dict."""
 
 
-class CallOptions(FunctionOptions, total=False):
-    """Options of a call: its name, and everything that `Workflow.add_cascade` takes."""
+class MemberOptions(FunctionOptions, total=False):
+    """What can be set for a function as a member of a workflow."""
 
-    name: str
-    deps: object
     ignore_cancelled: bool | None
     ignore_discarded: bool | None
     deadline: Moment | None
@@ -44,6 +42,19 @@ class CallOptions(FunctionOptions, total=False):
     tolerate: Tolerate | None
     fail_fast: bool
     when: Callable[[dict[str, Any]], object] | None
+
+
+class CallOptions(MemberOptions, total=False):
+    """What can be set for a call: its name, its deps, and what can be set for any function."""
+
+    name: str
+    deps: object
+
+
+class CascadeOptions(MemberOptions, total=False):
+    """What can be set for a function of `Workflow.add_cascade`."""
+
+    lazy: bool
 
 
 class Wiring:

@@ -10,6 +10,7 @@ import copy
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from oban_pro.building.batches import BATCH_WORKER
 from oban_pro.building.plan import EXTERNAL, GRAFTED_NAME, plan_of
 from oban_pro.model import meta
 from oban_pro.model.outcome import Outcome
@@ -198,11 +199,16 @@ class _Memory:
 
         return {key: value for context in reversed(contexts) for key, value in context.items()}
 
+    def _is_batch(self, pointer: int) -> bool:
+        is_job = 0 <= pointer < EXTERNAL
+
+        return is_job and self.plan.jobs[pointer].job.worker == BATCH_WORKER
+
     def _recorded(self, upstream: Sequence[int]) -> Iterator[Recorded]:
         pending: list[tuple[int, int | None]] = [(pointer, None) for pointer in upstream]
 
         for pointer, parent in pending:
-            kind = self.plan.kind_of(pointer)
+            kind = "batch" if self._is_batch(pointer) else self.plan.kind_of(pointer)
             yield Recorded(
                 pointer,
                 parent,

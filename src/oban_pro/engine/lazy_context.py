@@ -14,7 +14,7 @@ from oban_pro.values.lazy import LazyResults
 from oban_pro.values.recorded import ABSENT, decode, failures_of, going_on
 
 from .session import session_for
-from .streaming import recorded_rows
+from .streaming import decoded, find_item, recorded_rows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -72,7 +72,8 @@ class _Stored:
     async def entries(self) -> AsyncIterator[Entry]:
         """Yield what each member recorded, by name."""
         async for row in recorded_rows(self._session, self._key, deep=False):
-            yield row.path[-1], decode(row.path[-1], row.value or "")
+            for path, value in decoded(row):
+                yield path[-1], value
 
         groups: Sequence[Member] = ()
 
@@ -102,6 +103,11 @@ class _Stored:
                 return LazyResults(name, _Stored(self._session, member.id))
 
             rows = await store.recorded_page([(member.id, member.id)], 1)
+
+        if not found:
+            item = await find_item(store, self._key, name)
+
+            return ABSENT if item is None else item[1]
 
         recorded = [row.value for row in rows if row.value is not None]
 

@@ -11,7 +11,7 @@ from oban import Job
 
 from oban_pro.model import job_notes
 from oban_pro.model.status import GroupCounts
-from oban_pro.values.recorded import ABSENT, Recorded, decode
+from oban_pro.values.recorded import ABSENT, JOBS, Recorded, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -371,7 +371,7 @@ def recorded_member(
     member_id: int, parent: int | None, name: str, kind: str, value: str | None
 ) -> Recorded:
     """Build what a member recorded from a row; a group recorded nothing itself."""
-    decoded = decode(name, value or "") if kind == "job" else ABSENT
+    decoded = decode(name, value or "") if kind in JOBS else ABSENT
 
     return Recorded(member_id, parent, name, kind, decoded)
 

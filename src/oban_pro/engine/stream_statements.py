@@ -22,12 +22,14 @@ class RecordedRow(NamedTuple):
         id: Of the job.
         path: The names that lead to it from its root.
         value: What it recorded, encoded; None where it recorded nothing.
+        is_batch: Whether that is a dict of results by the names of its items.
         more: Whether there are others that had no room on the page.
     """
 
     id: int
     path: list[str]
     value: str | None
+    is_batch: bool
     more: bool
 
 
@@ -67,6 +69,15 @@ class StreamStatements(Statements):
         params = {"firsts": firsts, "lasts": lasts, "bytes": size}
 
         return await self.made(RecordedRow, "recorded_page", params)
+
+    async def batch_of(self, part: int, item: str) -> int | None:
+        """Read which job took an item of a fan-out in batches.
+
+        Args:
+            part: The fan-out, by its key.
+            item: The name of the item.
+        """
+        return await self.first(int, "batch_of", {"part": part, "item": item})
 
     async def part_members(
         self, part: int, name: str | None, before: int, limit: int

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from oban_pro.model.paths import join_path
+from oban_pro.values.recorded import decode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -52,6 +55,29 @@ async def recorded_rows(
                         yield row
 
                 left = _behind(rows[-1].id, left) if rows and rows[-1].more else []
+
+
+def decoded(row: RecordedRow) -> Iterator[tuple[list[str], Any]]:
+    """Yield what a job recorded, with its path; of a batch, each of its results.
+
+    Raises:
+        CodecError: Naming the job.
+    """
+    value = decode(join_path(row.path), row.value or "")
+
+    if row.is_batch:
+        yield from (([*row.path[:-1], name], result) for name, result in value.items())
+    else:
+        yield row.path, value
+
+
+async def find_item(store: Store, part: int, item: str) -> tuple[list[str], Any] | None:
+    """Return the result of one item of a fan-out in batches, with its path; None if none is."""
+    batch = await store.batch_of(part, item)
+    rows = [] if batch is None else await store.recorded_page([(batch, batch)], 1)
+    results = (found for row in rows if row.value is not None for found in decoded(row))
+
+    return next((found for found in results if found[0][-1] == item), None)
 
 
 async def _ranges(store: Store, part: int, after: int, *, deep: bool) -> list[Range]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -10,12 +11,14 @@ from oban_pro.building.cascades import MAPPER_WORKER
 from oban_pro.engine.session import session_for
 from oban_pro.errors import UnknownWorkflowError
 from oban_pro.model import meta
+from oban_pro.model.paths import is_path
 from oban_pro.model.status import WorkflowStatus, build_status
 from oban_pro.render import stored_graph
 from oban_pro.values import codec
 from oban_pro.values.recorded import decode, decode_sources, nest
 
 from . import locating
+from .streaming import read_item
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +96,12 @@ async def _find_jobs(
 async def get_recorded(place: Place, workflow_id: str, name: str) -> Any:
     """Return what a job of a workflow recorded, or None."""
     job = await get_job(place, workflow_id, name)
+
+    if job is None and is_path(name):
+        read = partial(read_item, workflow_id=workflow_id, path=name)
+        item = await session_for(place).read(read)
+
+        return item and item[1]
 
     if job is None or job.state != "completed" or not job.meta.get(meta.RECORDED):
         return None

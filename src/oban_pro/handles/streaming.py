@@ -6,14 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from oban_pro.engine.session import session_for
-from oban_pro.engine.streaming import recorded_rows
-from oban_pro.model.paths import join_path
-from oban_pro.values.recorded import decode
+from oban_pro.engine.streaming import decoded, find_item, recorded_rows
+from oban_pro.model.paths import join_path, split_path
 
 from . import locating
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from oban_pro.engine.session import Place
     from oban_pro.engine.store import Store
@@ -26,13 +25,20 @@ async def stream_recorded(
     session = session_for(place)
     part = await session.read(partial(_part, workflow_id=workflow_id, path=path))
 
-    if part is None:
-        return
+    if part is not None:
+        async for row in recorded_rows(session, part, deep=True):
+            for names, value in decoded(row):
+                yield join_path(names), value
+    elif item := await session.read(partial(read_item, workflow_id=workflow_id, path=path or "")):
+        yield join_path(item[0]), item[1]
 
-    async for row in recorded_rows(session, part, deep=True):
-        spelled = join_path(row.path)
 
-        yield spelled, decode(spelled, row.value or "")
+async def read_item(store: Store, workflow_id: str, path: str) -> tuple[Sequence[str], Any] | None:
+    """Return the path and the result of an item that a batch took; None where there is none."""
+    *names, item = split_path(path)
+    part = await _part(store, workflow_id, join_path(names)) if names else None
+
+    return await find_item(store, part, item) if part is not None and part < 0 else None
 
 
 async def _part(store: Store, workflow_id: str, path: str | None) -> int | None:

@@ -21,7 +21,7 @@ from .recorded import ABSENT
 type Entry = tuple[str, Any]
 
 
-class Source(Protocol):
+class ResultSource(Protocol):
     """Where the results of a group are."""
 
     def entries(self) -> AsyncIterator[Entry]:
@@ -48,7 +48,7 @@ class LazyResults(Mapping[str, Any]):
         ...     return sum([value async for value in context["call"].values()])
     """
 
-    def __init__(self, name: str, source: Source) -> None:
+    def __init__(self, name: str, source: ResultSource) -> None:
         self._name = name
         self._source = source
 

@@ -29,7 +29,8 @@ ABSENT = Absent.ABSENT
 class Recorded(NamedTuple):
     """A job that recorded something, or a nested workflow.
 
-    ``parent`` is None at the top. ``kind`` is ``"job"`` or the kind of the nested workflow.
+    ``parent`` is None at the top. ``kind`` is ``"job"``, ``"batch"`` of a job that recorded a dict
+    of results by the names of its items, or the kind of the nested workflow.
     """
 
     id: int
@@ -37,6 +38,10 @@ class Recorded(NamedTuple):
     name: str
     kind: str
     value: Any = ABSENT
+
+
+JOBS = ("job", "batch")
+"""Kinds of what records values."""
 
 
 def nest(entries: Iterable[Recorded]) -> dict[str, Any]:
@@ -57,6 +62,8 @@ def nest(entries: Iterable[Recorded]) -> dict[str, Any]:
         if entry.kind == "job":
             if entry.value is not ABSENT and entry.parent not in grafts:
                 holder[entry.name] = entry.value
+        elif entry.kind == "batch":
+            holder |= {} if entry.value is ABSENT else entry.value
         elif entry.parent in grafts:
             holders[entry.id] = holder
         else:
@@ -115,8 +122,8 @@ class Source(NamedTuple):
 
     ``reader`` is the job, or the group whose entry jobs all read it. ``kind`` is ``"reader"``,
     which places a job; ``"shared"``, whose value is the version of what a group's jobs share;
-    ``"context"``; ``"job"``, which recorded its value; ``"failed"``, a job whose value is its last
-    error; or the kind of a nested workflow.
+    ``"context"``; ``"job"`` or ``"batch"``, which recorded its value; ``"failed"``, a job whose
+    value is its last error; or the kind of a nested workflow.
     """
 
     reader: int
@@ -134,7 +141,7 @@ def decode_sources(sources: Iterable[Source]) -> Iterator[Recorded]:
         CodecError: Naming the job.
     """
     for source in sources:
-        if source.kind == "job":
+        if source.kind in JOBS:
             value = decode(source.name, source.value or "")
             yield Recorded(source.id, source.parent, source.name, source.kind, value)
         elif source.kind not in ("context", "reader", "shared", "failed"):
@@ -155,7 +162,7 @@ def failures_of(sources: Iterable[Source]) -> dict[str, dict[str, str]]:
     grafts: set[int] = set()
 
     for source in sources:
-        if source.kind in ("context", "reader", "shared", "job"):
+        if source.kind in ("context", "reader", "shared", *JOBS):
             continue
 
         if source.parent is None:

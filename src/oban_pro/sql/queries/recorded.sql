@@ -37,14 +37,14 @@ WITH RECURSIVE tree AS (
     tree.id < 0
 )
 SELECT
-  tree.id, tree.parent, tree.name, COALESCE(g.kind, 'job') AS kind, j.meta ->> 'return' AS value
+  tree.id, tree.parent, tree.name, COALESCE(g.kind, CASE WHEN j.worker = 'oban_pro.workers.BatchCascade' THEN 'batch' ELSE 'job' END) AS kind, j.meta ->> 'return' AS value
 FROM
   tree
   LEFT JOIN LATERAL (
     SELECT * FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = tree.id OFFSET 0
   ) g ON true
   LEFT JOIN LATERAL (
-    SELECT meta, state FROM /* TEMPLATE: schema */oban_jobs WHERE id = tree.id OFFSET 0
+    SELECT meta, state, worker FROM /* TEMPLATE: schema */oban_jobs WHERE id = tree.id OFFSET 0
   ) j ON true
 WHERE
   g.key IS NOT NULL

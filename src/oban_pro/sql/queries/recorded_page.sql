@@ -1,5 +1,5 @@
 -- What completed jobs in some ranges of ids recorded, in order of id, with the path of each from its root: NULL for one
--- that recorded nothing. As many of them as take some bytes where they are stored, one at least; `more` tells whether
+-- that recorded nothing, and a dict by the names of its items for a batch. As many of them as take some bytes where they are stored, one at least; `more` tells whether
 -- there are others. What is stored is not looked into before that. OFFSET 0 keeps to lookups by key, whatever is known of
 -- the tables.
 WITH found AS (
@@ -39,12 +39,13 @@ SELECT
   page.id,
   homes.path || page.name AS path,
   CASE WHEN j.meta -> 'recorded' = 'true' THEN j.meta ->> 'return' END AS value,
+  j.worker = 'oban_pro.workers.BatchCascade' AS is_batch,
   (SELECT count(*) FROM found) > (SELECT count(*) FROM page) AS more
 FROM
   page
   JOIN homes ON homes.group_key = page.group_key
   CROSS JOIN LATERAL (
-    SELECT meta FROM /* TEMPLATE: schema */oban_jobs WHERE id = page.id OFFSET 0
+    SELECT meta, worker FROM /* TEMPLATE: schema */oban_jobs WHERE id = page.id OFFSET 0
   ) j
 ORDER BY
   page.id

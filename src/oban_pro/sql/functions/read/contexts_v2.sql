@@ -5,7 +5,8 @@
 -- Rows of kind 'reader' tell the group of each job, and whether it waits for the gate of that group. Rows of kind
 -- 'shared' tell the version of the rows of a group; if the caller knows that version, no other row of the group is
 -- read. The version is NULL while a group that the gate depends on is open. Rows of kind 'failed' are jobs that were
--- cancelled, discarded, or deleted before they settled, with their last error.
+-- cancelled, discarded, or deleted before they settled, with their last error; those of kind 'batch' are
+-- jobs that recorded results by the names of their items.
 --
 -- Called by: a node, for jobs that it starts. Locks nothing.
 --
@@ -135,7 +136,8 @@ BEGIN
       u.id < 0
     UNION ALL
     SELECT
-      u.reader, u.id, u.parent, u.name, CASE WHEN j.state = 'completed' THEN 'job' ELSE 'failed' END,
+      u.reader, u.id, u.parent, u.name,
+      CASE WHEN j.state <> 'completed' OR j.id IS NULL THEN 'failed' WHEN j.worker = 'oban_pro.workers.BatchCascade' THEN 'batch' ELSE 'job' END,
       CASE
         WHEN j.state = 'completed' THEN j.meta ->> 'return'
         ELSE COALESCE(to_jsonb(j.errors) -> -1 ->> 'error', j.state::text, u.gone)
