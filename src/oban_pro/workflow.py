@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .building.attributes import refuse_attributes
 from .building.builder import Builder
-from .engine import grafting
+from .building.planner import compile_plan
+from .building.reuse import check_reuse, refuse_reuse
+from .engine import grafting, reusing
+from .engine.session import session_for
 from .errors import InvalidArgumentError, NotInWorkflowError
 from .handles.handle import Handle
 from .handles.over_all import Searching
@@ -14,7 +17,7 @@ from .model import meta
 from .render import graph_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import timedelta
 
     from oban import Job
@@ -166,6 +169,8 @@ class Workflow(Builder, Handle, Searching):
             raise InvalidArgumentError(f"sub_workflow must be a Workflow, got {sub_workflow!r}")
 
         refuse_attributes("a graft", sub_workflow._attributes)
+        refuse_reuse("a graft", sub_workflow._reuse)
+
         if sub_workflow._unique is not None:
             raise InvalidArgumentError("sub_workflow must not be unique; only roots are")
 
@@ -179,6 +184,31 @@ class Workflow(Builder, Handle, Searching):
         graft._grafter = job
 
         return graft
+
+    async def reuse_plan(self, workflow_id: str, rerun: Iterable[str] = ()) -> dict[str, str]:
+        """Tell what `reuse` would do with the jobs of this workflow. Nothing is enqueued.
+
+        Args:
+            workflow_id: The id of a root workflow.
+            rerun: Names or paths of jobs and groups that run in any case.
+
+        Returns:
+            By path ``"reused"``, or why the job runs.
+
+        Raises:
+            UnknownWorkflowError: If there is no root workflow with that id.
+            UnknownNameError: If there is nothing of one of the names in this one.
+
+        Example:
+            >>> await nightly().reuse_plan("nightly-2026-11-26")
+            {'extract': 'reused', 'clean': 'its args differ', 'load': "'clean' runs"}
+        """
+        reuse = check_reuse(self.id, workflow_id, rerun)
+        plan = compile_plan(self._spec("workflow", self.id))
+
+        return await session_for(self._oban).read(
+            lambda store: reusing.tell_plan(store, plan, reuse)
+        )
 
     # Drawing
 

@@ -203,6 +203,15 @@ async def enqueue_in_the_transaction_of_the_caller(node: Node) -> None:
 
 
 @operation
+async def enqueue_what_reuses_another_workflow(node: Node) -> None:
+    await node.settle(old := node.nested())
+
+    for rerun in ([], ["first"]):
+        with node.looked_at():
+            await node.enqueue(node.nested().reuse(old.id, rerun))
+
+
+@operation
 async def enqueue_a_workflow_again(node: Node) -> None:
     workflow = node.nested()
     await node.enqueue(workflow)

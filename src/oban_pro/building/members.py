@@ -21,6 +21,7 @@ from .limits import check_limits
 from .names import check_free, check_known, check_need, check_own, check_text, normalize_deps
 from .plan import Flags, GroupKind, GroupSpec, JobSpec
 from .planner import compile_plan
+from .reuse import Reuse, check_reuse, refuse_reuse
 from .tolerance import Tolerate, check_tolerance
 from .uniqueness import OnConflict, check_unique
 from .waits import Moment, check_deadline, check_delay
@@ -73,6 +74,7 @@ class Members:
             max_queued=max_queued,
         )
         self.is_duplicate = False
+        self._reuse: Reuse | None = None
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f", name={self.name!r}"
@@ -206,6 +208,8 @@ class Members:
             )
 
         refuse_attributes(f"sub_workflow {name!r}", sub_workflow._attributes)
+        refuse_reuse(f"sub_workflow {name!r}", sub_workflow._reuse)
+
         if sub_workflow._unique is not None:
             raise InvalidArgumentError(f"sub_workflow {name!r} must not be unique; only roots are")
 
@@ -320,6 +324,34 @@ class Members:
 
         return self
 
+    def reuse(self, workflow_id: str, rerun: Iterable[str] = ()) -> Self:
+        """Reuse what stands of another workflow: jobs whose result would be the same do not run.
+
+        Such a job is inserted as completed, with what that one recorded, if a job of its path
+        completed there, with the same worker or function, arguments and deps, if the context
+        around it is the same, and if everything that it depends on is reused as well. Items of a
+        fan-out are compared one by one. What was skipped is judged anew. Final jobs and grafts,
+        mapped fan-outs among them, always run. `reuse_plan` tells in advance.
+
+        Args:
+            workflow_id: The id of a root workflow, which may still run.
+            rerun: Names or paths of jobs and groups that run in any case.
+
+        Returns:
+            This workflow, for chaining. An unknown id raises an `UnknownWorkflowError` when it is
+            enqueued, an unknown name an `UnknownNameError`.
+
+        Raises:
+            InvalidNameError: If the id or a name is not text that PostgreSQL can hold.
+            InvalidArgumentError: If it is the id of this workflow, or ``rerun`` is no list.
+
+        Example:
+            >>> await oban.enqueue_many(nightly().reuse("nightly-2026-11-26", rerun=["load"]))
+        """
+        self._reuse = check_reuse(self.id, workflow_id, rerun)
+
+        return self
+
     def _add(self, name: str, spec: JobSpec | GroupSpec) -> Self:
         check_free(name, self._members)
         spec = replace(spec, deps=check_own(name, spec.deps, self))
@@ -348,6 +380,7 @@ class Members:
             defaults=self._defaults,
             attributes=self._attributes,
             unique=self._unique,
+            reuse=self._reuse,
         )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from oban import Job
 
     from .limits import Limits
+    from .reuse import Reuse
     from .tolerance import Tolerance
     from .uniqueness import Unique
     from .waits import Clock, WaitSpec
@@ -104,6 +105,8 @@ class GroupSpec:
     attributes: Mapping[str, Any] | None = None
     # of a root: the key that it holds
     unique: Unique | None = None
+    # of a root: the workflow whose results it reuses
+    reuse: Reuse | None = None
     # how many of its deps must be satisfied; None for all
     need: int | None = None
     # of a fan-out, or of the graft that one is mapped to
@@ -185,6 +188,8 @@ class PlannedGroup:
     total: int = 0
     suspended: int = 0
     subs: int = 0
+    # jobs whose results are reused
+    completed: int = 0
     subs_completed: int = 0
     subs_cancelled: int = 0
     # what members without deps of their own wait for: pointers, and how meta spells them
@@ -214,7 +219,7 @@ class PlannedGroup:
         if self.total + self.subs == 0:
             return self.empty_state
 
-        if self.total or self.subs > self.subs_completed + self.subs_cancelled:
+        if self.total > self.completed or self.subs > self.subs_completed + self.subs_cancelled:
             return "executing"
 
         return "cancelled" if self.subs_cancelled else "completed"
@@ -237,6 +242,8 @@ class PlannedJob:
     clocks: tuple[Clock, ...] = ()
     join: Join | None = None
     runs_on: str | None = None
+    # the job whose result stands for its own
+    source: int | None = None
 
 
 @dataclass(slots=True)
@@ -268,16 +275,21 @@ class Plan:
         """The id of the root workflow."""
         return self.groups[0].id
 
+    @property
+    def reuse(self) -> Reuse | None:
+        """The workflow whose results it reuses."""
+        return self.groups[0].spec.reuse
+
     def __iter__(self) -> Iterator[Job]:
         return (planned.job for planned in self.jobs)
 
     def suspend_all(self) -> None:
         """Let all jobs be inserted as suspended: the database decides which of them start."""
         for planned in self.jobs:
-            planned.suspended = True
+            planned.suspended = planned.source is None
 
         for group in self.groups:
-            group.suspended = group.total
+            group.suspended = group.total - group.completed
 
     def name_of(self, pointer: int) -> str:
         """Return the name of a member."""

@@ -17,7 +17,7 @@ from oban_pro.building.plan import plan_of
 from oban_pro.errors import InvalidJobError
 from oban_pro.gc_pause import uncollected
 from oban_pro.model import job_notes
-from oban_pro.model.meta import NAME
+from oban_pro.model.meta import NAME, REUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,6 +49,8 @@ class Shape:
     """Columns that many jobs have in common. Inserting them fills in state and times."""
 
     waits: bool | None
+    # the workflow whose results are reused by its jobs
+    reused: str | None
     meta: str | None
     tags: list[str]
     inserted_at: datetime | None
@@ -70,7 +72,9 @@ class Shape:
 
         # A failed attempt to enqueue a job leaves a state in it, so its place decides and not its
         # state.
-        if self.waits is not None:
+        if self.reused is not None:
+            self.state = "completed"
+        elif self.waits is not None:
             self.state = "suspended" if self.waits else "available" if is_due else "scheduled"
         elif self.state == "available" and self.scheduled_at is not None:
             self.state = "scheduled"
@@ -91,6 +95,7 @@ class Shape:
             "scheduled_at": self.scheduled_at,
             "state": self.state,
             "worker": self.worker,
+            **({} if self.reused is None else {REUSED: self.reused}),
         }
 
 
@@ -116,6 +121,9 @@ class Rows:
             job.state = shape.state
             job.inserted_at = job.inserted_at or shape.inserted_at
 
+            if shape.reused is not None:
+                job.meta[REUSED] = shape.reused
+
             if shape.delay is not None or job.scheduled_at is None:
                 job.scheduled_at = shape.scheduled_at
 
@@ -127,7 +135,15 @@ class Rows:
             "args": self.args,
             "metas": orjson.dumps(self.metas).decode(),
             "shapes": orjson.dumps([shape.row(n) for n, shape in enumerate(self.shapes)]).decode(),
+            **self._sources(),
         }
+
+    def _sources(self) -> dict[str, str]:
+        """Return the jobs whose results stand for those of these, 0 for none, if there are any."""
+        if all(shape.reused is None for shape in self.shapes):
+            return {}
+
+        return {"sources": array((one.planned and one.planned.source) or 0 for one in self.entries)}
 
 
 @uncollected()
@@ -142,25 +158,26 @@ def encode(entries: Iterable[Entry]) -> Rows:
     shared = _SharedMeta()
 
     for entry in entries:
-        job, planned, _ = entry
+        job, planned, plan = entry
         meta = shared.find(entry)
         waits = None if planned is None else planned.suspended
+        reused = None if planned is None or planned.source is None else _reused(plan)
         # In UTC: of two times in one zone that are an hour apart, Python may find both equal.
         delay = job.extra.get(job_notes.DELAY)
         times = _in_utc(job.inserted_at), _in_utc(job.scheduled_at), delay
-        key = (waits, meta, *times, *_read(job), *job.tags)
+        key = (waits, reused, meta, *times, *_read(job), *job.tags)
 
         if (number := numbers.get(key)) is None:
             _check_columns(job)
             number = numbers[key] = len(rows.shapes)
-            rows.shapes.append(Shape(waits, meta, [*job.tags], *times, *_read(job)))
+            rows.shapes.append(Shape(waits, reused, meta, [*job.tags], *times, *_read(job)))
 
         own = orjson.Fragment(_dump(job, "meta", job.meta)) if meta is None else job.meta[NAME]
         rows.entries.append(entry)
         rows.metas.append(own)
         rows.numbers.append(number)
 
-    rows.args = _dump_args([entry.job for entry in rows.entries])
+    rows.args = dump_args([entry.job for entry in rows.entries])
 
     return rows
 
@@ -221,7 +238,12 @@ def _check_columns(job: Job) -> None:
         )
 
 
-def _dump_args(jobs: Sequence[Job]) -> str:
+def dump_args(jobs: Sequence[Job]) -> str:
+    """Write the args of jobs as a JSON array.
+
+    Raises:
+        InvalidJobError: If those of one cannot be stored.
+    """
     with suppress(orjson.JSONEncodeError):
         dumped = orjson.dumps([job.args for job in jobs], option=_OPTIONS)
 
@@ -276,6 +298,10 @@ def _label(job: Job) -> str:
     name = job.meta.get(NAME)
 
     return f"job {name!r}" if plan_of(job) else f"job of {job.worker}"
+
+
+def _reused(plan: Plan | None) -> str | None:
+    return None if plan is None or plan.reuse is None else plan.reuse.workflow_id
 
 
 def _in_utc(at: datetime | None) -> datetime | None:

@@ -17,7 +17,7 @@ from oban_pro.building.waits import JOINS, TOLERANCES
 from oban_pro.errors import DuplicateIdError
 from oban_pro.gc_pause import uncollected
 
-from . import rule_rows
+from . import reusing, rule_rows
 from .claiming import insert_unique
 from .encoding import Entry, array, encode
 from .existing import Existing, result
@@ -62,6 +62,7 @@ async def insert(store: Store, batch: Batch) -> list[Job]:
     """
     groups = sum(len(plan.groups) for plan in batch.plans)
     ids, keys, now = await store.reserve(len(batch.jobs), groups)
+    await reusing.note_reused(store, batch.plans)
     placed, existing = await _place(store, batch.plans, keys)
     await _insert_groups(store, placed)
 
@@ -290,6 +291,7 @@ def _group_row(placed: _Placed, index: int) -> dict[str, Any]:
         "empty_state": group.empty_state,
         "total": group.total,
         "suspended": group.suspended,
+        "completed": group.completed,
         "subs": group.subs,
         "subs_completed": group.subs_completed,
         "subs_cancelled": group.subs_cancelled,
@@ -439,7 +441,7 @@ async def _admit(store: Store, placed: _Placed) -> None:
     ready = {
         one.job.id or 0: one.job
         for one in plan.jobs
-        if (one.pending <= 0 or one.runs_on is not None) and placed.holds_back
+        if (one.pending <= 0 or one.runs_on is not None) and one.suspended
     }
     extended = placed.parent if plan.attachment is None else plan.attachment.key
     states = await store.admit(placed.root, plan.rules, [*ready], extended)

@@ -90,6 +90,10 @@ class Store(StoreParts):
 
     async def insert_jobs(self, params: Mapping[str, Any]) -> None:
         """Insert jobs under reserved ids, and notify the queues that have work now."""
+        if "sources" in params:
+            await self.insert_reused(params)
+            return
+
         channel = f"{self._prefix}.oban_insert"
         await self.execute("insert_jobs", {**params, "channel": channel})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .end_statements import EndStatements
 from .key_statements import KeyStatements
+from .reuse_statements import ReuseStatements
 from .schedule_statements import ScheduleStatements
 from .search_statements import SearchStatements
 from .stat_statements import StatStatements
@@ -17,6 +18,7 @@ class StoreParts(
     EndStatements,
     WaitStatements,
     KeyStatements,
+    ReuseStatements,
     ScheduleStatements,
     SearchStatements,
     StatStatements,

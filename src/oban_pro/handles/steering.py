@@ -15,6 +15,7 @@ from oban_pro.building.limits import check_limit
 from oban_pro.building.names import check_known, check_text
 from oban_pro.building.plan import Attachment, External, Flags
 from oban_pro.building.planner import compile_plan
+from oban_pro.building.reuse import refuse_reuse
 from oban_pro.building.uniqueness import KEYS
 from oban_pro.building.waits import check_clock, check_deadline
 from oban_pro.engine.callers import unwrap
@@ -58,6 +59,7 @@ async def append(
         )
 
     refuse_attributes("an addition", spec.attributes)
+    refuse_reuse("an addition", spec.reuse)
 
     if finals := [name for name, member in spec.members.items() if is_final_spec(member)]:
         raise InvalidArgumentError(

@@ -26,6 +26,7 @@ WORKFLOW_DEFAULTS = "workflow_defaults"
 WHEN = "workflow_when"
 JUDGED = "workflow_judged"
 SKIPPED = "skipped"
+REUSED = "reused"
 JUDGED_GRAFT = "workflow_judged_graft"
 RECORDED = "recorded"
 RETURN = "return"
@@ -50,6 +51,7 @@ PLACEMENT = frozenset(
         WHEN,
         JUDGED,
         SKIPPED,
+        REUSED,
         JUDGED_GRAFT,
         FINAL,
     }

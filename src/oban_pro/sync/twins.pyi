@@ -657,6 +657,25 @@ class Workflow(BlockingMethods, Builder):
             >>> sync.enqueue(Workflow.apply_graft(job, sub_workflow))
         """
 
+    def reuse_plan(self, workflow_id: str, rerun: Iterable[str] = ()) -> dict[str, str]:
+        """Tell what `reuse` would do with the jobs of this workflow. Nothing is enqueued.
+
+        Args:
+            workflow_id: The id of a root workflow.
+            rerun: Names or paths of jobs and groups that run in any case.
+
+        Returns:
+            By path ``"reused"``, or why the job runs.
+
+        Raises:
+            UnknownWorkflowError: If there is no root workflow with that id.
+            UnknownNameError: If there is nothing of one of the names in this one.
+
+        Example:
+            >>> nightly().reuse_plan("nightly-2026-11-26")
+            {'extract': 'reused', 'clean': 'its args differ', 'load': "'clean' runs"}
+        """
+
     def to_graph(self) -> Graph:
         """Turn what was built here into a graph; `fetch_graph` is for what is stored.
 

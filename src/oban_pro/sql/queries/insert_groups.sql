@@ -1,11 +1,11 @@
 -- Insert nested workflows. Their parents may be in the same statement; an id that is taken raises.
 INSERT INTO /* TEMPLATE: schema */oban_workflow_groups (
-  key, id, root, parent, kind, name, context, empty_state, total, suspended, subs, subs_completed,
+  key, id, root, parent, kind, name, context, empty_state, total, suspended, completed, subs, subs_completed,
   subs_cancelled, defaults, max_open, rate_allowed, rate_period, has_begun,
   tolerates, fail_fast, voided, judged
 ) OVERRIDING SYSTEM VALUE
 SELECT
-  g.key, g.id, g.root, g.parent, g.kind, g.name, g.context, g.empty_state, g.total, g.suspended, g.subs,
+  g.key, g.id, g.root, g.parent, g.kind, g.name, g.context, g.empty_state, g.total, g.suspended, g.completed, g.subs,
   g.subs_completed, g.subs_cancelled, g.defaults, g.max_open, g.rate_allowed, g.rate_period, g.has_begun,
   g.tolerates, g.fail_fast, g.voided, g.judged
 FROM
@@ -20,6 +20,7 @@ FROM
     empty_state text,
     total integer,
     suspended integer,
+    completed integer,
     subs integer,
     subs_completed integer,
     subs_cancelled integer,

@@ -1,6 +1,6 @@
 -- Hand over the keys of roots among some groups whose states have changed. Returns the queues that have work now.
 --
--- Called by: oban_workflow_propagate, in workflows with keys.
+-- Called by: oban_workflow_propagate and oban_workflow_admit_v2, in workflows with keys.
 -- Locks, and twice: see oban_workflow_hand_over.
 CREATE OR REPLACE FUNCTION oban_workflow_hand_over_all(p_groups bigint[])
 RETURNS text[]

@@ -28,7 +28,7 @@ BEGIN
     discarded_at = NULL,
     meta = CASE
       WHEN p_anew THEN meta - ARRAY[
-        'recorded', 'return', 'turn', 'again', 'workflow_judged', 'skipped', 'wait', 'wait_until', 'paused_from'
+        'recorded', 'return', 'reused', 'turn', 'again', 'workflow_judged', 'skipped', 'wait', 'wait_until', 'paused_from'
       ]
       ELSE meta
     END

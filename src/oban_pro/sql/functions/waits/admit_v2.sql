@@ -56,6 +56,12 @@ BEGIN
   END IF;
 
   PERFORM oban_workflow_notify_queues_v1(oban_workflow_propagate('{}', '{}', '{}', '{}', p_ids, v_rules));
+
+  IF v_rules & 1024 > 0 THEN
+    -- that of a root that has settled by being inserted
+    PERFORM oban_workflow_notify_queues_v1(oban_workflow_hand_over_all(ARRAY[p_root]));
+  END IF;
+
   PERFORM set_config('oban_workflows.engine', COALESCE(v_engine, ''), true);
 END;
 $$;

@@ -1,0 +1,47 @@
+-- The groups of a root workflow that stand where those of a new one are to stand, each with whether it and the groups
+-- around it have the context that they have there. A new group comes with its number and that of the group that it is in.
+-- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+WITH RECURSIVE given AS MATERIALIZED (
+  SELECT
+    *
+  FROM
+    json_to_recordset(%(groups)s::json) AS g(n integer, parent integer, name text, kind text, context jsonb)
+),
+found AS (
+  SELECT
+    given.n, g.key, g.id, g.context::text IS NOT DISTINCT FROM given.context::text AS is_alike
+  FROM
+    given
+    CROSS JOIN LATERAL (
+      SELECT
+        key, id, context
+      FROM
+        /* TEMPLATE: schema */oban_workflow_groups
+      WHERE
+        id = %(id)s
+        AND parent IS NULL
+        AND NOT /* TEMPLATE: schema */oban_workflow_is_free_v1(key)
+      OFFSET
+        0
+    ) g
+  WHERE
+    given.parent IS NULL
+  UNION ALL
+  SELECT
+    given.n, g.key, g.id, found.is_alike AND g.context::text IS NOT DISTINCT FROM given.context::text
+  FROM
+    found
+    JOIN given ON given.parent = found.n
+    CROSS JOIN LATERAL (
+      SELECT id FROM /* TEMPLATE: schema */oban_workflow_members WHERE group_key = found.key AND name = given.name OFFSET 0
+    ) m
+    CROSS JOIN LATERAL (
+      SELECT key, id, kind, context FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = m.id OFFSET 0
+    ) g
+  WHERE
+    g.kind = given.kind
+)
+SELECT
+  n, key, id, is_alike
+FROM
+  found
