@@ -13,9 +13,13 @@ from playwright.async_api import (
     Page,
     Request,
     async_playwright,
+    expect,
 )
 
 from tests.support.cli import start_cli
+
+# Other programs share the machine; what is there at once is seen at once.
+expect.set_options(timeout=15_000)
 
 CHROMIUM = shutil.which("chromium")
 TOKEN = "a-token-for-tests"
@@ -37,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.slow)
+            # Each test starts a server and a browser, beside other programs.
+            item.add_marker(pytest.mark.timeout(240))
 
             if CHROMIUM is None:
                 item.add_marker(missing)

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 from oban import Job, Oban, Worker, worker
-from playwright.async_api import Page, expect
+from playwright.async_api import Dialog, Page, Response, expect
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
 from oban_pro.demo.flow import build_workflow
+from tests.browser.conftest import TOKEN
 from tests.support.cli import start_cli
 from tests.support.fixtures import StartOban
 from tests.support.flows import keep_item, nothing
-from tests.support.graphs import diamond, settled, work
+from tests.support.graphs import Work, diamond, settled, work
 from tests.support.sites import add_distribution, recorded_hash
 
 SCRIPT = "<script>alert(1)</script>"
@@ -36,7 +37,7 @@ INTRUDE = """() => {
 # Where the focus is: the part of the page, and the name that is there.
 FOCUSED = """() => {
   const part = document.activeElement.closest("#graph, #timeline, #table")?.id;
-  const name = document.activeElement.querySelector("text, td")?.textContent;
+  const name = document.activeElement.querySelector("text:not(.icon), td")?.textContent;
   return `${part} ${name}`;
 }"""
 
@@ -63,7 +64,7 @@ CONTRASTS = """() => {
     between(style("footer").color, body.backgroundColor),
     ...["h2", ".key", "#table th", "#table td", "#jobs-filter input"].map(
       (selector) => between(style(selector).color, card)),
-    ...[".vertex text", ".vertex .detail", ".span text", ".tick text"].map(
+    ...[".vertex text", ".vertex .detail", ".span .name", ".tick text"].map(
       (selector) => between(style(selector).fill, card)),
   ];
 }"""
@@ -76,6 +77,26 @@ NOTE_LABELS = """() => {
   labels();
   new MutationObserver(labels).observe(
     document.querySelector("#graph"), { subtree: true, childList: true, attributes: true });
+}"""
+
+# How long the page was busy at a stretch, in milliseconds.
+NOTE_LONG_TASKS = """
+  globalThis.longTasks = [];
+  const note = (list) => longTasks.push(...list.getEntries().map((task) => task.duration));
+  new PerformanceObserver(note).observe({ type: "longtask", buffered: true });
+"""
+
+# What was fetched: its address, and bytes on the line, in the answer, and unpacked.
+SIZES = """performance.getEntriesByType("resource").map(
+  (one) => [one.name, one.transferSize, one.encodedBodySize, one.decodedBodySize])"""
+
+# Whether a part of the page has been scrolled to what is selected in it.
+SHOWS_SELECTED = """(part) => {
+  const outer = document.querySelector(part).getBoundingClientRect();
+  const selected = document.querySelector(`${part} .selected > :is(.face, .row)`);
+  const inner = selected.getBoundingClientRect();
+  return inner.top >= outer.top - 1 && inner.bottom <= outer.bottom + 1
+    && inner.right > outer.left && inner.left < outer.right;
 }"""
 
 gate = asyncio.Event()
@@ -129,13 +150,28 @@ async def open_workflow(page: Page, dashboard: str, workflow: Workflow) -> None:
     await expect(page.locator("#graph svg")).to_be_visible()
 
 
+async def complete(pool: AsyncConnectionPool, seconds: float) -> None:
+    """Complete all jobs, a second after they were inserted, and their groups after more."""
+    async with pool.connection() as conn:
+        await conn.execute(
+            "UPDATE oban_jobs SET state = 'completed', attempt = 1, attempted_at = inserted_at,"
+            " completed_at = inserted_at + interval '1 second'"
+        )
+        # what settles by hand is dated now
+        await conn.execute(
+            "UPDATE oban_workflow_groups SET started_at = inserted_at,"
+            " stopped_at = inserted_at + %s * interval '1 second'",
+            [seconds],
+        )
+
+
 def drawn(page: Page, name: str) -> Any:
     return page.locator(f'#graph g.vertex[aria-label^="{name}, "]')
 
 
 def row(page: Page, name: str) -> Any:
     return page.locator("#table tbody tr").filter(
-        has=page.get_by_role("cell", name=name, exact=True)
+        has=page.get_by_role("gridcell", name=name, exact=True)
     )
 
 
@@ -170,6 +206,36 @@ class TestList:
         await expect(page.get_by_text("No workflows yet")).to_be_visible()
         await oban.enqueue_many(diamond(name="newcomer"))
         await expect(page.locator("a.name")).to_have_text(["newcomer"], timeout=15_000)
+
+
+class TestAttention:
+    async def test_comes_first_and_leads_to_what_waits(
+        self, start_oban: StartOban, page: Page, dashboard: str, wait_until: Any
+    ) -> None:
+        oban = await start_oban()
+        waiting = Workflow(name="order").add_signal("approval").add("send", work(), deps="approval")
+        await oban.enqueue_many(waiting)
+        await oban.enqueue_many(Workflow(name="training").add("train", work(queue="gpu")))
+        failing = Workflow(name="import").add("bad", work("fail", max_attempts=1))
+        await oban.enqueue_many(failing.add("goes on", Gated.new({})))
+        good = Workflow(name="good").add("works", work())
+        await oban.enqueue_many(good)
+        await wait_until(lambda: settled(good))
+        await page.goto(dashboard)
+        rows = page.locator(".workflows tbody tr")
+        await expect(page.locator("a.name").last).to_have_text("good")
+        await expect(rows.filter(has_text="order")).to_contain_text("waits for a signal")
+        await expect(rows.filter(has_text="training")).to_contain_text(
+            "no node takes jobs from gpu"
+        )
+        await expect(rows.filter(has_text="import")).to_contain_text("failed, and still runs")
+        await expect(page).to_have_title("(3) Workflows")
+        await page.get_by_role("link", name="1 wait for signals").click()
+        await expect(page).to_have_title("(1) Waits")
+        await page.get_by_role("link", name="approval").click()
+        await expect(page.locator("#table tbody tr")).to_have_count(1)
+        await row(page, "approval").click()
+        await expect(page.locator("#panel .summary")).to_contain_text("waits for a signal since")
 
 
 class TestLive:
@@ -225,13 +291,36 @@ class TestLive:
         self, start_oban: StartOban, browser: Any, dashboard: str
     ) -> None:
         page = await browser.new_page()
-        await page.route("**/events", lambda route: route.abort())
+        await page.route("**/events?*", lambda route: route.abort())
         workflow = report()
         await (await start_oban()).enqueue_many(workflow)
         await open_workflow(page, dashboard, workflow)
         await expect(page.locator("#live")).to_have_text("polling")
         gate.set()
         await expect(page).to_have_title("completed · nightly report", timeout=20_000)
+
+    async def test_opens_more_windows_than_a_browser_opens_connections(
+        self, oban: Oban, browser: Any, page: Page, dashboard: str
+    ) -> None:
+        workflow = diamond(name="watched")
+        await oban.enqueue_many(workflow)
+        pages = [page, *[await browser.new_page() for _ in range(7)]]
+
+        for one in pages:
+            await open_workflow(one, dashboard, workflow)
+
+        texts = [await one.locator("#live").text_content() for one in pages]
+        assert texts.count("live") == 1
+        await workflow.cancel_jobs()
+
+        for one in pages:
+            await expect(one).to_have_title("cancelled · watched", timeout=15_000)
+
+        # another window listens when the one that did is closed
+        await pages.pop(texts.index("live")).close()
+        await pages[0].wait_for_function(
+            "() => navigator.locks.query().then(({ held }) => held.length === 1)"
+        )
 
     async def test_says_so_without_a_connection_and_goes_on_with_it(
         self, oban: Oban, browser: Any, dashboard: str
@@ -241,10 +330,35 @@ class TestLive:
         await oban.enqueue_many(workflow)
         await open_workflow(page, dashboard, workflow)
         await page.route("**/view.json*", lambda route: route.abort())
-        await expect(page.locator("#live")).to_have_text("no connection", timeout=15_000)
+        await expect(page.locator("#live")).to_have_text(
+            re.compile("^no connection, retrying"), timeout=15_000
+        )
         await expect(drawn(page, "end")).to_be_visible()
         await page.unroute("**/view.json*")
         await expect(page.locator("#live")).to_have_text("live", timeout=15_000)
+
+    async def test_leaves_what_is_drawn_of_a_fan_out_where_it_is(
+        self, start_oban: StartOban, page: Page, dashboard: str
+    ) -> None:
+        jobs = {f"{n}": Gated.new({}) if n > 390 else work() for n in range(400)}
+        workflow = Workflow().add_many("many", jobs | {"fails": work("fail", max_attempts=1)})
+        await (await start_oban({"default": 20})).enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await expect(page.locator("#legend")).to_contain_text("1 discarded", timeout=LONG)
+        await page.get_by_role("button", name="Open many").click()
+        await expect(page.locator("#graph g.vertex.state-discarded")).to_be_attached()
+        names = page.locator("#graph g.vertex.box g.vertex > text:first-of-type")
+        before = await names.all_text_contents()
+        # what failed comes first, then what runs, then the others in order
+        assert before[0] == "fails"
+        assert before[1:3] == ["391", "392"]
+        assert before[10:12] == ["0", "1"]
+        toggle = page.get_by_role("button", name="Fold many")
+        await expect(toggle).to_be_focused()
+        gate.set()
+        await expect(page).to_have_title(re.compile("^discarded|^completed"), timeout=LONG)
+        assert await names.all_text_contents() == before
+        await expect(toggle).to_be_focused()
 
     async def test_leaves_the_focus_where_it_is(
         self, oban: Oban, page: Page, dashboard: str
@@ -260,6 +374,48 @@ class TestLive:
             await workflow.retry_jobs()
             await expect(row(page, "left")).to_contain_text("suspended", timeout=15_000)
             await expect(place).to_be_focused()
+
+
+class TestNetwork:
+    async def test_asks_for_each_thing_once_and_then_for_what_has_changed(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = report()
+        await oban.enqueue_many(workflow)
+        answers: list[Response] = []
+        page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108
+
+        def paths(status: int) -> list[str]:
+            return [
+                re.sub(r".*/", "", answer.url.split("?")[0])
+                for answer in answers
+                if answer.status == status and "/workflows/" in answer.url
+            ]
+
+        await open_workflow(page, dashboard, workflow)
+        await expect(page.locator("#live")).to_have_text("live")
+        await expect(row(page, "load")).to_be_visible()
+        async with page.expect_response(lambda answer: answer.status == 304):
+            pass
+
+        assert sorted(paths(200)) == sorted([str(workflow.id), "view.json", "jobs", "events"])
+        assert {"view.json"} <= set(paths(304)) <= {"view.json", "jobs"}
+
+    async def test_keeps_scripts_and_compresses_the_rest(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = report()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await page.goto(dashboard)
+        await open_workflow(page, dashboard, workflow)
+        await expect(row(page, "load")).to_be_visible()
+        sizes = {name: taken for name, *taken in await page.evaluate(SIZES)}
+        kept = [name for name, (moved, *_) in sizes.items() if "/static/" in name and not moved]
+        assert len(kept) >= 8
+        assert not [name for name in sizes if "/static/" in name and name not in kept]
+        (view,) = (taken for name, taken in sizes.items() if "/view.json" in name)
+        assert view[1] < view[2] / 2
 
 
 class TestGraph:
@@ -363,12 +519,136 @@ class TestMany:
         await row(page, "each / 9876").press("Enter")
         await expect(page.locator("#panel h2")).to_contain_text("each / 9876")
         await expect(drawn(page, "each")).to_contain_class("holds")
+        # a job that is not drawn is drawn when it is looked at
         await page.get_by_role("button", name="Open each").click()
-        await expect(drawn(page, "9,850 more")).to_contain_class("holds")
-        # it is still there after a reload, on the page of the table that has it
+        await expect(drawn(page, "9876")).to_contain_class("selected")
+        await page.wait_for_function(SHOWS_SELECTED, arg="#graph")
+        await expect(drawn(page, "9,849 more")).to_be_visible()
+        # it is still there after a reload, and so is what was opened and searched for
         await page.reload()
         await expect(row(page, "each / 9876")).to_contain_class("selected")
-        await expect(pages).to_contain_text("9,801 to 9,900 of 10,001")
+        await expect(drawn(page, "9876")).to_contain_class("selected")
+        await expect(page.get_by_role("searchbox", name="Search jobs")).to_have_value("each / 9876")
+
+    async def test_shows_the_next_and_those_before(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = Workflow()
+
+        for number in range(400):
+            # no chain, which would be one box
+            deps = [f"n{other}" for other in (number - 2, number - 1) if other >= 0]
+            workflow.add(f"n{number}", work(), deps=deps)
+
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await expect(drawn(page, "n149")).to_be_attached()
+        await expect(drawn(page, "250 more")).to_be_attached()
+        await page.get_by_role("button", name="Show some of 250 more").press("Enter")
+        await expect(drawn(page, "n299")).to_be_attached()
+        await expect(drawn(page, "n149")).to_have_count(0)
+        await expect(drawn(page, "100 more")).to_be_attached()
+        await page.get_by_role("button", name="Show some of 150 before").press("Enter")
+        await expect(drawn(page, "n0")).to_be_attached()
+        # the neighbours of a job lead on, however far it is
+        await page.get_by_role("searchbox", name="Search jobs").fill("n350")
+        await row(page, "n350").click()
+        await page.locator("#panel").get_by_role("link", name="n351").click()
+        await expect(drawn(page, "n351")).to_contain_class("selected")
+        await expect(drawn(page, "n352")).to_be_attached()
+        await page.wait_for_function(SHOWS_SELECTED, arg="#timeline")
+
+
+class TestChains:
+    async def test_are_one_box_that_can_be_opened(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = Workflow().add("first", work()).add("other", work(), deps="first")
+
+        for number in range(40):
+            workflow.add(f"n{number}", work(), deps=f"n{number - 1}" if number else "first")
+
+        workflow.add("last", work(), deps=["n39", "other"])
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        chain = drawn(page, "n0 → n39")
+        await expect(chain).to_contain_text("chain, 0 of 40")
+        await expect(page.locator("#graph g.vertex")).to_have_count(4)
+        await page.get_by_role("button", name="Open n0 → n39").click()
+        await expect(page.locator("#graph g.vertex")).to_have_count(44)
+        await expect(page.locator("#graph .edge")).to_have_count(4 + 39)
+        await page.get_by_role("button", name="Fold n0 → n39").click()
+        await expect(page.locator("#graph g.vertex")).to_have_count(4)
+        # one that is looked at is seen
+        await row(page, "n20").click()
+        await expect(drawn(page, "n20")).to_contain_class("selected")
+        await page.wait_for_function(SHOWS_SELECTED, arg="#graph")
+
+
+class TestDense:
+    async def test_is_placed_beside_the_page_and_drawn_through_joints(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = Workflow()
+        layers = [[f"{layer} {number}" for number in range(40)] for layer in "abc"]
+
+        for before, names in zip([[], *layers], layers, strict=False):
+            for name in names:
+                workflow.add(name, work(), deps=before)
+
+        await oban.enqueue_many(workflow)
+        await page.add_init_script(NOTE_LONG_TASKS)
+        await open_workflow(page, dashboard, workflow)
+        await expect(page.locator("#graph g.vertex")).to_have_count(120)
+        await expect(page.locator("#graph .joint")).to_have_count(2)
+        await expect(page.locator("#graph .edge")).to_have_count(160)
+        # to place it took longer than any of them: with all edges 12 seconds
+        assert max(await page.evaluate("longTasks"), default=0) < 2000
+
+    async def test_leaves_out_edges_that_nobody_could_follow(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = Workflow()
+
+        for number in range(60):
+            deps = [f"{other}" for other in range(number) if (number * other) % 3]
+            workflow.add(f"{number}", work(), deps=deps)
+
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        assert 59 <= await page.locator("#graph .edge").count() <= 300
+        await expect(page.locator("#hidden")).to_have_text(
+            re.compile("^[0-9]+ edges are not drawn")
+        )
+
+
+class TestFailures:
+    async def test_are_on_the_first_screen_by_their_error(
+        self, start_oban: StartOban, page: Page, dashboard: str, wait_until: Any
+    ) -> None:
+        failing = {f"{n}": work("fail", max_attempts=1) for n in range(7)}
+        workflow = Workflow().add_many("rows", failing | {"good": work()})
+        workflow.add("other", work("cancel")).add("last", work(), deps="rows")
+        await (await start_oban()).enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+        await open_workflow(page, dashboard, workflow)
+        failures = page.locator("#failures li")
+        await expect(failures).to_have_count(2)
+        await expect(failures.first).to_contain_text(
+            re.compile("RuntimeError: told to fail . 7, first rows / 0")
+        )
+        await expect(failures.first).to_be_in_viewport()
+        await expect(failures.last).to_contain_text("told to cancel")
+        await failures.first.get_by_role("button", name="rows / 0").click()
+        await expect(page.locator("#panel h2")).to_contain_text("rows / 0")
+
+    async def test_take_no_place_where_there_are_none(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = diamond()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await expect(page.locator("#failures")).to_be_hidden()
 
 
 class TestTimeline:
@@ -397,7 +677,7 @@ class TestTimeline:
         await open_workflow(page, dashboard, workflow)
 
         def bars(name: str, kind: str) -> Any:
-            span = page.locator("#timeline g.span").filter(has_text=re.compile(f"^{name}"))
+            span = page.locator(f'#timeline g.span[aria-label^="{name}, "]')
             return span.locator(f"rect.{kind}")
 
         for kind in ("waiting", "queued", "running", "retries"):
@@ -410,6 +690,47 @@ class TestTimeline:
         await expect(bars("works", "retries")).to_have_count(0)
         boxes = [await bars("fails", kind).bounding_box() for kind in ("retries", "running")]
         assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
+
+    async def test_ends_with_the_workflow_at_round_numbers(
+        self, oban: Oban, pool: AsyncConnectionPool, page: Page, dashboard: str
+    ) -> None:
+        workflow = Workflow().add("first", work())
+        workflow.add_cascade("each", (list(range(200)), keep_item), deps="first")
+        await oban.enqueue_many(workflow)
+        await complete(pool, 60)
+        await open_workflow(page, dashboard, workflow)
+        await page.get_by_role("button", name="Open each").click()
+        await expect(drawn(page, "50 more")).to_be_visible()
+        ticks = page.locator("#timeline .tick text").filter(has_not_text="from")
+        await expect(ticks).to_have_text(["0", "10s", "20s", "30s", "40s", "50s", "1m"])
+
+
+class TestTimes:
+    async def test_of_a_snoozed_job_say_when_it_is_due_and_not_that_it_runs(
+        self, start_oban: StartOban, page: Page, dashboard: str
+    ) -> None:
+        workflow = Workflow().add("snoozed", Work.new({"do": "snooze", "delay": 600}))
+        await (await start_oban()).enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await expect(drawn(page, "snoozed")).to_contain_class("state-scheduled", timeout=15_000)
+        await row(page, "snoozed").click()
+        await expect(page.locator("#panel dt")).to_contain_text(["Due", "Started"])
+        await expect(page.locator("#panel dt", has_text=re.compile("^Ran$"))).to_have_count(0)
+        await expect(row(page, "snoozed")).to_contain_text("due 20")
+        await expect(row(page, "snoozed").locator(".number").first).to_have_text("")
+
+    async def test_of_a_running_job_go_on_while_nothing_else_happens(
+        self, start_oban: StartOban, page: Page, dashboard: str
+    ) -> None:
+        workflow = report()
+        await (await start_oban()).enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await expect(drawn(page, "extract")).to_contain_class("state-executing")
+        await row(page, "extract").click()
+        ran = page.locator("#panel time[data-since]")
+        await expect(ran).to_have_text(re.compile(r"^[1-9]\d*\.\ds$"), timeout=15_000)
+        before = await ran.text_content()
+        await expect(ran).not_to_have_text(before or "")
 
 
 class TestSelection:
@@ -454,19 +775,38 @@ class TestSelection:
         await page.get_by_label("State of jobs").select_option("any state")
         await expect(page.locator("#table tbody tr")).to_have_count(24)
 
-    async def test_goes_wherever_tab_does(self, oban: Oban, page: Page, dashboard: str) -> None:
+    async def test_is_found_by_the_path_that_the_panel_prints(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = report()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await page.get_by_role("searchbox", name="Search jobs").fill("notify/EM")
+        await expect(page.locator("#table tbody tr")).to_have_count(1)
+        await row(page, "notify / email").click()
+        await expect(drawn(page, "email")).to_contain_class("selected")
+        await page.get_by_role("button", name="Open score").click()
+        await expect(page).to_have_url(re.compile(r"open=-\d+&q=notify%2FEM#\d+$"))
+        await page.reload()
+        await expect(page.locator("#table tbody tr")).to_have_count(1)
+        await expect(page.get_by_role("button", name="Fold score")).to_be_visible()
+        await expect(page.locator("#panel h2")).to_contain_text("email")
+
+    async def test_goes_wherever_keys_do(self, oban: Oban, page: Page, dashboard: str) -> None:
         workflow = diamond()
         await oban.enqueue_many(workflow)
         await open_workflow(page, dashboard, workflow)
         await expect(row(page, "end")).to_be_visible()
-        reached = set()
-
-        for _ in range(40):
-            await page.keyboard.press("Tab")
-            reached.add(await page.evaluate(FOCUSED))
 
         for part in ("graph", "timeline", "table"):
-            assert {f"{part} {name}" for name in ("start", "left", "right", "end")} <= reached
+            reached = set()
+            await page.locator(f"#{part} [tabindex='0'][data-id]").focus()
+
+            for _ in range(4):
+                reached.add(await page.evaluate(FOCUSED))
+                await page.keyboard.press("ArrowDown")
+
+            assert reached == {f"{part} {name}" for name in ("start", "left", "right", "end")}
 
         await row(page, "left").press("Enter")
         await expect(drawn(page, "left")).to_contain_class("selected")
@@ -477,8 +817,8 @@ class TestSelection:
         workflow = diamond()
         await oban.enqueue_many(workflow)
         await open_workflow(page, dashboard, workflow)
-        await page.get_by_role("button", name="start, available").first.focus()
-        await page.keyboard.press("Tab")
+        await drawn(page, "start").focus()
+        await page.keyboard.press("ArrowRight")
         await page.keyboard.press("Enter")
         await expect(page.locator("#panel")).to_be_visible()
         await page.keyboard.press("Escape")
@@ -528,6 +868,26 @@ class TestActing:
         await expect(drawn(unlocked, "b")).to_contain_class("state-executing", timeout=15_000)
         gate.set()
         await expect(drawn(unlocked, "b")).to_contain_class("state-completed", timeout=15_000)
+
+    async def test_says_how_much_goes_with_a_job_and_what_was_done(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        asked: list[str] = []
+
+        async def accept(dialog: Dialog) -> None:
+            asked.append(dialog.message)
+            await dialog.accept()
+
+        page.on("dialog", accept)
+        await page.goto(f"{dashboard}/unlock?token={TOKEN}")
+        workflow = diamond()
+        await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        await drawn(page, "start").click()
+        await page.locator("#panel").get_by_role("button", name="Cancel").click()
+        await expect(page.locator("#panel h2")).to_contain_text("cancelled")
+        await expect(page.locator("#said")).to_contain_text("Cancelled")
+        assert "Up to 3 more that wait for it would be cancelled with it." in asked[0]
 
 
 class TestSafety:

@@ -60,6 +60,7 @@ LISTS = (
     "-- Root workflows, newest first, a page at a time; of some states",
     "-- What the list shows of some root workflows",
     "-- Waits that are open in a workflow",
+    "-- Why jobs of a workflow and of those nested in it failed",
     "-- Open jobs by queue and state",
     "-- Open root workflows by name",
     "-- Numbers that need one row",

@@ -132,7 +132,7 @@ class TestDatabase:
             text = page(await client.get(path), 503)
 
         await app.state.session.close()
-        assert "the database cannot be used: couldn&#39;t get a connection" in text
+        assert "the database cannot be reached, retrying: couldn&#39;t get a connection" in text
         assert "hunter2" not in text
 
     async def test_that_is_slow_is_named(
@@ -201,10 +201,10 @@ class TestErrors:
     async def test_that_nobody_expected_are_pages_and_raised_again_for_the_log(
         self, workflow: Workflow, pool: AsyncConnectionPool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def fail(*_: Any) -> None:
+        def fail(*_: Any) -> None:
             raise RuntimeError("a secret")
 
-        monkeypatch.setattr("oban_pro.web.pages.read_view", fail)
+        monkeypatch.setattr("oban_pro.web.pages.sum_groups", fail)
         app = create_app(pool)
         quiet = httpx.ASGITransport(app, raise_app_exceptions=False)
 

@@ -6,7 +6,7 @@ from oban import Oban
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
-from oban_pro.web import create_app
+from oban_pro.web import create_app, static_files
 from oban_pro.web.security import KnownHosts
 from tests.support.dashboard import TOKEN, browse
 from tests.support.graphs import diamond, work
@@ -179,7 +179,9 @@ class TestHosts:
 
 
 class TestHeaders:
-    @pytest.mark.parametrize("path", ["/", "/workflows/none", "/static/style.css", "/nowhere"])
+    @pytest.mark.parametrize(
+        "path", ["/", "/workflows/none", f"/{static_files.BASE}/style.css", "/nowhere"]
+    )
     async def test_forbid_whatever_is_not_ours(self, path: str, reader: httpx.AsyncClient) -> None:
         headers = (await reader.get(path)).headers
         policy = headers["content-security-policy"]

@@ -16,7 +16,7 @@ from starlette.routing import Mount
 
 from oban_pro import Workflow, schema, sql
 from oban_pro.engine.search_statements import RootFilters
-from oban_pro.web import create_app
+from oban_pro.web import create_app, static_files
 from oban_pro.web.templating import quote_id
 from tests.support.dashboard import browse
 from tests.support.databases import Server
@@ -326,7 +326,7 @@ class TestView:
         opened = by_name(await view_of(reader, workflow, open=folded["id"]))
         assert folded["counts"] == {"available": 399, "discarded": 1}
         assert opened["399"]["state"] == "discarded"
-        assert opened["250 more"]["counts"] == {"available": 250}
+        assert opened["249 more"]["counts"] == {"available": 249}
 
     async def test_marks_the_critical_path_and_times_of_what_ran(
         self, start_oban: StartOban, reader: httpx.AsyncClient, wait_until: Any
@@ -411,7 +411,7 @@ class TestJob:
         text = (await self.job_page(reader, workflow, "middle")).text
         assert "tests.support.flows" in text
         assert "Recorded" in text
-        assert "<pre>None</pre>" in text
+        assert re.search(r"<pre[^>]*>None</pre>", text)
         assert text.index("Upstream") < text.index(">up<") < text.index("Downstream")
         assert text.index("Downstream") < text.index(">down<")
 
@@ -528,7 +528,7 @@ class TestMounted:
             assert 'href="/workflows' not in text
             answer = await client.get(f"/ops/workflows{page_of(workflow, '/view.json')}")
             assert answer.status_code == 200
-            style = await client.get("/ops/workflows/static/style.css")
+            style = await client.get(f"/ops/workflows/{static_files.BASE}/style.css")
             assert style.status_code == 200
 
     async def test_opens_a_pool_of_its_own_for_a_dsn(self, dsn: str, oban: Oban) -> None:
@@ -544,12 +544,12 @@ class TestMounted:
         self, pool: AsyncConnectionPool, reader: httpx.AsyncClient
     ) -> None:
         await schema.install(pool, "other")
-        await Oban(pool=pool, prefix="other", name="other").enqueue_many(diamond(name="hidden"))
+        await Oban(pool=pool, prefix="other", name="other").enqueue_many(diamond(name="elsewhere"))
 
         async with browse(create_app(pool, prefix="other")) as client:
-            assert "hidden" in (await client.get("/")).text
+            assert "elsewhere" in (await client.get("/")).text
 
-        assert "hidden" not in (await reader.get("/")).text
+        assert "elsewhere" not in (await reader.get("/")).text
 
     async def test_says_that_the_schema_is_missing(self, postgres: Server) -> None:
         with postgres.database() as name:

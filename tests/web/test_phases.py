@@ -4,13 +4,17 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from oban_pro.web.phases import find_phases
+from oban_pro.web.phases import find_phases, last_attempt
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
+def moment(second: float) -> datetime:
+    return NOON + timedelta(seconds=second)
+
+
 def at(second: float | None) -> datetime | None:
-    return None if second is None else NOON + timedelta(seconds=second)
+    return None if second is None else moment(second)
 
 
 def job(state: str, **times: Any) -> dict[str, Any]:
@@ -33,6 +37,7 @@ def group(counts: dict[str, int], retries: Any = None, **times: Any) -> dict[str
     return job("executing", **times) | {
         "kind": "fan_out",
         "counts": Counter(counts),
+        "total": sum(counts.values()),
         "retries": retries and (at(retries[0]), at(retries[1])),
     }
 
@@ -125,3 +130,32 @@ class TestGroup:
     def test_retries_until_now_while_a_job_is_retryable(self) -> None:
         member = group({"retryable": 1}, (3, 8), attempted=0)
         assert shown(member) == [("running", 0, 100), ("retries", 3, 100)]
+
+    def test_that_nothing_is_in_waited_until_its_release(self) -> None:
+        empty = group({}) | {"state": "completed"}
+        assert shown(empty, released=5) == [("waiting", 0, 5)]
+
+    def test_that_was_grafted_does_nothing_before_it_is_there(self) -> None:
+        grafted = group({"executing": 1}, inserted=20, attempted=30)
+        assert shown(grafted, released=5) == [("queued", 20, 30), ("running", 30, 100)]
+
+
+class TestLastAttempt:
+    def test_goes_on_while_the_job_runs(self) -> None:
+        assert last_attempt(job("executing", attempted=3), []) == (at(3), None)
+
+    def test_ended_when_the_job_settled(self) -> None:
+        assert last_attempt(job("completed", attempted=3, settled=9), [moment(1)]) == (at(3), at(9))
+
+    def test_of_a_job_that_is_retried_ended_when_it_failed(self) -> None:
+        failed = [moment(1), moment(7)]
+        assert last_attempt(job("retryable", attempted=3, scheduled=60), failed) == (at(3), at(7))
+
+    def test_of_a_job_that_was_cancelled_between_two_ended_when_it_failed(self) -> None:
+        assert last_attempt(job("cancelled", attempted=3, settled=50), [moment(7)]) == (
+            at(3),
+            at(7),
+        )
+
+    def test_of_a_job_that_was_snoozed_ended_nobody_knows_when(self) -> None:
+        assert last_attempt(job("scheduled", attempted=3, scheduled=60), []) is None

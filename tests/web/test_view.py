@@ -8,6 +8,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
 from oban_pro.web.session import PageSession
+from oban_pro.web.statements import Drawing
 from oban_pro.web.view import read_view
 from tests.support.fixtures import StartOban
 from tests.support.flows import keep_item
@@ -27,7 +28,7 @@ async def view_of(session: PageSession, workflow: Workflow, *opened: str) -> dic
         view = await read_view(store, workflow.id)
         assert view is not None
         keys = [int(member["id"]) for member in view["members"] if member["name"] in opened]
-        view = await read_view(store, workflow.id, keys)
+        view = await read_view(store, workflow.id, Drawing(opened=keys))
         assert view is not None
 
     names = {member["id"]: member["name"] for member in view["members"]}
@@ -116,6 +117,139 @@ class TestCriticalPath:
         assert "850 more" in view["critical"]
         assert ("n149", "850 more") in view["path_edges"]
         assert all(member["critical"] for member in view["members"])
+
+    async def test_goes_through_groups_that_nothing_is_in(
+        self, oban: Oban, pool: AsyncConnectionPool, session: PageSession
+    ) -> None:
+        workflow = Workflow().add("slow", work()).add("quick", work())
+        workflow.add_cascade("none", ([], keep_item), deps="slow")
+        workflow.add("last", work(), deps=["none", "quick"])
+        await oban.enqueue_many(workflow)
+        await run(pool, workflow, {"slow": 5, "quick": 2, "last": 9})
+        view = await view_of(session, workflow)
+        assert view["critical"] == {None, "slow", "none", "last"}
+        (none,) = (member for member in view["members"] if member["name"] == "none")
+        (slow,) = (member for member in view["members"] if member["name"] == "slow")
+        assert {end for *_, end in none["phases"]} == {slow["settled_at"]}
+
+    async def test_goes_through_what_grafted(
+        self, start_oban: StartOban, session: PageSession, wait_until: Any
+    ) -> None:
+        workflow = Workflow().add_graft("grown", keep_growing).add("last", work(), deps="grown")
+        await (await start_oban()).enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+        view = await view_of(session, workflow, "grown")
+        assert {"grafter", "grafted", "grown", "last"} <= view["critical"]
+        (grafted,) = (member for member in view["members"] if member["name"] == "grafted")
+        assert all(start >= grafted["inserted_at"] for _, start, _ in grafted["phases"])
+
+
+async def keep_growing(_: Any) -> Workflow:
+    return Workflow().add("leaf", work())
+
+
+class TestWindows:
+    @pytest.fixture
+    async def chain(self, oban: Oban) -> Workflow:
+        workflow = Workflow()
+
+        for number in range(MANY):
+            workflow.add(f"n{number}", work(), deps=f"n{number - 1}" if number else [])
+
+        await oban.enqueue_many(workflow)
+
+        return workflow
+
+    async def look(self, session: PageSession, workflow: Workflow, **asked: Any) -> dict[str, Any]:
+        """Read a view in which members go by their names."""
+        async with session.connect() as store:
+            view = await read_view(store, workflow.id, Drawing(**asked))
+
+        assert view is not None
+        names = {member["id"]: member["name"] for member in view["members"]}
+        view["names"] = [names[member["id"]] for member in view["members"][1:]]
+        view["edges"] = {(names.get(up), names.get(down)) for up, down in view["edges"]}
+
+        return view
+
+    async def test_cut_along_the_order_with_a_box_on_each_side(
+        self, chain: Workflow, session: PageSession
+    ) -> None:
+        first = await self.look(session, chain)
+        (root, *_) = first["members"]
+        assert first["names"] == [*(f"n{n}" for n in range(150)), "850 more"]
+        last = int(first["members"][150]["id"])
+        second = await self.look(session, chain, windows={int(root["id"]): {"after": last}})
+        names = [f"n{n}" for n in range(150, 300)]
+        assert second["names"] == [*names, "150 before", "700 more"]
+        assert ("150 before", "n150") in second["edges"]
+        assert ("n299", "700 more") in second["edges"]
+        assert not {up for up, _ in second["edges"]} & {"700 more"}
+        start = int(second["members"][1]["id"])
+        third = await self.look(session, chain, windows={int(root["id"]): {"before": start}})
+        assert third["names"] == first["names"]
+
+    async def test_show_a_job_with_its_neighbours_wherever_they_are(
+        self, chain: Workflow, session: PageSession
+    ) -> None:
+        job = await chain.get_job("n500")
+        assert job is not None
+        view = await self.look(session, chain, near=job.id)
+        assert view["names"][150:] == ["n499", "n500", "n501", "847 more"]
+        assert {("n499", "n500"), ("n500", "n501")} <= view["edges"]
+
+    async def test_begin_a_little_before_what_runs(
+        self, chain: Workflow, session: PageSession, pool: AsyncConnectionPool
+    ) -> None:
+        await set_state(pool, "n700", "executing")
+        view = await self.look(session, chain)
+        assert view["names"][0] == "n680"
+
+    async def test_of_a_fan_out_show_what_failed_first_and_stay_as_they_were(
+        self, oban: Oban, session: PageSession, pool: AsyncConnectionPool
+    ) -> None:
+        workflow = Workflow().add_cascade("many", (list(range(MANY)), keep_item))
+        await oban.enqueue_many(workflow)
+        await set_state(pool, "900", "discarded")
+        (_, many) = (await self.look(session, workflow))["members"]
+        key = int(many["id"])
+        view = await self.look(session, workflow, opened=[key])
+        assert view["names"][-2:] == ["900", "849 more"]
+        kept = [int(one["id"]) for one in view["members"] if one.get("extra") == "kept"]
+        await set_state(pool, "950", "executing")
+        since = int(view["members"][2]["id"])
+        asked = {key: {"since": since, "keep": kept}}
+        again = await self.look(session, workflow, opened=[key], windows=asked)
+        assert again["names"] == view["names"]
+
+
+async def set_state(pool: AsyncConnectionPool, name: str, state: str) -> None:
+    """Let a job be in a state, as far as pages look at it."""
+    async with pool.connection() as conn:
+        await conn.execute(
+            "UPDATE oban_jobs SET state = %s::oban_job_state WHERE meta ->> 'name' = %s",
+            [state, name],
+        )
+
+
+class TestFailures:
+    async def test_are_counted_by_the_line_that_says_why(
+        self, start_oban: StartOban, session: PageSession, wait_until: Any
+    ) -> None:
+        rows = {f"{n}": work("fail", max_attempts=1) for n in range(5)}
+        workflow = Workflow().add_many("rows", rows).add("other", work("cancel"))
+        workflow.add("never ran", work(), deps=["rows", "other"])
+        await (await start_oban()).enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+        view = await view_of(session, workflow)
+        told = [(one["error"], one["count"], one["path"]) for one in view["failures"]]
+        assert told[0] == ("RuntimeError: told to fail", 5, ["rows", "0"])
+        assert [(count, path) for _, count, path in told[1:]] == [(1, ["other"])]
+
+    async def test_are_none_where_nothing_failed(self, oban: Oban, session: PageSession) -> None:
+        workflow = Workflow().add("a", work())
+        await oban.enqueue_many(workflow)
+        assert (await view_of(session, workflow))["failures"] == []
 
 
 class TestRetries:

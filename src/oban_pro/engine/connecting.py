@@ -51,14 +51,17 @@ def make_pool(dsn: str, timeout: float = 30.0) -> AsyncConnectionPool[Any]:
 
     Args:
         dsn: Where to connect.
-        timeout: Seconds to wait for a connection.
+        timeout: Seconds to wait for a connection. After as long without one the pool stops trying
+            at ever longer intervals; whoever asks next makes it try at once.
 
     Raises:
         InvalidDsnError: If the DSN cannot be read.
     """
     check_dsn(dsn)
 
-    return AsyncConnectionPool(dsn, min_size=1, max_size=4, open=False, timeout=timeout)
+    return AsyncConnectionPool(
+        dsn, min_size=1, max_size=4, open=False, timeout=timeout, reconnect_timeout=timeout
+    )
 
 
 @asynccontextmanager

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from oban_pro.engine.listener import Listener
 
-from . import pages
+from . import attention, pages, static_files
 from .failures import HANDLERS
 from .live import CHANNELS
 from .security import Guard, SecureHeaders
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 # The first that matches is taken, so longer paths come first. Ids hold anything: see `quote_id`.
 ROUTES = [
     Route("/", pages.show_list, name="list"),
+    Route("/waits", attention.show_waits, name="waits"),
     Route("/health", pages.show_health, name="health"),
     Route("/metrics", pages.show_metrics, name="metrics"),
     Route("/unlock", pages.unlock, name="unlock"),
@@ -50,7 +50,7 @@ ROUTES = [
     Route("/workflows/{id:path}/cancel", pages.cancel, methods=["POST"], name="cancel"),
     Route("/workflows/{id:path}/retry", pages.retry, methods=["POST"], name="retry"),
     Route("/workflows/{id:path}", pages.show_workflow, name="workflow"),
-    Mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static"),
+    Mount(f"/{static_files.BASE}", static_files.KeptFiles(directory=static_files.FOLDER)),
 ]
 
 
@@ -102,7 +102,9 @@ def create_app(
 
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(SecureHeaders)],
+        # No page of another site gets a compressed answer that depends on it, with a secret in it:
+        # its requests come without our cookie.
+        middleware=[Middleware(SecureHeaders), Middleware(GZipMiddleware, compresslevel=6)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )

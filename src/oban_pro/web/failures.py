@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import DataError, Error, OperationalError
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from oban_pro.errors import ReadOnlyError, SchemaError
 from oban_pro.model.wording import visible
@@ -47,11 +47,16 @@ def show_read_only(request: Request, error: Exception) -> Response:
 
 def show_database_error(request: Request, error: Exception) -> Response:
     """Say why the database does not answer."""
+    assert isinstance(error, Error)
     # A lost connection needs no traceback, a statement that fails does.
     trace = None if isinstance(error, OperationalError) else error
     logger.warning("database error: %s", visible(str(error)), exc_info=trace)
 
-    return _show(request, 503, f"the database cannot be used: {error}")
+    # The server writes a code into whatever it answers, but for lines that break.
+    is_reached = error.sqlstate is not None and not error.sqlstate.startswith(("08", "57P"))
+    what = "cannot be used" if is_reached else "cannot be reached, retrying"
+
+    return _show(request, 503, f"the database {what}: {error}")
 
 
 def show_error(request: Request, _: Exception) -> Response:
@@ -76,4 +81,8 @@ HANDLERS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
 
 
 def _show(request: Request, code: int, message: str) -> Response:
+    # Scripts put the sentence alone where it is seen.
+    if "HX-Request" in request.headers:
+        return PlainTextResponse(message, code)
+
     return render(request, "error.html", code, code=code, message=message)

@@ -14,9 +14,10 @@ from oban_pro.errors import SchemaError
 from oban_pro.model.wording import visible
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from oban_pro.engine.listener import Listener
+    from oban_pro.model.status import GroupCounts
 
     from .session import PageSession
 
@@ -37,13 +38,23 @@ CHANNELS = ("oban_insert", "oban_workflow")
 
 
 async def changes(
-    session: PageSession, listener: Listener, workflow_id: str
+    session: PageSession, listener: Listener, workflow_id: str, known: str | None = None
 ) -> AsyncGenerator[str]:
-    """Yield an event at first, and whenever a count of a workflow has changed since.
+    """Yield an event whenever a count of a workflow has changed, and at first unless it is known.
 
-    Ends when the database does not answer; the browser opens a new stream then.
+    Args:
+        session: Whose database to look at.
+        listener: Hears of what may be a change.
+        workflow_id: Which workflow.
+        known: The `fingerprint` of what the page shows already.
+
+    Ends when the database does not answer any more; the browser opens a new stream then.
+
+    Raises:
+        psycopg.Error: Before the first event, if the database does not answer.
+        SchemaError: Before the first event, if the schema is not installed.
     """
-    seen = None
+    seen, has_looked = known, False
     loop = asyncio.get_running_loop()
     end = loop.time() + LIFETIME
 
@@ -52,24 +63,29 @@ async def changes(
             rung.clear()
 
             try:
-                mark = await _fingerprint(session, workflow_id)
+                async with session.connect() as store:
+                    mark = fingerprint(await store.status(workflow_id))
             except (Error, SchemaError) as error:
+                if not has_looked:
+                    raise
+
                 logger.warning("event stream ends: %s", visible(str(error)))
                 return
 
             # Without a change a comment is sent, as only sending shows that the reader has gone.
-            yield f"event: changed\ndata: {mark}\n\n" if mark != seen else ":\n\n"
-            seen = mark
+            yield f"event: changed\nid: {mark}\ndata: {mark}\n\n" if mark != seen else ":\n\n"
+            seen, has_looked = mark, True
             await asyncio.sleep(QUIET)
 
             with suppress(TimeoutError):
                 await asyncio.wait_for(rung.wait(), POLL_INTERVAL)
 
 
-async def _fingerprint(session: PageSession, workflow_id: str) -> str:
-    async with session.connect() as store:
-        groups = await store.status(workflow_id)
+def fingerprint(groups: Sequence[GroupCounts]) -> str:
+    """Sum up what counts and states a workflow has, for comparison."""
+    return digest([(group.key, group.state, sorted(group.counts.items())) for group in groups])
 
-    counts = [(group.key, group.state, sorted(group.counts.items())) for group in groups]
 
-    return hashlib.sha256(repr(counts).encode()).hexdigest()[:16]
+def digest(value: object) -> str:
+    """Sum up a value that has been read, for comparison."""
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
@@ -29,7 +29,10 @@ from oban_pro.handles.stats import read_stats
 from oban_pro.model.wording import SETTLED, STATES, count_jobs, visible
 
 from . import values
-from .live import changes
+from .attention import read_attention
+from .live import changes, digest
+from .phases import last_attempt
+from .queries import drawing_of, keys_of, number_of, page_of
 from .statements import wait_of
 from .templating import id_of, render
 from .totals import sum_groups
@@ -86,18 +89,27 @@ async def show_list(request: Request) -> Response:
     """Show root workflows, newest first; only the table where htmx asks for it."""
     query = request.query_params
     state = query.get("state", "")
-    number = _page(request)
+    number = page_of(request.query_params)
     states = [state] if state in FILTERS else None
     search = query.get("q", "").strip() or None
 
     async with _session(request).connect() as store:
         rows = await store.roots(states, search, PAGE + 1, (number - 1) * PAGE)
         counted = await store.count_roots([row.id for row in rows[:PAGE]], LOOKED_AT)
+        attention = await read_attention(store)
+
+    workflows = [_root(row, counted[row.id]) for row in rows[:PAGE] if row.id in counted]
+
+    for workflow in workflows:
+        workflow["needed"] = attention.needed(workflow)
 
     return render(
         request,
         "_list.html" if "HX-Request" in request.headers else "list.html",
-        workflows=[_root(row, counted[row.id]) for row in rows[:PAGE] if row.id in counted],
+        # Those that need somebody come first; else the order stays.
+        workflows=sorted(workflows, key=lambda workflow: not workflow["needed"]),
+        needy=sum(1 for workflow in workflows if workflow["needed"]),
+        waits=attention.waits,
         page=number,
         more=len(rows) > PAGE,
         search=search or "",
@@ -143,15 +155,18 @@ async def show_workflow(request: Request) -> Response:
 async def show_view(request: Request) -> Response:
     """Answer with what graph, timeline and table of a workflow are drawn from."""
     workflow_id = id_of(request)
-    opened, shut = (_keys(request.query_params.get(name, "")) for name in ("open", "shut"))
 
     async with _session(request).connect() as store:
-        view = await read_view(store, workflow_id, opened, shut)
+        view = await read_view(store, workflow_id, drawing_of(request.query_params))
 
     if view is None:
         raise HTTPException(404, f"there is no workflow {workflow_id!r}")
 
-    return Response(orjson.dumps(view), media_type="application/json")
+    mark = digest({name: value for name, value in view.items() if name != "now"})
+
+    return _unless_known(
+        request, mark, lambda: Response(orjson.dumps(view), media_type="application/json")
+    )
 
 
 async def show_jobs(request: Request) -> Response:
@@ -164,33 +179,60 @@ async def show_jobs(request: Request) -> Response:
             workflow_id,
             search=query.get("q", "").strip() or None,
             state=state if state in STATES else None,
-            group=next(iter(_keys(query.get("group", ""))), None),
-            job=_number(query.get("job", "")),
-            page=_page(request),
+            group=next(iter(keys_of(query.get("group", ""))), None),
+            job=number_of(query.get("job", "")),
+            page=page_of(request.query_params),
             limit=JOBS,
         )
 
     page = jobs[0]["page"] if jobs else 1
+    waits = {job["id"]: wait for job in jobs if (wait := wait_of(job)) is not None}
+    told = [wait.tell_short(datetime.now(UTC)) for wait in waits.values()]
 
-    return render(
+    return _unless_known(
         request,
-        "_jobs.html",
-        id=workflow_id,
-        jobs=jobs,
-        waits={job["id"]: wait for job in jobs if (wait := wait_of(job)) is not None},
-        page=page,
-        first=(page - 1) * JOBS + 1,
-        total=jobs[0]["total"] if jobs else 0,
+        digest((jobs, told)),
+        lambda: render(
+            request,
+            "_jobs.html",
+            id=workflow_id,
+            jobs=jobs,
+            waits=waits,
+            page=page,
+            first=(page - 1) * JOBS + 1,
+            total=jobs[0]["total"] if jobs else 0,
+        ),
     )
+
+
+def _unless_known(request: Request, mark: str, answer: Callable[[], Response]) -> Response:
+    """Answer with no more than that if a script has had the same answer before."""
+    etag = f'"{mark}"'
+    # A proxy that compresses answers makes the mark a weak one.
+    is_known = request.headers.get("If-None-Match", "").removeprefix("W/") == etag
+    response = Response(status_code=304) if is_known else answer()
+    response.headers["ETag"] = etag
+
+    return response
 
 
 async def show_events(request: Request) -> Response:
     """Stream an event for each change of a workflow."""
     state = request.app.state
-    stream = changes(state.session, state.listener, id_of(request))
+    known = request.headers.get("Last-Event-ID") or request.query_params.get("seen")
+    stream = changes(state.session, state.listener, id_of(request), known)
+    # Nothing is said to be open before the database has answered.
+    first = await anext(stream)
+
+    async def events() -> AsyncIterator[str]:
+        async with aclosing(stream):
+            yield first
+
+            async for event in stream:
+                yield event
 
     return StreamingResponse(
-        stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+        events(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
     )
 
 
@@ -202,6 +244,8 @@ async def show_job(request: Request) -> Response:
         job = await _find_job(store, request)
         neighbours = await store.neighbours(job_id, NEIGHBOURS)
         explanation = await explain_in(store, job["workflow_id"], job["name"])
+        may_cancel = job["state"] not in SETTLED and request.app.state.guard.permits(request)
+        behind = await store.behind(job_id) if may_cancel else 0
 
     return render(
         request,
@@ -210,9 +254,11 @@ async def show_job(request: Request) -> Response:
         job_id=job_id,
         job=job,
         errors=values.show_errors(job["errors"]),
+        ran=last_attempt(job, values.times_of(job["errors"])),
         recorded=await asyncio.to_thread(values.show_recorded, job["meta"] or {}),
         explanation=explanation,
         wait=explanation.subject.wait,
+        behind=behind,
         upstream=[other for other in neighbours if other["upstream"]],
         downstream=[other for other in neighbours if not other["upstream"]],
     )
@@ -370,27 +416,9 @@ def _session(request: Request) -> PageSession:
 
 
 def _job_of(request: Request) -> int:
-    job_id = _number(request.path_params["job"])
+    job_id = number_of(request.path_params["job"])
 
     if job_id is None:
         raise HTTPException(404, "the id of a job must be a number")
 
     return job_id
-
-
-def _number(text: str) -> int | None:
-    """Read a number that fits a bigint."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-def _page(request: Request) -> int:
-    number = _number(request.query_params.get("page", "")) or 1
-
-    return min(number, 1_000_000)
-
-
-def _keys(text: str) -> list[int]:
-    """Read keys of groups, which are negative."""
-    keys = [_number(part.removeprefix("-")) for part in text.split(",")]
-
-    return [-key for key in keys if key]

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from oban_pro.model.wording import SETTLED
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
 type PhaseKind = Literal["waiting", "queued", "retries", "running"]
@@ -41,8 +43,11 @@ def find_phases(member: Mapping[str, Any], released: datetime | None, now: datet
     if member["inserted_at"] is None:
         return []
 
-    end = member["settled_at"] or now
-    find = _of_job if member["kind"] == "job" else _of_group
+    is_job = member["kind"] == "job"
+    # A group that nothing is in settles when it is released.
+    is_empty = not is_job and not member["total"] and member["state"] in SETTLED
+    end = member["settled_at"] or (released if is_empty else None) or now
+    find = _of_job if is_job else _of_group
 
     return [
         phase
@@ -91,11 +96,39 @@ def _before(
     queued: datetime | None = None,
 ) -> Iterator[Phase]:
     """Split the time before the last start at the release, and where it was queued again."""
-    released = min(released or started, started)
+    # What is grafted comes later than the release of the group around it.
+    released = max(min(released or started, started), member["inserted_at"])
     queued = queued or released
     yield Phase("waiting", member["inserted_at"], released)
     yield Phase("retries", released, queued)
     yield Phase("queued", queued, started)
+
+
+def last_attempt(
+    job: Mapping[str, Any], failed_at: Sequence[datetime]
+) -> tuple[datetime, datetime | None] | None:
+    """Tell when the last attempt of a job began, and when it ended.
+
+    Args:
+        job: A job with its times.
+        failed_at: When its attempts failed, in order.
+
+    Returns:
+        None for the end while it runs; nothing where it has not begun, or nobody knows the end, as
+        of a job that was snoozed.
+    """
+    started = job["attempted_at"]
+
+    if started is None:
+        return None
+
+    if job["state"] == "executing":
+        return started, None
+
+    known = [at for at in failed_at if at > started]
+    end = job["settled_at"] if not known or job["state"] == "completed" else known[0]
+
+    return (started, end) if end else None
 
 
 def _stop(job: Mapping[str, Any], end: datetime) -> datetime:

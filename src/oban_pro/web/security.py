@@ -27,6 +27,7 @@ HEADERS = {
         [
             "default-src 'none'",
             "script-src 'self'",
+            "worker-src 'self'",
             "style-src 'self'",
             "img-src 'self'",
             "connect-src 'self'",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
 from oban_pro.engine.statements import Statements
@@ -60,6 +61,50 @@ class RetriedGroup(NamedTuple):
     attempted_at: datetime | None
 
 
+class Beside(NamedTuple):
+    """How many members of a group are not drawn, before the first that is and after it."""
+
+    group: int
+    before: int
+    after: int
+
+
+class Window(TypedDict, total=False):
+    """Which members of a large group are drawn: those from one on, after one, or before one."""
+
+    since: int
+    after: int
+    before: int
+    keep: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What the reader of a page has opened, and where in it he is.
+
+    Args:
+        opened: Keys of groups to open.
+        shut: Keys of groups to fold that would be open.
+        windows: By key of a group which of its members are drawn.
+        near: A job that is drawn with its neighbours.
+    """
+
+    opened: Sequence[int] = ()
+    shut: Sequence[int] = ()
+    windows: Mapping[int, Window] = field(default_factory=dict)
+    near: int | None = None
+
+
+class FailureRow(TypedDict):
+    """Why some jobs failed: the line that says it, how many have it, and the first of them."""
+
+    error: str
+    count: int
+    id: int
+    state: str
+    path: list[str]
+
+
 class WaitColumns(TypedDict):
     """What a job waits for that no node runs; ``wait_kind`` is None for any other job."""
 
@@ -94,6 +139,7 @@ class MemberRow(WaitColumns):
     parent: int | None
     name: str
     open: bool
+    extra: str | None
     kind: str
     state: str
     workflow_id: str | None
@@ -188,6 +234,12 @@ class PageStore(Store):
 
         return {row["id"]: row for row in rows}
 
+    async def served(self) -> list[str] | None:
+        """Read which queues a node takes jobs from; None where nobody can know."""
+        ((queues,),) = await self._page.rows("served", {})
+
+        return cast("list[str] | None", queues)
+
     async def breadcrumbs(self, workflow_id: str) -> list[Breadcrumb]:
         """Read a workflow and those around it, the root first."""
         return await self._page.made(Breadcrumb, "breadcrumbs", {"id": workflow_id})
@@ -213,8 +265,7 @@ class PageStore(Store):
     async def drawn_members(
         self,
         workflow_id: str,
-        opened: Sequence[int],
-        shut: Sequence[int],
+        drawing: Drawing,
         path: Sequence[int],
         limit: int,
     ) -> list[MemberRow]:
@@ -222,20 +273,47 @@ class PageStore(Store):
 
         Args:
             workflow_id: Which workflow.
-            opened: Keys of groups to open.
-            shut: Keys of groups to fold that would be open.
-            path: Members that are drawn in any case.
-            limit: How many members of one group are drawn.
+            drawing: What the reader has opened, and where in it he is.
+            path: Members of fan-outs that are drawn in any case.
+            limit: How many members of one group are drawn, beside extra ones.
         """
         params = {
             "id": workflow_id,
-            "opened": list(opened),
-            "shut": list(shut),
+            "opened": list(drawing.opened),
+            "shut": list(drawing.shut),
+            "windows": json.dumps(drawing.windows),
+            "near": drawing.near,
             "path": list(path),
             "limit": limit,
         }
 
         return cast("list[MemberRow]", await self._page.dicts("members", params))
+
+    async def beside(self, firsts: Mapping[int, int], drawn: Sequence[int]) -> list[Beside]:
+        """Count what is not drawn of some groups.
+
+        Args:
+            firsts: The first member in order that is drawn of each group, by its key.
+            drawn: All members that are drawn.
+        """
+        params = {
+            "groups": list(firsts),
+            "firsts": list(firsts.values()),
+            "drawn": list(drawn),
+        }
+
+        return await self._page.made(Beside, "beside", params)
+
+    async def failure_kinds(self, workflow_id: str, limit: int) -> list[FailureRow]:
+        """Read why jobs of a workflow failed, the most frequent error first.
+
+        Args:
+            workflow_id: Which workflow.
+            limit: How many jobs are looked at.
+        """
+        params = {"id": workflow_id, "limit": limit}
+
+        return cast("list[FailureRow]", await self._page.dicts("failures", params))
 
     async def job_page(self, workflow_id: str, **filters: Any) -> list[JobRow]:
         """Read a page of the jobs of a workflow and of all nested in it."""
@@ -258,3 +336,9 @@ class PageStore(Store):
         params = {"job": job_id, "limit": limit}
 
         return cast("list[Neighbour]", await self._page.dicts("neighbours", params))
+
+    async def behind(self, job_id: int) -> int:
+        """Count what waits for a job, at any distance."""
+        ((count,),) = await self._page.rows("behind", {"job": job_id})
+
+        return cast("int", count)

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse
 from oban_pro import __version__
 from oban_pro.model.wording import SHOWN, STATES
 
-from . import values
+from . import static_files, values
 from .security import CSRF_HEADER
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def render(request: Request, name: str, status: int = 200, **context: Any) -> HT
     text = _environment.get_template(name).render(
         context,
         link=link,
+        static=lambda path: link(f"{static_files.BASE}/{path}"),
         quote=lambda text: quote(text, safe=""),
         quote_id=quote_id,
         csrf=csrf,

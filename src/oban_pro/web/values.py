@@ -91,6 +91,11 @@ def show_errors(errors: Any) -> list[dict[str, Any]]:
     ]
 
 
+def times_of(errors: Any) -> list[datetime]:
+    """Read when the attempts of a job failed, in order, whatever somebody wrote into its row."""
+    return parse_times(entry.get("at") for entry in only(list, errors) if isinstance(entry, dict))
+
+
 class _Mark(str):
     """Stands for what was cut off: in JSON a string, in Python bare words."""
 

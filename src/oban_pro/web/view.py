@@ -7,18 +7,25 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from . import values
+from .live import fingerprint
 from .phases import find_phases
-from .statements import wait_of
+from .statements import Drawing, wait_of
 from .totals import Totals, sum_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from .statements import MemberRow, PageStore, PathEdge, RetriedGroup
+    from .statements import Beside, MemberRow, PageStore, PathEdge, RetriedGroup
     from .totals import Retries
 
 LIMIT = 150
-"""How many members of one open group are drawn; the rest is one box."""
+"""How many members of one open group are drawn; what comes before and after is one box each."""
+
+MOST_FAILED = 2_000
+"""How many failed jobs are looked at for their errors."""
+
+BEFORE, AFTER = "prev", "rest"
+"""Which side of what is drawn a box stands for."""
 
 LAST = 2**63
 """Sorts behind every id."""
@@ -28,32 +35,57 @@ type Member = dict[str, Any]
 
 
 async def read_view(
-    store: PageStore, workflow_id: str, opened: Sequence[int] = (), shut: Sequence[int] = ()
+    store: PageStore, workflow_id: str, drawing: Drawing | None = None
 ) -> dict[str, Any] | None:
     """Read a workflow as JSON for the page.
 
     Args:
         store: Statements on a connection.
         workflow_id: Which workflow; a nested one can be looked at by itself.
-        opened: Keys of groups to open.
-        shut: Keys of groups that would be open, to fold.
+        drawing: What the reader has opened, and where in it he is.
 
     Returns:
-        Members, the workflow itself first, and edges; None where there is no such workflow.
+        Members, the workflow itself first, and edges, and as ``seen`` what `live.changes` is to
+        compare with; None where there is no such workflow.
     """
+    drawing = drawing or Drawing()
     retries = await store.retried_groups(workflow_id)
-    totals = sum_groups(await store.status(workflow_id), dict(_retries(retries)))
-    path = await store.critical_path(workflow_id, opened, _ends(totals))
-    rows = await store.drawn_members(
-        workflow_id, opened, shut, [edge.member for edge in path], LIMIT
-    )
+    groups = await store.status(workflow_id)
+    totals = sum_groups(groups, dict(_retries(retries)))
+    path = await store.critical_path(workflow_id, drawing.opened, _ends(totals))
+    rows = await store.drawn_members(workflow_id, drawing, [edge.member for edge in path], LIMIT)
 
     if not rows or not totals:
         return None
 
-    edges = await store.edges([row["id"] for row in rows[1:]])
+    drawn = [row["id"] for row in rows[1:]]
+    beside = await store.beside(_firsts(rows, drawing), drawn)
+    edges = await store.edges(drawn)
 
-    return _draw(rows, totals, edges, path)
+    failed = totals[groups[0].key].counts
+    failures = await store.failure_kinds(workflow_id, MOST_FAILED) if _has_failed(failed) else []
+    shown = {"seen": fingerprint(groups), "failures": failures}
+
+    return {**shown, **_draw(rows, totals, beside, edges, path)}
+
+
+def _has_failed(counts: Counter[str]) -> bool:
+    return any(counts[state] for state in ("retryable", "cancelled", "discarded"))
+
+
+def _firsts(rows: Sequence[MemberRow], drawing: Drawing) -> dict[int, int]:
+    """Find the first member in order that is drawn of each group that may have more of them."""
+    inside: dict[int, list[int]] = {}
+
+    for row in rows[1:]:
+        if row["extra"] is None and row["parent"] is not None:
+            inside.setdefault(row["parent"], []).append(row["id"])
+
+    return {
+        group: min(members, key=lambda member: (member > 0, abs(member)))
+        for group, members in inside.items()
+        if group in drawing.windows or len(members) >= LIMIT
+    }
 
 
 def _retries(groups: Iterable[RetriedGroup]) -> Iterator[tuple[int, Retries]]:
@@ -78,6 +110,7 @@ def _ends(totals: dict[int, Totals]) -> dict[int, str]:
 def _draw(
     rows: Sequence[MemberRow],
     totals: dict[int, Totals],
+    beside: Iterable[Beside],
     edges: Iterable[tuple[int | None, int | None]],
     path: Iterable[PathEdge],
 ) -> dict[str, Any]:
@@ -85,7 +118,7 @@ def _draw(
     parents = {row["id"]: row["parent"] for row in rows}
     members = [_member(row, totals, now) for row in rows]
     _add_phases(members, now)
-    members += list(_rests(members))
+    members += list(_rests(members, beside))
     critical, path_edges = _critical(parents, path)
 
     for member in members:
@@ -133,34 +166,42 @@ def _add_phases(members: Sequence[Member], now: datetime) -> None:
         held, own = member.pop("held"), member.pop("released_at")
         released[member["id"]] = None if held else own or around
         found = find_phases(member, released[member["id"]], now)
-        member["phases"] = [tuple(phase) for phase in found]
+        # What goes on now has no end, so that it looks alike whenever it is asked for.
+        member["phases"] = [
+            (kind, start, None if end == now else end) for kind, start, end in found
+        ]
 
 
-def _rests(members: Sequence[Member]) -> Iterable[Member]:
-    """Make one box for the members of an open group that are too many to draw."""
-    inside = Counter(member["parent"] for member in members)
+def _rests(members: Sequence[Member], beside: Iterable[Beside]) -> Iterable[Member]:
+    """Make a box for what comes before the members that are drawn of a group, and one for after."""
+    groups = {int(member["id"]): member for member in members if member["kind"] != "job"}
 
-    for group in members:
-        if not group["open"] or inside[group["id"]] < LIMIT:
-            continue
-
-        rest: Counter[str] = Counter(group["counts"])
+    for group, before, after in beside:
+        rest: Counter[str] = Counter(groups[group]["counts"])
 
         for member in members:
-            if member["parent"] == group["id"]:
+            if member["parent"] == str(group):
                 rest -= member.get("counts") or Counter([member["state"]])
 
-        if rest:
-            yield {
-                "id": f"rest{group['id']}",
-                "parent": group["id"],
-                "name": f"{rest.total():,} more",
-                "kind": "rest",
-                "open": False,
-                "state": _dominant(rest),
-                "counts": rest,
-                "total": rest.total(),
-            }
+        for side, number in ((BEFORE, before), (AFTER, after)):
+            if number:
+                # The states of both together are known, not those of each.
+                yield _rest(group, side, number, rest if not (before and after) else Counter())
+
+
+def _rest(group: int, side: str, number: int, counts: Counter[str]) -> Member:
+    total = counts.total() or number
+
+    return {
+        "id": f"{side}{group}",
+        "parent": str(group),
+        "name": f"{total:,} {'before' if side == BEFORE else 'more'}",
+        "kind": "rest",
+        "open": False,
+        "state": _dominant(counts) if counts else "suspended",
+        "counts": counts,
+        "total": total,
+    }
 
 
 def _dominant(counts: Counter[str]) -> str:
@@ -174,32 +215,36 @@ def _dominant(counts: Counter[str]) -> str:
 def _edges(
     parents: dict[int, int | None], stored: Iterable[tuple[int | None, int | None]]
 ) -> list[Edge]:
-    """Name the ends of edges; one that is not drawn is in the rest of the same group.
+    """Name the ends of edges; one that is not drawn is before or after the same group's others.
 
     They are sorted by their ends, because the layout keeps the order of equal edges.
     """
 
-    def name(end: int | None, other: int | None) -> str:
-        return f"rest{parents[other or 0]}" if end is None else str(end)
+    def name(end: int | None, other: int | None, side: str) -> str:
+        return f"{side}{parents[other or 0]}" if end is None else str(end)
 
     in_order = sorted(stored, key=lambda edge: [abs(end or LAST) for end in edge])
 
-    return [(name(up, down), name(down, up)) for up, down in in_order]
+    return [(name(up, down, BEFORE), name(down, up, AFTER)) for up, down in in_order]
 
 
 def _critical(
     parents: dict[int, int | None], path: Iterable[PathEdge]
 ) -> tuple[set[str], set[Edge]]:
     """Name what is on the critical path, and the edges that it takes."""
+    on_path: set[str] = set()
+    path_edges: set[Edge] = set()
 
-    def name(member: int, group: int | None) -> str:
-        return str(member) if member in parents else f"rest{group}"
+    for member, group, downstream in path:
+        is_drawn = member in parents
+        # What is not drawn itself comes before what is, or else after it.
+        side = BEFORE if downstream in parents else AFTER
+        name = str(member) if is_drawn else f"{side}{group}"
+        on_path.add(name)
 
-    on_path = {name(member, group) for member, group, _ in path}
-    path_edges = {
-        (name(member, group), name(downstream, group))
-        for member, group, downstream in path
-        if downstream is not None
-    }
+        if downstream in parents:
+            path_edges.add((name, str(downstream)))
+        elif downstream is not None and is_drawn:
+            path_edges.add((name, f"{AFTER}{group}"))
 
     return on_path, path_edges

@@ -4,7 +4,8 @@ import { describe as suite, test } from "node:test";
 import { group, member, view } from "./view.mjs";
 
 const { build } = await import(`${process.env.STATIC}/model.js`);
-const { curve, describe, place } = await import(`${process.env.STATIC}/graph.js`);
+const { curve, describe } = await import(`${process.env.STATIC}/graph.js`);
+const { join, place, thin } = await import(`${process.env.STATIC}/layout.js`);
 
 const placed = (members, more) => place(build(view(members, more)), "1");
 const jobs = (count) => Array.from({ length: count }, (_, n) => member(String(n + 2), "1"));
@@ -62,8 +63,45 @@ suite("place", () => {
   });
 });
 
+const pairs = (ups, downs) => ups.flatMap((up) => downs.map((down) => [up, down]));
+const ids = (from, count) => Array.from({ length: count }, (_, n) => String(from + n));
+
+suite("join", () => {
+  test("lets members that all depend on the same ones meet in one joint", () => {
+    const { joints, legs } = join(pairs(ids(2, 40), ids(50, 40)));
+    assert.equal(joints.length, 1);
+    assert.equal(legs.length, 80);
+    assert.deepEqual(legs[0], { from: "2", to: "joint0", ups: ["2"], downs: ids(50, 40) });
+    assert.deepEqual(legs[79], { from: "joint0", to: "89", ups: ids(2, 40), downs: ["89"] });
+  });
+  test("leaves alone what is clear without", () => {
+    const { joints, legs } = join(pairs(ids(2, 2), ids(50, 9)));
+    assert.deepEqual(joints, []);
+    assert.equal(legs.length, 18);
+  });
+});
+
+suite("thin", () => {
+  const legs = (edges) => edges.map(([from, to]) => ({ from, to }));
+
+  test("leaves few edges alone", () => {
+    const few = legs([["2", "3"], ["3", "4"]]);
+    assert.deepEqual(thin(few), few);
+  });
+  test("keeps the edge that puts a member where it is, and one from each other", () => {
+    const layers = [...pairs(ids(2, 40), ids(50, 40)), ...pairs(ids(50, 40), ids(100, 40)), ...pairs(ids(2, 40), ids(100, 40))];
+    const kept = thin(legs(layers));
+    assert.ok(kept.length <= 300);
+    for (const id of ids(100, 40)) assert.ok(kept.some(({ from, to }) => to === id && Number(from) >= 50));
+    for (const id of [...ids(2, 40), ...ids(50, 40)]) assert.ok(kept.some(({ from }) => from === id));
+  });
+  test("has an end for edges in a circle", () => {
+    assert.ok(thin(legs(pairs(ids(2, 20), ids(2, 20)))).length <= 300);
+  });
+});
+
 suite("curve", () => {
-  const points = (...pairs) => pairs.map(([x, y]) => ({ x, y }));
+  const points = (...ends) => ends.map(([x, y]) => ({ x, y }));
 
   test("of two points is a line", () => {
     assert.equal(curve(points([0, 0], [4, 2])), "M0 0L4 2");

@@ -49,7 +49,12 @@ placed AS MATERIALIZED (
   FROM
     found
   WHERE
-    (%(search)s::text IS NULL OR strpos(lower(found.path), lower(%(search)s::text)) > 0)
+    -- a path is found with and without spaces at its slashes
+    (
+      %(search)s::text IS NULL
+      OR strpos(lower(found.path), lower(%(search)s::text)) > 0
+      OR strpos(replace(lower(found.path), ' / ', '/'), lower(%(search)s::text)) > 0
+    )
     AND (%(state)s::text IS NULL OR found.state = %(state)s::text)
 )
 SELECT

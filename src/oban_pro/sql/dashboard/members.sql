@@ -1,24 +1,146 @@
--- What a page draws of a workflow: the members of every group that is open, so many of each at most: groups first,
--- then jobs that failed or run, then the critical path. A small group with few beside it is open unless shut, any
--- other shut unless opened. Of groups, and of jobs that ran more than once, it tells when they were released.
--- OFFSET 0: see PLANS.md.
-WITH RECURSIVE shown AS (
+-- What a page draws of a workflow: the members of every group that is open, so many of each at most. They are in order,
+-- groups before jobs, from where the reader is: "since", "after" or "before" a member, else from where something failed
+-- or runs. Beside those are some "extra" ones: the job that the reader looks at with those next to it, and of a fan-out
+-- what failed or runs and the critical path, or instead of those the ones that the page has drawn before, as "keep".
+-- A small group with few beside it is open unless shut, any other shut unless opened. Of groups, and of jobs that ran
+-- more than once, it tells when they were released. OFFSET 0: see PLANS.md.
+WITH RECURSIVE near AS (
   SELECT
-    g.key AS id, NULL::bigint AS parent, g.name, 0 AS depth, true AS open, g.subs
+    %(near)s::bigint AS id
+  UNION ALL
+  (SELECT upstream FROM /* TEMPLATE: schema */oban_workflow_edges WHERE downstream = %(near)s::bigint LIMIT 30)
+  UNION ALL
+  (SELECT downstream FROM /* TEMPLATE: schema */oban_workflow_edges WHERE upstream = %(near)s::bigint LIMIT 30)
+),
+shown AS (
+  SELECT
+    g.key AS id, NULL::bigint AS parent, g.name, 0 AS depth, true AS open, g.subs, g.kind, g.total + g.subs AS size, NULL AS extra
   FROM
     /* TEMPLATE: schema */oban_workflow_groups g
   WHERE
     g.id = %(id)s
   UNION ALL
   SELECT
-    member.id, shown.id, member.name, shown.depth + 1, member.open, member.subs
+    member.id, shown.id, member.name, shown.depth + 1, member.open, member.subs, member.kind, member.size, member.extra
   FROM
     shown
     CROSS JOIN LATERAL (
       SELECT
+        %(windows)s::jsonb -> shown.id::text AS asked,
+        (%(windows)s::jsonb -> shown.id::text ->> 'after')::bigint AS after,
+        (%(windows)s::jsonb -> shown.id::text ->> 'before')::bigint AS before,
+        shown.size > %(limit)s AND NOT %(windows)s::jsonb ? shown.id::text AS is_new
+    ) at
+    LEFT JOIN LATERAL (
+      -- a little before the first that failed, or else that runs
+      SELECT
+        earlier.id
+      FROM
+        (
+          SELECT
+            m.id
+          FROM
+            /* TEMPLATE: schema */oban_workflow_members m
+            CROSS JOIN LATERAL (
+              SELECT state FROM /* TEMPLATE: schema */oban_jobs WHERE id = m.id OFFSET 0
+            ) j
+          WHERE
+            at.is_new
+            AND shown.kind <> 'fan_out'
+            AND m.group_key = shown.id
+            AND m.id > 0
+            AND j.state IN ('discarded', 'retryable', 'executing')
+          ORDER BY
+            j.state = 'executing', m.id
+          LIMIT
+            1
+        ) eventful
+        JOIN /* TEMPLATE: schema */oban_workflow_members earlier
+          ON earlier.group_key = shown.id AND earlier.id BETWEEN 1 AND eventful.id
+      ORDER BY
+        earlier.id DESC
+      OFFSET
+        20
+      LIMIT
+        1
+    ) eventful ON true
+    CROSS JOIN LATERAL (
+      SELECT COALESCE((at.asked ->> 'since')::bigint, eventful.id) AS id
+    ) start
+    CROSS JOIN LATERAL (
+      SELECT
+        found.id,
+        CASE WHEN NOT bool_or(found.extra = '') THEN min(found.extra) END AS extra
+      FROM
+        (
+          (
+            SELECT
+              m.id, '' AS extra
+            FROM
+              /* TEMPLATE: schema */oban_workflow_members m
+            WHERE
+              m.group_key = shown.id
+              AND CASE
+                WHEN at.before IS NOT NULL THEN (m.id > 0, abs(m.id)) < (at.before > 0, abs(at.before))
+                WHEN at.after IS NOT NULL THEN (m.id > 0, abs(m.id)) > (at.after > 0, abs(at.after))
+                WHEN start.id IS NOT NULL THEN (m.id > 0, abs(m.id)) >= (start.id > 0, abs(start.id))
+                ELSE true
+              END
+            ORDER BY
+              (m.id > 0) = (at.before IS NULL),
+              CASE WHEN at.before IS NULL THEN abs(m.id) ELSE -abs(m.id) END
+            LIMIT
+              %(limit)s
+          )
+          UNION ALL
+          SELECT
+            near.id, 'near'
+          FROM
+            near
+          UNION ALL
+          SELECT
+            keep.id::bigint, 'kept'
+          FROM
+            jsonb_array_elements_text(at.asked -> 'keep') keep(id)
+          UNION ALL
+          SELECT
+            p.id, 'kept'
+          FROM
+            unnest(%(path)s::bigint[]) p(id)
+          WHERE
+            at.is_new
+            AND shown.kind = 'fan_out'
+          UNION ALL
+          (
+            SELECT
+              m.id, 'kept'
+            FROM
+              /* TEMPLATE: schema */oban_workflow_members m
+              CROSS JOIN LATERAL (
+                SELECT state FROM /* TEMPLATE: schema */oban_jobs WHERE id = m.id OFFSET 0
+              ) j
+            WHERE
+              m.group_key = shown.id
+              AND at.is_new
+              AND shown.kind = 'fan_out'
+              AND j.state IN ('discarded', 'retryable', 'executing')
+            ORDER BY
+              j.state = 'executing', m.id
+            LIMIT
+              30
+          )
+        ) found
+      GROUP BY
+        found.id
+    ) picked
+    CROSS JOIN LATERAL (
+      SELECT
         m.id,
         m.name,
+        picked.extra,
         g.subs,
+        g.kind,
+        g.total + g.subs AS size,
         COALESCE(
           m.id = ANY(%(opened)s::bigint[])
           OR (
@@ -31,22 +153,14 @@ WITH RECURSIVE shown AS (
           false
         ) AS open
       FROM
-        /* TEMPLATE: schema */oban_workflow_members m
+        (
+          SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = picked.id OFFSET 0
+        ) m
         LEFT JOIN LATERAL (
           SELECT * FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = m.id OFFSET 0
         ) g ON true
-        LEFT JOIN LATERAL (
-          SELECT state FROM /* TEMPLATE: schema */oban_jobs WHERE id = m.id OFFSET 0
-        ) j ON true
       WHERE
         m.group_key = shown.id
-      ORDER BY
-        m.id > 0,
-        j.state NOT IN ('discarded', 'retryable', 'executing'),
-        NOT COALESCE(m.id = ANY(%(path)s::bigint[]), false),
-        abs(m.id)
-      LIMIT
-        %(limit)s
     ) member
   WHERE
     shown.open
@@ -56,6 +170,7 @@ SELECT
   shown.parent,
   shown.name,
   shown.open,
+  shown.extra,
   COALESCE(g.kind, 'job') AS kind,
   CASE
     WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) THEN 'skipped'

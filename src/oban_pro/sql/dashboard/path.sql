@@ -26,6 +26,18 @@ WITH RECURSIVE path AS (
             e.downstream = path.id
             AND path.group_key IS NOT NULL
           UNION ALL
+          -- what is grafted waited for its grafter, without an edge
+          SELECT
+            m.id, path.group_key, path.id
+          FROM
+            /* TEMPLATE: schema */oban_workflow_groups g
+            JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = g.key
+          WHERE
+            path.id < 0
+            AND g.key = path.group_key
+            AND g.kind = 'graft'
+            AND m.id > 0
+          UNION ALL
           SELECT
             m.id, m.group_key, NULL
           FROM
@@ -41,7 +53,26 @@ WITH RECURSIVE path AS (
         CROSS JOIN LATERAL (
           SELECT
             CASE
-              WHEN next.id < 0 THEN (%(ends)s::jsonb ->> next.id::text)::timestamp
+              WHEN next.id < 0 THEN COALESCE(
+                (%(ends)s::jsonb ->> next.id::text)::timestamp,
+                -- a group that nothing is in settled when what it waited for had
+                (
+                  SELECT
+                    max(COALESCE(
+                      u.completed_at, u.cancelled_at, u.discarded_at, (%(ends)s::jsonb ->> e.upstream::text)::timestamp, '-infinity'
+                    ))
+                  FROM
+                    /* TEMPLATE: schema */oban_workflow_groups g
+                    JOIN /* TEMPLATE: schema */oban_workflow_edges e ON e.downstream = g.key
+                    LEFT JOIN LATERAL (
+                      SELECT * FROM /* TEMPLATE: schema */oban_jobs WHERE id = e.upstream OFFSET 0
+                    ) u ON true
+                  WHERE
+                    g.key = next.id
+                    AND g.total + g.subs = 0
+                    AND g.state IN ('completed', 'cancelled', 'discarded')
+                )
+              )
               WHEN j.attempted_at IS NOT NULL
                 THEN COALESCE(j.completed_at, j.cancelled_at, j.discarded_at, 'infinity')
             END AS at

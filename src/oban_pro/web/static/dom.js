@@ -1,5 +1,7 @@
 // Elements are made from data with attributes and text alone, never from markup.
 
+import { ask } from "./follow.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 function fill(element, attributes, children) {
@@ -40,31 +42,76 @@ export function duration(milliseconds) {
 export function pressable(element, action) {
   element.addEventListener("click", (event) => {
     event.stopPropagation();
-    action();
+    action(event);
   });
   element.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
     event.stopPropagation();
-    action();
+    action(event);
   });
   return element;
 }
 
+// Make the items of a part of the page one stop of the Tab key; the arrow keys go on from there, to what `next` says or
+// the neighbours in order. Returns what to call when the items are new.
+export function oneStop(container, selector, next = () => null) {
+  const all = () => [...container.querySelectorAll(selector)];
+  let current = null;
+  const settle = () => {
+    const items = all();
+    const stop = items.find((item) => item.dataset.id === current) ?? items[0];
+    for (const item of items) item.setAttribute("tabindex", item === stop ? 0 : -1);
+  };
+  container.addEventListener("focusin", ({ target }) => {
+    const item = target.closest(selector);
+    if (item) current = item.dataset.id;
+    settle();
+  });
+  container.addEventListener("keydown", (event) => {
+    const item = event.target.closest(selector);
+    if (!item || !KEYS.has(event.key)) return;
+    event.preventDefault();
+    const items = all();
+    const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    const at = { Home: 0, End: items.length - 1 }[event.key] ?? items.indexOf(item) + step;
+    const chosen = next(item.dataset.id, event.key);
+    (items.find((other) => other.dataset.id === chosen) ?? items[at])?.focus();
+  });
+  return settle;
+}
+
+const KEYS = new Set(["ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft", "Home", "End"]);
+
+// Scroll within a part of the page alone: the page stays where its reader is.
+export function revealIn(container, element) {
+  if (!element) return;
+  const [inner, outer] = [element.getBoundingClientRect(), container.getBoundingClientRect()];
+  if (inner.top < outer.top || inner.bottom > outer.bottom) {
+    container.scrollTop += (inner.top + inner.bottom - outer.top - outer.bottom) / 2;
+  }
+  if (inner.left < outer.left || inner.right > outer.right) {
+    container.scrollLeft += (inner.left + inner.right - outer.left - outer.right) / 2;
+  }
+}
+
 const asked = new Map();
+const shown = new Map();
 
 export function show(target, ...children) {
   asked.delete(target);
+  shown.delete(target);
   target.replaceChildren(...children);
 }
 
 // Fill an element with a part of a page. What was asked for last wins, whatever comes last.
 export async function load(url, target) {
   const mine = Symbol(url);
+  const before = shown.get(target);
   asked.set(target, mine);
-  // Without a connection what is there stays; whoever follows the workflow says so.
-  const response = await fetch(url, { headers: { "HX-Request": "true" } }).catch(() => null);
-  if (!response?.ok) return;
+  const response = await ask(url, before?.url === url ? before.mark : null);
   const text = await response.text();
-  if (asked.get(target) === mine) htmx.swap(target, text, { swapStyle: "innerHTML" });
+  if (response.status === 304 || asked.get(target) !== mine) return;
+  shown.set(target, { url, mark: response.headers.get("ETag") });
+  htmx.swap(target, text, { swapStyle: "innerHTML" });
 }

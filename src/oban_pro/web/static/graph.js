@@ -1,80 +1,54 @@
-// The graph: dagre places the members of each open group, innermost first, and a group is a box to its parent.
+// The graph: members as boxes, where the layout has put them.
 
-import dagre from "./vendor/dagre-3.1.3/dagre.esm.js";
 import { clip, count, pressable, svg } from "./dom.js";
+import { FOLDED, TITLE } from "./layout.js";
+import { STATES } from "./states.js";
 
-export const STATES = [
-  "completed", "skipped", "executing", "retryable", "available", "scheduled", "suspended", "cancelled", "discarded",
-];
-const JOB = { width: 172, height: 42 };
-const FOLDED = { width: 190, height: 60 };
-const TITLE = 30;
-
-export function place(model, parent) {
-  const members = model.inside.get(parent) ?? [];
-  const edges = model.edgesIn.get(parent) ?? [];
-  const boxes = new Map(members.map((member) => [member.id, box(model, member)]));
-  return edges.length ? layered(boxes, edges) : grid(boxes);
+// Place what is drawn of a model in a worker; null where a newer one has been asked for meanwhile.
+export function layOut(model) {
+  worker ??= startWorker();
+  turn += 1;
+  const trim = (member) => ({ id: member.id, kind: member.kind, open: member.open });
+  const inside = new Map([...model.places].map(([id, members]) => [id, members.map(trim)]));
+  worker.postMessage({ turn, root: model.root.id, inside, edgesIn: model.edgesIn });
+  awaited?.(null);
+  return new Promise((done) => { awaited = done; });
 }
 
-function box(model, member) {
-  if (!member.open) return { member, ...(member.kind === "job" ? JOB : FOLDED) };
-  const inner = place(model, member.id);
-  return { member, inner, width: Math.max(inner.width, 150), height: inner.height + TITLE };
+let worker = null;
+let turn = 0;
+let awaited = null;
+
+function startWorker() {
+  const started = new Worker(new URL("./layout_worker.js", import.meta.url), { type: "module" });
+  started.addEventListener("message", ({ data }) => { if (data.turn === turn) awaited(data.placed); });
+  return started;
 }
 
-function layered(boxes, edges) {
-  const graph = new dagre.graphlib.Graph();
-  graph.setGraph({ rankdir: "LR", nodesep: 14, ranksep: 44, marginx: 14, marginy: 14 });
-  graph.setDefaultEdgeLabel(() => ({}));
-  for (const [id, { width, height }] of boxes) graph.setNode(id, { width, height });
-  // what is set last is placed first
-  for (const [from, to] of [...edges].reverse()) graph.setEdge(from, to);
-  dagre.layout(graph);
-  for (const [id, item] of boxes) {
-    const { x, y } = graph.node(id);
-    Object.assign(item, { x: x - item.width / 2, y: y - item.height / 2 });
-  }
-  const lines = graph.edges().map(({ v, w }) => ({ from: v, to: w, points: graph.edge({ v, w }).points }));
-  return { boxes, lines, width: graph.graph().width, height: graph.graph().height };
-}
-
-// Nothing to order: rows, as square as it gets.
-function grid(boxes) {
-  const columns = Math.max(1, Math.ceil(Math.sqrt(boxes.size / 3)));
-  const items = [...boxes.values()];
-  let y = 14;
-  let width = 0;
-  for (let start = 0; start < items.length; start += columns) {
-    let x = 14;
-    let height = 0;
-    for (const item of items.slice(start, start + columns)) {
-      Object.assign(item, { x, y });
-      x += item.width + 14;
-      height = Math.max(height, item.height);
-    }
-    width = Math.max(width, x);
-    y += height + 14;
-  }
-  return { boxes, lines: [], width: Math.max(width, 120), height: Math.max(y, 40) };
-}
-
-export function drawGraph(model, { select, toggle }) {
-  const placed = place(model, model.root.id);
+export function drawGraph(model, placed, actions) {
   const arrow = svg("marker", {
     id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto",
   }, svg("path", { class: "arrow", d: "M0 0L8 4L0 8z" }));
   return svg("svg", {
     viewBox: `0 0 ${placed.width} ${placed.height}`, width: placed.width, height: placed.height,
-    role: "group", "aria-label": "Graph of the workflow, left to right",
-  }, svg("defs", {}, arrow), drawInside(placed, { select, toggle }));
+    role: "tree", "aria-label": "Graph of the workflow, left to right",
+  }, svg("defs", {}, arrow), drawInside(model, placed, actions));
 }
 
-function drawInside(placed, actions) {
-  const lines = placed.lines.map(({ from, to, points }) =>
-    svg("path", { class: "edge", "data-from": from, "data-to": to, d: curve(points), "marker-end": "url(#arrow)" }));
-  const boxes = [...placed.boxes.values()].map((item) => drawBox(item, actions));
-  return svg("g", {}, ...lines, ...boxes);
+function drawInside(model, placed, actions) {
+  const lines = placed.lines.map(({ to, ups, downs, points }) => svg("path", {
+    class: "edge", "data-ups": ups.join(), "data-downs": downs.join(), d: curve(points),
+    "marker-end": to.startsWith("joint") ? null : "url(#arrow)",
+  }));
+  const joints = placed.joints.map(({ x, y }) => svg("circle", { class: "joint", cx: x, cy: y, r: 4 },
+    svg("title", {}, "Each on the right depends on each on the left")));
+  const boxes = [...placed.boxes.values()].map((item) => drawBox(model, item, actions));
+  return svg("g", {}, ...lines, ...joints, ...boxes);
+}
+
+// How many edges are too many to be drawn.
+export function countHidden(placed) {
+  return [...placed.boxes.values()].reduce((sum, { inner }) => sum + (inner ? countHidden(inner) : 0), placed.hidden);
 }
 
 // Through the middles between points, with the points as controls.
@@ -89,11 +63,12 @@ export function curve(points) {
   return `M${first.x} ${first.y}${steps.join("")}${steps.length ? "" : `L${last.x} ${last.y}`}`;
 }
 
-function drawBox({ member, inner, x, y, width, height }, actions) {
+function drawBox(model, { member: { id }, inner, x, y, width, height }, actions) {
+  const member = model.members.get(id);
   const isJob = member.kind === "job";
   const group = svg("g", {
     "data-id": member.id, "data-kind": member.kind, transform: `translate(${x} ${y})`,
-    tabindex: 0, role: "button",
+    tabindex: -1, role: "treeitem", "aria-expanded": isJob || member.kind === "rest" ? null : String(member.open),
   });
   const kind = member.is_wait ? "wait" : isJob ? "" : inner ? "box" : "folded";
   if (kind === "folded") {
@@ -106,13 +81,14 @@ function drawBox({ member, inner, x, y, width, height }, actions) {
   if (!inner) group.append(svg("text", { class: "detail", x: 14, y: 34 }));
   if (kind === "folded") group.append(svg("g", { class: "share" }));
   if (inner) {
-    const inside = drawInside(inner, actions);
+    const inside = drawInside(model, inner, actions);
+    inside.setAttribute("role", "group");
     inside.setAttribute("transform", `translate(0 ${TITLE - 6})`);
     group.append(inside);
   }
-  if (!isJob && member.kind !== "rest") group.append(drawToggle(member, width, actions));
+  if (!isJob) group.append(drawToggle(member, width, actions));
   group.dataset.shape = kind;
-  return pressable(group, () => actions.select(member.id));
+  return pressable(group, (event) => actions.select(member.id, event));
 }
 
 // Nobody runs a wait.
@@ -122,12 +98,14 @@ function hexagon(width, height) {
 }
 
 function drawToggle(member, width, { toggle }) {
-  const label = `${member.open ? "Fold" : "Open"} ${member.name}`;
+  const isRest = member.kind === "rest";
+  const label = isRest ? `Show some of ${member.name}` : `${member.open ? "Fold" : "Open"} ${member.name}`;
+  const sign = isRest ? (member.id.startsWith("prev") ? "←" : "→") : member.open ? "−" : "+";
   return pressable(
     svg("g", {
-      class: "toggle", tabindex: 0, role: "button", "aria-expanded": String(member.open), "aria-label": label,
+      class: "toggle", tabindex: -1, role: "button", "aria-expanded": isRest ? null : String(member.open), "aria-label": label,
       transform: `translate(${width - 27} 6)`,
-    }, svg("rect", { width: 20, height: 18, rx: 4 }), svg("text", { x: 10, y: 14 }, member.open ? "−" : "+")),
+    }, svg("rect", { class: "reach", x: -6, y: -8, width: 32, height: 32 }), svg("rect", { width: 20, height: 18, rx: 4 }), svg("text", { x: 10, y: 14 }, sign)),
     () => toggle(member.id),
   );
 }
@@ -141,6 +119,7 @@ export function paintGraph(root, model, marks) {
     group.setAttribute("class", classes.filter(Boolean).join(" "));
     const words = describe(member);
     group.setAttribute("aria-label", `${member.name}, ${words}`);
+    group.setAttribute("aria-selected", String(classes.includes("selected")));
     group.querySelector(":scope > title").textContent = `${member.name}: ${member.wait?.long ?? words}`;
     const detail = group.querySelector(":scope > .detail");
     if (detail) detail.textContent = words;
@@ -148,7 +127,8 @@ export function paintGraph(root, model, marks) {
     if (share) share.replaceChildren(...shares(member));
   }
   for (const edge of root.querySelectorAll(".edge")) {
-    edge.classList.toggle("critical", model.pathEdges.has(`${edge.dataset.from},${edge.dataset.to}`));
+    const [ups, downs] = [edge.dataset.ups.split(","), edge.dataset.downs.split(",")];
+    edge.classList.toggle("critical", ups.some((up) => downs.some((down) => model.pathEdges.has(`${up},${down}`))));
   }
 }
 
@@ -157,6 +137,7 @@ export function describe(member) {
   if (member.kind === "job") {
     return member.attempt > 1 ? `${member.state}, attempt ${member.attempt}` : member.state ?? "";
   }
+  if (!Object.keys(member.counts).length && member.kind === "rest") return "jobs";
   const settled = ["completed", "skipped", "cancelled", "discarded"].reduce((sum, state) => sum + (member.counts[state] ?? 0), 0);
   const kind = { fan_out: "fan-out", sub: "sub-workflow", rest: "jobs" }[member.kind] ?? member.kind;
   return `${kind}, ${count(settled)} of ${count(member.total)}`;
@@ -172,4 +153,13 @@ function shares(member) {
     x += part;
     return rect;
   });
+}
+
+// Where an arrow key leads from a member: right and left along edges, into an open group and out of it.
+export function follow(model, id, key) {
+  const member = model.members.get(id);
+  const edges = model.edgesIn.get(member.parent) ?? [];
+  if (key === "ArrowRight") return edges.find(([from]) => from === id)?.[1] ?? model.places.get(id)?.[0]?.id;
+  if (key === "ArrowLeft") return edges.find(([, to]) => to === id)?.[0] ?? member.parent;
+  return null;
 }

@@ -16,13 +16,15 @@ export function build(view) {
   const path = (member) => (isOutermost(member) ? member.name : `${path(members.get(member.parent))} / ${member.name}`);
   const order = [];
   const visit = (id) => (inside.get(id) ?? []).forEach((member) => { order.push(member); visit(member.id); });
+  const inOrder = (id) => [...(inside.get(id) ?? [])].sort(byPlace);
+  const places = new Map([...inside].map(([id, siblings]) => [id, [...siblings].sort(edgesIn.has(id) ? byPlace : byUrgency)]));
   for (const siblings of inside.values()) siblings.sort(byStart);
   visit(root.id);
   const pathEdges = new Set(view.path.map(String));
-  return { root, members, inside, edgesIn, pathEdges, order, depth, path, now: Date.parse(view.now) };
+  return { root, members, inside, edgesIn, pathEdges, order, inOrder, places, depth, path, now: Date.parse(view.now), seen: view.seen, failures: view.failures ?? [] };
 }
 
-function push(map, key, value) {
+export function push(map, key, value) {
   if (!map.has(key)) map.set(key, []);
   map.get(key).push(value);
 }
@@ -30,4 +32,19 @@ function push(map, key, value) {
 function byStart(one, other) {
   const start = (member) => (member.kind === "rest" ? Infinity : Date.parse(member.attempted_at ?? "") || 1e15);
   return start(one) - start(other) || Math.abs(one.id) - Math.abs(other.id) || 0;
+}
+
+// The order in which members were added: what comes before them first, then groups, jobs, and what comes after.
+function byPlace(one, other) {
+  const place = ({ id, kind }) => (kind === "rest" ? (id.startsWith("prev") ? 0 : 3) : Number(id) < 0 ? 1 : 2);
+  return place(one) - place(other) || Math.abs(one.id) - Math.abs(other.id) || 0;
+}
+
+// Where nothing depends on anything: what failed or runs is seen first.
+function byUrgency(one, other) {
+  const place = ({ state, kind }) => {
+    if (kind === "rest") return 3;
+    return state === "discarded" || state === "retryable" ? 0 : state === "executing" ? 1 : 2;
+  };
+  return place(one) - place(other) || byPlace(one, other);
 }

@@ -1,6 +1,6 @@
 // The table of all jobs. Pages, search and filter are the server's; here are what is asked for, and the selection.
 
-import { load } from "./dom.js";
+import { load, oneStop, revealIn } from "./dom.js";
 
 const PAUSE = 250;
 
@@ -14,33 +14,44 @@ let changed = () => {};
 
 let pending = null;
 
+const complain = (text) => { document.getElementById("table-said").textContent = text; };
+
 async function ask(more = {}) {
   const mine = { more };
   pending = mine;
   const query = new URLSearchParams({ ...Object.fromEntries(new FormData(form)), ...more });
-  await load(`${form.action}?${query}`, table);
+  await load(`${form.action}?${query}`, table).then(() => complain(""), (error) => {
+    complain(error.message);
+    throw error;
+  });
   if (pending === mine) {
     pending = null;
     if (more.job) revealRow(more.job);
   }
+  settle();
   changed();
 }
 
-// While another page is on its way, that one: the one that is still shown would take its place.
+const settle = oneStop(table, "tr[data-id]");
+
+// Whoever pressed something reads above the table why nothing came.
+const tryAsk = (more) => ask(more).catch(() => {});
+
+// If a page is still loading, reload that page; reloading the visible one would overwrite it.
 export function refreshTable() {
-  return ask(pending?.more ?? { page: table.firstElementChild?.dataset.page ?? 1 });
+  return ask(pending?.more ?? { page: table.firstElementChild?.dataset.page ?? first });
 }
 
 // Show what is in one group, or everything; where a job is asked for, the page that it is on.
 export function showGroup(group, name, job = "") {
   if (!job && form.group.value === group) return;
   narrow(group, name);
-  ask({ job });
+  tryAsk({ job });
 }
 
 export function filterByState(state) {
   narrow("", "", state);
-  ask();
+  tryAsk();
   form.scrollIntoView({ block: "center" });
 }
 
@@ -48,6 +59,10 @@ function narrow(group, name, state = "") {
   form.reset();
   form.group.value = group;
   form.state.value = state;
+  nameScope(name);
+}
+
+export function nameScope(name) {
   scope.textContent = name ? ` in ${name}` : "";
 }
 
@@ -58,14 +73,22 @@ export function selectRow(id) {
   return row !== null;
 }
 
-// Within the table alone: the page stays where its reader is.
 export function revealRow(id) {
-  const row = rowOf(id);
-  if (!row) return;
-  const [inner, outer] = [row.getBoundingClientRect(), table.getBoundingClientRect()];
-  if (inner.top < outer.top + inner.height || inner.bottom > outer.bottom) {
-    table.scrollTop += inner.top - outer.top - outer.height / 2;
-  }
+  revealIn(table, rowOf(id));
+}
+
+// What is asked for, as it stands in the address.
+export function tableState() {
+  const { q, state, group } = Object.fromEntries(new FormData(form));
+  const page = table.firstElementChild?.dataset.page ?? first;
+  return { q, state, group, page: page === "1" ? "" : page };
+}
+
+let first = "1";
+
+export function restoreTable(query) {
+  for (const name of ["q", "state", "group"]) form.elements[name].value = query.get(name) ?? "";
+  first = query.get("page") ?? "1";
 }
 
 function mark(row, selected) {
@@ -81,14 +104,14 @@ export function groupsOf(id) {
 export function followTable(whenChanged, select) {
   changed = whenChanged;
   let typing = null;
-  const press = ({ target }) => {
-    const row = target.closest("tr[data-id]");
-    if (row) select(row.dataset.id);
+  const press = (event) => {
+    const row = event.target.closest("tr[data-id]");
+    if (row) select(row.dataset.id, event);
     return row;
   };
   table.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-to]");
-    if (button) ask({ page: button.dataset.to });
+    if (button) tryAsk({ page: button.dataset.to });
     else press(event);
   });
   table.addEventListener("keydown", (event) => {
@@ -96,10 +119,10 @@ export function followTable(whenChanged, select) {
   });
   form.addEventListener("input", () => {
     clearTimeout(typing);
-    typing = setTimeout(ask, PAUSE);
+    typing = setTimeout(tryAsk, PAUSE);
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    ask();
+    tryAsk();
   });
 }

@@ -1,49 +1,87 @@
 // The page of a workflow: graph and timeline of one model, a table of all jobs, with one selection.
 
-import { count, duration, html, load, pressable, show } from "./dom.js";
-import { drawGraph, paintGraph, STATES } from "./graph.js";
+import { count, duration, html, load, oneStop, pressable, revealIn, show } from "./dom.js";
+import { drawFailures } from "./failures.js";
+import { ask, follow, now } from "./follow.js";
+import { countHidden, drawGraph, follow as followEdge, layOut, paintGraph } from "./graph.js";
+import { foldChains } from "./chains.js";
 import { build } from "./model.js";
-import { filterByState, followTable, groupsOf, refreshTable, revealRow, selectRow, showGroup } from "./table.js";
+import { STATES } from "./states.js";
+import { filterByState, followTable, groupsOf, nameScope, refreshTable, restoreTable, revealRow, selectRow, showGroup, tableState } from "./table.js";
 import { drawTimeline } from "./timeline.js";
 
-const POLL = 3000;
+const SAID = 15_000;
 // The smallest scale to show a whole graph at, and that of one that has to be scrolled.
-const LEGIBLE = 0.55;
+const LEGIBLE = 0.8;
 const READABLE = 0.85;
 const SETTLED = ["completed", "skipped", "cancelled", "discarded"];
 
 const page = document.getElementById("workflow");
 const part = Object.fromEntries(
-  ["graph", "timeline", "panel", "legend", "state", "summary", "live", "retry", "cancel"].map((id) => [id, document.getElementById(id)]),
+  ["graph", "timeline", "panel", "legend", "state", "summary", "live", "retry", "cancel", "hidden", "failures"].map((id) => [id, document.getElementById(id)]),
 );
-const opened = new Set();
-const shut = new Set();
+const asked = new URLSearchParams(location.search);
+const keysOf = (name) => (asked.get(name) ?? "").split(",").filter(Boolean);
+const opened = new Set(keysOf("open"));
+const shut = new Set(keysOf("shut"));
+// Which members of large groups are drawn, by group: what was drawn stays, until somebody asks for others.
+const windows = new Map();
 let model = null;
+let view = {};
 let shape = "";
+let graph = null;
+const openChains = new Set();
+// For which selection chains were opened, and which one was scrolled to.
+let drawnFor = null;
+let revealed = null;
+let origin = null;
+let silence = null;
+const settleGraph = oneStop(part.graph, "g[data-id]", (id, key) => followEdge(graph, id, key));
+const settleTimeline = oneStop(part.timeline, "g[data-id]");
+// The group whose box has just been opened or folded: the focus stays on it.
+let toggled = null;
 let zoom = null;
 let selected = location.hash.slice(1) || null;
 
-function draw() {
-  const edges = [...model.edgesIn.values()].flat();
-  const next = JSON.stringify([[...model.members.keys()].sort(), edges, model.order.map((member) => member.open)]);
-  if (next !== shape) {
-    shape = next;
-    part.graph.replaceChildren(drawGraph(model, { select, toggle }));
-    applyZoom();
-  }
+async function draw() {
+  graph = foldChains(model, openChains);
+  const holding = drawnFor === selected ? null : graph.chainOf.get(selected);
+  if (holding && !openChains.has(holding)) graph = foldChains(model, openChains.add(holding));
+  drawnFor = selected;
+  const edges = [...graph.edgesIn.values()].flat();
+  const next = JSON.stringify([[...graph.members.keys()].sort(), edges, [...graph.members.values()].map((member) => member.open)]);
+  if (next === shape) return paint();
+  shape = next;
+  const drawn = graph;
+  const placed = await layOut(drawn);
+  if (placed === null) return;
+  keepFocus(part.graph, () => drawGraph(drawn, placed, { select: (id, event) => (isChain(id) ? toggle(id) : select(id, event)), toggle }));
+  if (toggled) part.graph.querySelector(`[data-id="${CSS.escape(toggled)}"] > .toggle`)?.focus();
+  toggled = null;
+  const hidden = countHidden(placed);
+  part.hidden.textContent = hidden ? `${count(hidden)} edges are not drawn` : "";
+  applyZoom();
   paint();
+  if (revealed !== selected) reveal();
 }
 
+const isChain = (id) => id.startsWith("chain");
+
 function paint() {
-  const holder = model.members.has(selected) ? null : holderOf(selected);
+  const chain = graph.chainOf.get(selected);
+  const holder = openChains.has(chain) ? null : chain ?? (model.members.has(selected) ? null : holderOf(selected));
   const marks = (member) => [
     member.critical && "critical", member.id === selected && "selected", member.id === holder && "holds",
   ].filter(Boolean);
-  paintGraph(part.graph, model, marks);
+  paintGraph(part.graph, graph, marks);
   keepFocus(part.timeline, () => drawTimeline(model, part.timeline.clientWidth, marks, select));
   selectRow(selected);
   keepFocus(part.legend, () => html("span", {}, ...STATES.filter((state) => model.root.counts[state]).map(stateButton)));
+  part.failures.hidden = !model.failures.length;
+  keepFocus(part.failures.lastElementChild, () => drawFailures(model.failures, select));
   paintHead(model.root);
+  settleGraph();
+  settleTimeline();
 }
 
 function stateButton(state) {
@@ -80,25 +118,87 @@ function holderOf(id) {
   return group?.open ? `rest${group.id}` : group?.id;
 }
 
+// A job of a group that is too large to be drawn is drawn with its neighbours once it is selected.
+function nearby() {
+  if (!/^\d+$/.test(selected ?? "")) return null;
+  const member = model?.members.get(selected);
+  return !member || windows.has(member.parent) ? selected : null;
+}
+
+function keepWindows() {
+  windows.clear();
+  for (const { kind, parent } of model.members.values()) {
+    if (kind !== "rest" || windows.has(parent)) continue;
+    const jobs = model.inOrder(parent).filter((member) => member.kind !== "rest");
+    windows.set(parent, {
+      since: Number(jobs.find((member) => !member.extra).id),
+      keep: jobs.filter((member) => member.extra === "kept").map((member) => Number(member.id)),
+    });
+  }
+}
+
+// Draw what comes after what is drawn of a group, or before it.
+function turn(rest) {
+  const ids = model.inOrder(rest.parent).filter((member) => member.kind !== "rest" && !member.extra).map((member) => Number(member.id));
+  windows.set(rest.parent, rest.id.startsWith("prev") ? { before: ids[0] } : { after: ids.at(-1) });
+  refresh();
+}
+
 function toggle(id) {
+  if (isChain(id)) {
+    if (!openChains.delete(id)) openChains.add(id);
+    toggled = id;
+    return draw();
+  }
+  if (model.members.get(id).kind === "rest") return turn(model.members.get(id));
   const [from, to] = model.members.get(id).open ? [opened, shut] : [shut, opened];
   from.delete(id);
   to.add(id);
-  refresh().then(() => part.graph.querySelector(`[data-id="${CSS.escape(id)}"] > .toggle`)?.focus());
+  toggled = id;
+  remember();
+  refresh();
 }
 
-function select(id) {
+// Whoever selects by a key goes on in the panel, and Escape leads back.
+function select(id, event = null) {
+  const isKey = event?.type === "keydown";
+  if (isKey) origin = { part: event.currentTarget.closest("#graph, #timeline, #table, #failures"), id };
   selected = id;
-  history.replaceState(null, "", id ? `#${id}` : location.pathname);
+  if (graph.chainOf.has(id)) draw();
   paint();
+  remember();
   part.panel.scrollTop = 0;
   showPanel();
   showRow();
+  reveal();
+  if (isKey && !part.panel.hidden) part.panel.focus();
+  if (id && nearby()) refresh();
+}
+
+function close() {
+  const { part: from, id } = origin ?? {};
+  origin = null;
+  select(null);
+  from?.querySelector(`[data-id="${CSS.escape(id)}"]`)?.focus();
+}
+
+// What is opened, selected and searched for is in the address, to come back to and to send to others.
+function remember() {
+  const all = { open: [...opened].join(), shut: [...shut].join(), ...tableState() };
+  const query = new URLSearchParams(Object.entries(all).filter(([, value]) => value)).toString();
+  history.replaceState(null, "", location.pathname + (query && `?${query}`) + (selected ? `#${selected}` : ""));
+}
+
+function reveal() {
+  revealed = part.graph.querySelector(".selected") ? selected : null;
+  for (const container of [part.graph, part.timeline]) {
+    revealIn(container, container.querySelector(`:is(.selected, .holds) > :is(.face, .row)`));
+  }
 }
 
 function showRow() {
   const member = model.members.get(selected);
-  if (member && member.kind !== "job") showGroup(member.id.replace("rest", ""), model.path(member));
+  if (member && member.kind !== "job") showGroup(member.kind === "rest" ? member.parent : member.id, model.path(member));
   else if (selectRow(selected)) revealRow(selected);
   else showGroup("", "", selected ?? "");
 }
@@ -108,8 +208,12 @@ function showPanel() {
   part.panel.hidden = !selected;
   if (!selected) return;
   if (!member ? /^\d+$/.test(selected) : member.kind === "job") {
-    load(`${page.dataset.url}/jobs/${selected}`, part.panel).then(closeButton);
+    const shown = selected;
+    load(`${page.dataset.url}/jobs/${shown}`, part.panel).then(() => { part.panel.dataset.of = shown; }, (error) => {
+      if (shown === selected && part.panel.dataset.of !== shown) show(part.panel, html("p", { class: "trouble" }, error.message));
+    }).then(closeButton);
   } else if (member) {
+    part.panel.dataset.of = selected;
     show(part.panel, ...groupPanel(member));
   } else {
     part.panel.hidden = true;
@@ -133,70 +237,37 @@ function groupPanel(member) {
 function closeButton() {
   if (part.panel.hidden || part.panel.querySelector(".close")) return;
   const button = html("button", { class: "close", "aria-label": "Close" }, "×");
-  button.addEventListener("click", () => select(null));
+  button.addEventListener("click", close);
   part.panel.prepend(button);
 }
 
-// One request at a time, and between two as long a pause as the first one took.
-let running = null;
-let again = false;
-
-function refresh() {
-  again = true;
-  running ??= keepUp().finally(() => { running = null; });
-  return running;
-}
-
-async function keepUp() {
-  while (again) {
-    again = false;
-    const start = performance.now();
-    await fetchView().then(() => tell(null), () => tell("no connection"));
-    if (again) await new Promise((done) => { setTimeout(done, performance.now() - start); });
-  }
-}
-
 async function fetchView() {
-  const query = new URLSearchParams({ open: [...opened].join(), shut: [...shut].join() });
-  const response = await fetch(`${page.dataset.url}/view.json?${query}`);
-  if (!response.ok) return;
+  const query = new URLSearchParams({
+    open: [...opened].join(), shut: [...shut].join(), windows: JSON.stringify(Object.fromEntries(windows)), near: nearby() ?? "",
+  });
+  const url = `${page.dataset.url}/view.json?${query}`;
+  const response = await ask(url, view.url === url ? view.mark : null);
+  const isFirst = model === null;
   const before = model?.members.get(selected)?.state;
-  model = build(await response.json());
-  draw();
-  refreshTable();
+  if (response.status !== 304) {
+    model = build(await response.json());
+    view = { url, mark: response.headers.get("ETag") };
+    keepWindows();
+    draw();
+  }
+  model.now = now();
+  paint();
+  const { group, ...others } = tableState();
+  if (isFirst && model.members.has(group)) nameScope(model.path(model.members.get(group)));
+  if (isFirst && selected && !group && !Object.values(others).some(Boolean)) showRow();
+  else await refreshTable();
   const after = model.members.get(selected)?.state;
   if (selected && (before !== after || after === undefined || part.panel.hidden)) showPanel();
 }
 
-let events = null;
-
-function tell(trouble) {
-  part.live.textContent = trouble ?? (events?.readyState === EventSource.OPEN ? "live" : "polling");
-}
-
-// A browser opens few connections to one server, so pages in the background give theirs back.
-function follow() {
-  const listen = () => {
-    events = new EventSource(`${page.dataset.url}/events`);
-    events.addEventListener("open", () => tell(null));
-    events.addEventListener("error", () => tell(null));
-    events.addEventListener("changed", refresh);
-  };
-  const poll = () => {
-    const needed = events.readyState !== EventSource.OPEN || model?.root.state === "executing";
-    if (needed && !document.hidden) refresh();
-  };
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) events.close();
-    else listen();
-  });
-  addEventListener("pagehide", () => events.close());
-  listen();
-  setInterval(poll, POLL);
-}
-
 function applyZoom() {
   const drawing = part.graph.firstElementChild;
+  if (!drawing) return { fit: 1, scale: 1 };
   const [, , width, height] = drawing.getAttribute("viewBox").split(" ").map(Number);
   const fit = Math.min(1, (part.graph.clientWidth - 24) / width);
   const scale = zoom ?? (fit > LEGIBLE ? fit : READABLE);
@@ -214,22 +285,44 @@ document.getElementById("zoom-in").addEventListener("click", () => zoomBy(1.25))
 document.getElementById("zoom-out").addEventListener("click", () => zoomBy(0.8));
 document.getElementById("zoom-fit").addEventListener("click", () => { zoom = applyZoom().fit; applyZoom(); });
 new ResizeObserver(() => { if (model) { applyZoom(); paint(); } }).observe(part.graph.closest(".views"));
-addEventListener("keydown", (event) => { if (event.key === "Escape" && selected) select(null); });
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && selected) close();
+  if (event.key !== "/" || event.target.closest("input, select, textarea")) return;
+  event.preventDefault();
+  document.querySelector("#jobs-filter input").focus();
+});
+part.graph.addEventListener("keydown", (event) => {
+  const id = event.target.closest("g[data-id]")?.dataset.id;
+  const isOpen = graph.members.get(id)?.open;
+  if ((event.key === "+" && isOpen === false) || (event.key === "-" && isOpen)) toggle(id);
+});
 part.panel.addEventListener("click", (event) => {
   const link = event.target.closest("[data-select]");
-  if (!link || !model.members.has(link.dataset.select) || event.ctrlKey || event.metaKey) return;
+  const isHere = link && (model.members.has(link.dataset.select) || Number(link.dataset.select) > 0);
+  if (!isHere || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   select(link.dataset.select);
 });
-document.body.addEventListener("htmx:responseError", ({ detail }) => {
-  document.getElementById("said").textContent = `Refused (${detail.xhr.status}).`;
-});
+document.body.addEventListener("htmx:responseError", ({ detail }) => say(`Refused: ${detail.xhr.responseText}`));
+document.body.addEventListener("htmx:sendError", () => say("No connection: nothing was done."));
 document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
-  if (detail.requestConfig.verb === "post") refresh();
+  if (detail.requestConfig.verb !== "post") return;
+  if (detail.successful) say(detail.xhr.responseText);
+  refresh();
 });
 
-followTable(paint, select);
+// What an action did stays in sight, wherever its button is or was.
+function say(text) {
+  const said = document.getElementById("said");
+  said.textContent = text;
+  clearTimeout(silence);
+  silence = setTimeout(() => { said.textContent = ""; }, SAID);
+}
 
+followTable(() => { paint(); remember(); }, select);
+restoreTable(asked);
+
+const refresh = follow(part.live, fetchView, {
+  events: () => `${page.dataset.url}/events?seen=${model.seen}`, isBusy: () => model?.root.state === "executing",
+});
 await refresh();
-if (selected) showRow();
-follow();
