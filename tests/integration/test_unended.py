@@ -37,6 +37,12 @@ def pair() -> Workflow:
 
 HANDLE = Workflow(id="pair")
 
+END = """
+SELECT oban_workflow_end_executions(array_agg(id ORDER BY id), array_agg(attempted_at ORDER BY id))
+FROM oban_workflow_unended
+"""
+"""Ends all executions that have not ended, as acks do."""
+
 
 async def prune(node: Node) -> None:
     """Remove whatever has settled, as a new leader does."""
@@ -247,6 +253,29 @@ class TestRaces:
         assert await node.rows("SELECT DISTINCT state::text FROM oban_jobs") == [("available",)]
         assert await node.rows("SELECT FROM oban_workflow_unended") == []
         await node.check()
+
+    async def test_let_a_job_start_at_once_that_is_retried_while_its_execution_ends(
+        self, node: Node, wait_until: WaitUntil
+    ) -> None:
+        await node.oban.enqueue_many([make_job(), make_job()])
+        first, second = sorted(job.id or 0 for job in await node.fetch())
+        await node.rows("UPDATE oban_jobs SET state = 'cancelled'")
+        waiting = (
+            "SELECT 1 FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+
+        async with node.oban._connection() as holder, node.oban._connection() as ending:
+            async with holder.transaction():
+                await holder.execute("SELECT FROM oban_jobs WHERE id = %s FOR UPDATE", [first])
+                end = asyncio.create_task(ending.execute(END))
+                await wait_until(lambda: node.rows(waiting))
+                await node.oban.retry_many_jobs([second])
+
+            await end
+
+        state = "SELECT state::text FROM oban_jobs WHERE id = %s"
+        assert await node.rows(state, [second]) == [("available",)]
 
 
 class TestExecutionsThatNobodyRuns:

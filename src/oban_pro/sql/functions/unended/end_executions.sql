@@ -14,7 +14,7 @@ SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
   v_engine text := current_setting('oban_workflows.engine', true);
-  v_now timestamp := timezone('UTC', clock_timestamp());
+  v_now timestamp;
   v_rules smallint;
   v_ended bigint[];
   v_roots bigint[];
@@ -28,6 +28,9 @@ BEGIN
   v_rules := oban_workflow_lock_roots(p_ids);
 
   PERFORM FROM oban_jobs WHERE id = ANY(p_ids) ORDER BY id FOR NO KEY UPDATE;
+
+  -- whoever made a job available while this waited for its row may have done so after this had started
+  v_now := timezone('UTC', clock_timestamp());
 
   -- what follows these executions goes on too, unless it follows others
   v_behind := ARRAY(
