@@ -69,6 +69,13 @@ async def pay(context: Context) -> int | Cancel:
     return int(payment["amount"])
 
 
+async def pay_back(context: Context) -> int:
+    """Give the money back; the provider knows the reference, so twice is harmless."""
+    await request_payment(context["reference"], -context["payment"])
+
+    return int(context["payment"])
+
+
 async def pack(quantity: int, context: Context) -> int:
     """Stand in for work at an other system's pace."""
     await asyncio.sleep(0.01 * quantity)
@@ -98,9 +105,9 @@ def build(order: Order) -> Workflow:
 
     if order.total > NEEDS_APPROVAL:
         workflow.add_signal("approval", wait_for=timedelta(days=2))
-        workflow.add_cascade("payment", pay, deps="approval", max_attempts=5)
+        workflow.add_cascade("payment", pay, deps="approval", undo=pay_back, max_attempts=5)
     else:
-        workflow.add_cascade("payment", pay, max_attempts=5)
+        workflow.add_cascade("payment", pay, undo=pay_back, max_attempts=5)
 
     return (
         workflow.add_cascade("pack", (order.items, pack), deps="payment", max_attempts=5)

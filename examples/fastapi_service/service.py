@@ -164,4 +164,5 @@ async def show(order_id: int, request: Request) -> dict[str, Any]:
         "done": status.counts["completed"],
         "of": status.total,
         "message": await workflow.get_recorded("notify"),
+        "paid_back": await workflow.get_recorded("undo/payment"),
     }

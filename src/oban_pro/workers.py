@@ -44,7 +44,8 @@ from .building.functions import (
 )
 from .building.plan import JobSpec
 from .building.planner import compile_plan
-from .engine import context_loader, ending, grafting, inline
+from .building.undos import BLOCKED, UNDO, undo_job
+from .engine import context_loader, ending, grafting, inline, undoing
 from .engine.lazy_context import lazy_context_of
 from .errors import CascadeError, CodecError, UnsupportedTypeError
 from .model.conditions import Verdict
@@ -166,6 +167,7 @@ class Mapper:
             # The mapper has waited for what the workflows around it have as a default.
             options = {"scheduled_at": None, **codec.from_json(job.args[OPTIONS])}
             kept = {key: job.args[key] for key in (CALL, LAZY, *BOUNDS) if key in job.args}
+            bounds = {key: kept[key] for key in BOUNDS if key in kept}
             workflow = Workflow()
 
             encoded = {key: encode_item(_name(job), key, item) for key, item in items.items()}
@@ -174,7 +176,8 @@ class Mapper:
 
             for key, args in args_of.items():
                 cascade = cascade_job(worker, job.args[FUNCTION], {**args, **kept}, options)
-                workflow._add(key, JobSpec(cascade, options=options))
+                undo = undo_job(job.args.get(UNDO), args, bounds, options)
+                workflow._add(key, JobSpec(cascade, options=options, undo=undo))
 
             await _graft(job, workflow, tolerance.from_args(job.args))
 
@@ -208,6 +211,46 @@ class Final:
 
         with giving_up(job):
             result = await _call_in_time(job, timeout, partial(function, *arguments))
+
+            is_answer = isinstance(result, (Record, Snooze, Cancel, Again))
+
+            return result if is_answer else _record(job, result)
+
+    def backoff(self, job: Job) -> float:
+        """Return the seconds until the job is tried again."""
+        return _backoff(job)
+
+
+@worker()
+class Undoer:
+    """Plan how a workflow is undone, and graft that."""
+
+    async def process(self, job: Job) -> None:
+        """Run the job."""
+        spec = await undoing.plan_of_undo(job)
+
+        if spec is not None:
+            plan = compile_plan(replace(spec, id=Workflow().id), grafter=job)
+            grafting.keep_returned(job, plan)
+
+
+@worker()
+class Undo:
+    """Call the function that undoes a job, with the context of that."""
+
+    async def process(self, job: Job) -> Record | Snooze | Cancel | Again:
+        """Run the job."""
+        if BLOCKED in job.args:
+            return Cancel(f"it was tried in the workflow nested there: {job.args[BLOCKED]}")
+
+        items = _given_items(job)
+        function = resolve_function(job.args.get(FUNCTION), ITEM_AND_CONTEXT if items else CONTEXT)
+        timeout = timeout_of(job)
+        require_backoff(job)
+        context = await undoing.context_of(job)
+
+        with giving_up(job):
+            result = await _call_in_time(job, timeout, partial(function, *items, context))
 
             is_answer = isinstance(result, (Record, Snooze, Cancel, Again))
 
@@ -307,8 +350,8 @@ async def _graft(job: Job, workflow: object, tolerates: Tolerance | None = None)
 async def _prepare(job: Job) -> Callable[[], Awaitable[Any]]:
     """Find the function of a job and what it is called with; returns what calls it."""
     is_bound = CALL in job.args
-    has_items = not {ITEM, ITEMS_IN_BATCH}.isdisjoint(job.args)
-    cascade = ITEM_AND_CONTEXT if has_items else CONTEXT
+    items = _given_items(job)
+    cascade = ITEM_AND_CONTEXT if items else CONTEXT
     function = resolve_function(job.args.get(FUNCTION), ANY if is_bound else cascade)
     timeout = timeout_of(job)
     require_backoff(job)
@@ -317,14 +360,17 @@ async def _prepare(job: Job) -> Callable[[], Awaitable[Any]]:
     if is_bound:
         args, kwargs = resolve_call(job.args, function, context)
     else:
-        items = [_item_of(job)] if has_items else []
         args, kwargs = [*items, context], {}
 
     return partial(_call_in_time, job, timeout, partial(function, *args, **kwargs))
 
 
-def _item_of(job: Job) -> Any:
-    return codec.from_json(job.args[ITEM]) if ITEM in job.args else items_of(job.args)
+def _given_items(job: Job) -> list[Any]:
+    """Return what a function gets before its context: its item, its batch, or nothing."""
+    if ITEM in job.args:
+        return [codec.from_json(job.args[ITEM])]
+
+    return [items_of(job.args)] if ITEMS_IN_BATCH in job.args else []
 
 
 async def _context_of(job: Job, *, is_lazy: bool | None = None) -> Context:

@@ -77,7 +77,25 @@ class TestOrders:
                 "done": 5,
                 "of": 5,
                 "message": "parcel P-1 is on its way",
+                "paid_back": None,
             }
+
+    async def test_that_are_cancelled_once_they_are_paid_are_paid_back(
+        self, empty_dsn: str, wait_until: WaitUntil
+    ) -> None:
+        async with client(empty_dsn, queues={"default": 10}) as web:
+            path = await take(web, order(pen=300))
+            await web.post("/payments", json=payment())
+            workflow = Workflow(id="order-1")
+
+            async def is_paid() -> bool:
+                return bool(await workflow.get_recorded("payment") == 20)
+
+            await wait_until(is_paid)
+            assert await workflow.cancel_jobs() > 0
+            shown = await reach(web, path, "cancelled", wait_until)
+
+        assert (shown["paid_back"], shown["message"]) == (20, None)
 
     async def test_wait_for_workers_that_run_elsewhere(self, empty_dsn: str) -> None:
         async with client(empty_dsn) as web:
@@ -114,7 +132,7 @@ class TestOrders:
             shown = await reach(web, path, "cancelled", wait_until)
             job = await Workflow(id="order-1").get_job("ship")
 
-        assert (shown["done"], shown["message"]) == (0, None)
+        assert (shown["paid_back"], shown["message"]) == (None, None)
         assert error_of(job).startswith("deadline ")
 
 

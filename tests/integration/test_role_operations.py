@@ -67,7 +67,8 @@ LOGGED = {"tick_with_nothing_to_do", "tick_after_a_workflow_has_settled"}
 
 # Begun by a statement of oban's own, which says what PostgreSQL says.
 BEGUN_BY_OBAN = {
-    *("end_a_workflow_with_final_jobs", "run_a_limited_fan_out", "take_jobs_of_limited_queues"),
+    *("end_a_workflow_with_final_jobs", "undo_a_workflow"),
+    *("run_a_limited_fan_out", "take_jobs_of_limited_queues"),
 }
 
 # A tick whose function raises is told by a warning.

@@ -212,6 +212,7 @@ COLUMNS = {
     "oban_workflow_schedules": "error",
     "oban_workflow_finals": "runs_on",
     "oban_workflow_ends": "outcome",
+    "oban_workflow_undos": "late",
     "oban_workflow_queues": "allowed",
     "oban_workflow_windows": "started",
     "oban_workflow_keys": "former",

@@ -38,6 +38,7 @@ OURS = (
     "oban_workflow_queues",
     "oban_workflow_signals",
     "oban_workflow_timers",
+    "oban_workflow_undos",
     "oban_workflow_unended",
     "oban_workflow_waits",
     "oban_workflow_windows",

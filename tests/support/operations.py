@@ -15,11 +15,11 @@ from oban._extensions import use_ext
 from oban._lifeline import _rescue as plain_rescue
 from oban._pruner import _prune as plain_prune
 
-from oban_pro import Workflow, doctor, signal
+from oban_pro import Workflow, doctor, signal, workers
 from oban_pro._plugin import before_stage, fire_schedules, housekeeping, rescue
 from oban_pro.building.attributes import attributes_json
 from oban_pro.cli.commands import show
-from oban_pro.engine import partition_index
+from oban_pro.engine import partition_index, undoing
 from oban_pro.engine.context_loader import context_of
 from oban_pro.engine.ending import what_ended
 from oban_pro.engine.lazy_context import lazy_context_of
@@ -1417,6 +1417,52 @@ async def open_a_workflow_with_final_jobs_again(node: Node) -> None:
         await workflow.cancel_jobs(finals=True)
 
     assert (await workflow.status()).state == "cancelled"
+
+
+def _undoable(node: Node) -> Workflow:
+    inner = Workflow().add("x", node.job(), undo=node.job())
+
+    return (
+        Workflow()
+        .add("a", node.job(), undo=node.job())
+        .add_workflow("sub", inner, deps="a")
+        .add("last", node.job(), deps="sub")
+    )
+
+
+async def _undo(node: Node, workflow: Workflow) -> None:
+    """Let a workflow break behind what can be undone, and plan how that is."""
+    await node.ack(await node.start(workflow))
+    await node.ack(await node.fetch())
+    await node.ack(await node.fetch(), "discarded", error=BOOM)
+    (grafter,) = await node.fetch()
+    await workers.Undoer().process(grafter)
+    await node.ack([grafter])
+
+
+@operation
+async def undo_a_workflow(node: Node) -> None:
+    workflow = _undoable(node)
+
+    with node.looked_at():
+        await _undo(node, workflow)
+
+        while jobs := await node.fetch():
+            await undoing.context_of(jobs[0])
+            await node.ack(jobs)
+
+    assert (await workflow.status()).state == "discarded"
+
+
+@operation
+async def go_forward_after_an_undo(node: Node) -> None:
+    await _undo(node, workflow := _undoable(node))
+    await node.ack(await node.fetch())
+
+    with node.looked_at():
+        assert await workflow.retry_jobs() == 2
+        await workflow.append(Workflow().add("undone", node.job(), undo=node.job()))
+        await workflow.cancel_jobs(finals=True)
 
 
 @operation

@@ -98,6 +98,9 @@ class Books:
     # final jobs; and by group what is kept about those that have some
     finals: set[int] = field(default_factory=set)
     ends: dict[int, End] = field(default_factory=dict)
+    # by job, the job that undoes it, if it was planned; and by graft that undoes, its workflow
+    undos: dict[int, int] = field(default_factory=dict)
+    undoing: dict[int, int] = field(default_factory=dict)
     children: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     _group_states: dict[int, str] = field(default_factory=dict)
 
@@ -381,6 +384,12 @@ class Books:
             if (ending := self.end(key)) != end:
                 yield f"the end of {self.path(key)} must be {ending}, got {end}"
 
+        for graft, key in self.undoing.items():
+            found = self.members.get(graft)
+
+            if found is None or (found.group, found.name) != (key, "undo"):
+                yield f"what undoes {self.path(key)} must be in it, got {graft}"
+
         for key, group in self.groups.items():
             # joins, waits, clocks, limits, tolerances and final jobs stay noted
             rules = int(group.counters["rules"] or 0) & 319
@@ -427,11 +436,17 @@ class Books:
 
     def is_held(self, member: Member) -> bool:
         """Tell whether a member waits for the end of an execution: its own, or one before it."""
-        if member.id in self.unended:
+        if member.id in self.unended or self.undos.get(member.id) in self.unended:
             return True
 
         if not self.unended:
             return False
+
+        if member.group in self.undoing:
+            # what plans how a workflow is undone follows all else in it
+            owner = self.undoing[member.group]
+
+            return any(map(self._runs_in, {*self.children[owner]} - {member.group}))
 
         follows = any(not self.has_ended(up) for up in self.upstream[member.id])
 
@@ -525,6 +540,10 @@ JUDGED = "SELECT downstream FROM {schema}.oban_workflow_edges WHERE judges AND d
 
 JOINS = "SELECT id, need, deps, broken, skipped FROM {schema}.oban_workflow_joins"
 
+UNDOS = "SELECT id, undo_id FROM {schema}.oban_workflow_undos WHERE undo_id IS NOT NULL"
+
+UNDOING = "SELECT undo, group_key FROM {schema}.oban_workflow_ends WHERE undo < 0"
+
 ENDS = """
 SELECT group_key, finals, completed, cancelled, discarded, opened, outcome
 FROM {schema}.oban_workflow_ends
@@ -572,6 +591,8 @@ async def read(conn: AsyncConnection, schema: str = "public") -> Books:
         unique=dict(await rows(UNIQUE)),
         queued={key for (key,) in await rows(QUEUED)},
         finals={id for (id,) in await rows("SELECT id FROM {schema}.oban_workflow_finals")},
+        undos=dict(await rows(UNDOS)),
+        undoing=dict(await rows(UNDOING)),
         ends={key: End(*end) for key, *end in await rows(ENDS)},
     )
 

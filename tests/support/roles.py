@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 INSERTED = (
     *("oban_workflow_groups", "oban_workflow_members", "oban_workflow_edges"),
     *("oban_workflow_waits", "oban_workflow_timers", "oban_workflow_joins"),
-    *("oban_workflow_finals", "oban_workflow_ends"),
+    *("oban_workflow_finals", "oban_workflow_ends", "oban_workflow_undos"),
 )
 KEPT = (
     *("oban_workflow_unended", "oban_workflow_producers", "oban_workflow_hearing"),

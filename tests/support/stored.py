@@ -295,6 +295,7 @@ MEMBERS = {
     "oban_workflow_signals": ("job",),
     "oban_workflow_finals": ("id", "group_key"),
     "oban_workflow_ends": ("group_key", "root"),
+    "oban_workflow_undos": ("id", "group_key"),
 }
 
 SIGNAL = """

@@ -244,7 +244,7 @@ class TestOptions:
         given = inspect.signature(Workflow.add_cascade).parameters.values()
         taken = {one.name for one in given if one.kind is one.KEYWORD_ONLY}
 
-        assert taken - CallOptions.__annotations__.keys() == set()
+        assert taken - CallOptions.__annotations__.keys() == {"undo"}
 
     def test_add_up_in_views_that_may_be_kept(self) -> None:
         workflow = Workflow()

@@ -1,9 +1,9 @@
-"""Adding functions, grafts and waits to a workflow."""
+"""Adding functions and grafts to a workflow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 from oban import Job
 
@@ -11,14 +11,12 @@ from oban_pro.values.context import Context
 
 from .arguments import FunctionOptions, SizedOptions
 from .cascades import FromResult
-from .finals import Finals
 from .limits import check_limits
-from .names import check_need, normalize_deps
-from .plan import JobSpec
 from .sizes import check_sizes
 from .specs import cascade_spec, check_given, graft_spec
 from .tolerance import Tolerate
-from .waits import Moment, signal_wait, timer_wait
+from .wait_members import WaitMembers
+from .waits import Moment
 from .wiring import CascadeOptions, Wiring
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ type ContextDict = Context
 type Condition = Callable[[ContextDict], object]
 
 
-class Builder(Wiring, Finals):
+class Builder(Wiring, WaitMembers):
     """The half of `Workflow` that needs no database."""
 
     def _wiring(self) -> tuple[Members, dict[str, Any]]:
@@ -46,6 +44,7 @@ class Builder(Wiring, Finals):
         func_or_tuple: Callable[[ContextDict], object],
         *,
         deps: str | Iterable[object] = (),
+        undo: Callable[[ContextDict], object] | None = None,
         **options: Unpack[CascadeOptions],
     ) -> Self: ...
 
@@ -59,6 +58,7 @@ class Builder(Wiring, Finals):
         ],
         *,
         deps: str | Iterable[object] = (),
+        undo: Callable[[Item, ContextDict], object] | None = None,
         **options: Unpack[CascadeOptions],
     ) -> Self: ...
 
@@ -73,6 +73,7 @@ class Builder(Wiring, Finals):
         *,
         deps: str | Iterable[object] = (),
         batch: int,
+        undo: Callable[[dict[str, Item], ContextDict], object] | None = None,
         **options: Unpack[CascadeOptions],
     ) -> Self: ...
 
@@ -84,6 +85,7 @@ class Builder(Wiring, Finals):
         *,
         deps: str | Iterable[object] = (),
         batch: int,
+        undo: Callable[[list[Item], ContextDict], object] | None = None,
         **options: Unpack[CascadeOptions],
     ) -> Self: ...
 
@@ -95,6 +97,7 @@ class Builder(Wiring, Finals):
         *,
         deps: str | Iterable[object],
         batch: int | None = None,
+        undo: Callable[[Any, ContextDict], object] | None = None,
         **options: Unpack[CascadeOptions],
     ) -> Self: ...
 
@@ -108,6 +111,7 @@ class Builder(Wiring, Finals):
         tolerate: Tolerate | None = None,
         fail_fast: bool = False,
         when: Condition | None = None,
+        undo: Callable[..., object] | None = None,
         ignore_cancelled: bool | None = None,
         ignore_discarded: bool | None = None,
         deadline: Moment | None = None,
@@ -137,6 +141,9 @@ class Builder(Wiring, Finals):
             when: A function ``(context)`` of a module that is asked before the first attempt. If
                 what it returns is false, the cascade is skipped. A fan-out is asked for once, by a
                 job ``"when"`` in it.
+            undo: A function like the cascade's own, which is called for each job that completed if
+                the workflow ends otherwise: after the undos of all that is downstream of the job.
+                Its context also has what the job recorded, under its own name.
             ignore_cancelled: Overrides the flag of the workflow.
             ignore_discarded: Overrides the flag of the workflow.
             deadline: When all its jobs that are open are cancelled: a timedelta or seconds from its
@@ -191,7 +198,7 @@ class Builder(Wiring, Finals):
             when=when,
         )
 
-        return self._add(name, cascade_spec(given, func_or_tuple, sizes))
+        return self._add(name, cascade_spec(given, func_or_tuple, sizes, undo))
 
     @overload
     def add_graft(
@@ -329,117 +336,3 @@ class Builder(Wiring, Finals):
         )
 
         return self._add(name, graft_spec(given, job))
-
-    def add_signal(
-        self,
-        name: str,
-        *,
-        deps: str | Iterable[object] = (),
-        need: int | None = None,
-        wait_for: Moment | None = None,
-        on_timeout: Literal["cancel", "discard", "complete"] = "cancel",
-        default: object = None,
-        count: int = 1,
-        choices: Iterable[str] | None = None,
-        ignore_cancelled: bool | None = None,
-        ignore_discarded: bool | None = None,
-    ) -> Self:
-        """Add a wait for somebody: a person who approves, a webhook, another system.
-
-        Nobody runs it. Once its deps are satisfied it listens, and `Workflow.signal` completes it.
-        What the signal carries is its result, for what depends on it. A signal that comes earlier
-        is kept.
-
-        Args:
-            name: Unique within this workflow.
-            deps: Names of the jobs and groups that must be satisfied before it listens.
-            need: How many of these must be satisfied; by default all.
-            wait_for: How long it listens: a timedelta or seconds, or a datetime with a timezone; by
-                default without end.
-            on_timeout: What it does then: ``"cancel"`` or ``"discard"`` itself, or ``"complete"``
-                with the default.
-            default: What it records when it completes by itself.
-            count: How many signals it needs, each by somebody else. From two on it records the list
-                of what they carry.
-            choices: What a signal may say: one of these strings, or a dict whose ``"choice"`` is.
-            ignore_cancelled: Overrides the flag of the workflow for it.
-            ignore_discarded: Overrides the flag of the workflow for it.
-
-        Returns:
-            This workflow, for chaining.
-
-        Raises:
-            InvalidArgumentError: If an argument has the wrong type, or lacks the one it goes with.
-            InvalidOptionError: If the duration is not finite and positive.
-            InvalidSignalError: If the default is none of the choices.
-
-        Example:
-            >>> workflow.add_signal("approval", deps="draft", choices=("approve", "reject"))
-        """
-        job, wait, clocks = signal_wait(
-            name,
-            wait_for=wait_for,
-            on_timeout=on_timeout,
-            default=default,
-            count=count,
-            choices=choices,
-        )
-        depends_on = normalize_deps(name, deps)
-        spec = JobSpec(
-            job,
-            depends_on,
-            ignore_cancelled,
-            ignore_discarded,
-            wait,
-            clocks,
-            need=check_need(name, need, depends_on),
-        )
-
-        return self._add(name, spec)
-
-    def add_timer(
-        self,
-        name: str,
-        delay: Moment,
-        *,
-        deps: str | Iterable[object] = (),
-        need: int | None = None,
-        ignore_cancelled: bool | None = None,
-        ignore_discarded: bool | None = None,
-    ) -> Self:
-        """Add a wait for a time. Nobody runs it; it completes when its time is up.
-
-        A signal to it ends it early, and is its result; otherwise it records nothing.
-
-        Args:
-            name: Unique within this workflow.
-            delay: How long after its deps are satisfied: a timedelta or seconds. Or a datetime with
-                a timezone.
-            deps: Names of the jobs and groups that must be satisfied first.
-            need: How many of these must be satisfied; by default all.
-            ignore_cancelled: Overrides the flag of the workflow for it.
-            ignore_discarded: Overrides the flag of the workflow for it.
-
-        Returns:
-            This workflow, for chaining.
-
-        Raises:
-            InvalidArgumentError: If the delay is neither a duration nor a moment.
-            InvalidOptionError: If the duration is not finite and positive.
-
-        Example:
-            >>> workflow.add_timer("cool-down", timedelta(hours=1), deps="approval")
-        """
-        job, wait, clocks = timer_wait(name, delay)
-        depends_on = normalize_deps(name, deps)
-        spec = JobSpec(
-            job,
-            depends_on,
-            ignore_cancelled,
-            ignore_discarded,
-            wait,
-            clocks,
-            need=check_need(name, need, depends_on),
-        )
-
-        return self._add(name, spec)

@@ -23,6 +23,7 @@ from .plan import Flags, GroupKind, GroupSpec, JobSpec
 from .planner import compile_plan
 from .reuse import Reuse, check_reuse, refuse_reuse
 from .tolerance import Tolerate, check_tolerance
+from .undos import check_undo_job
 from .uniqueness import OnConflict, check_unique
 from .waits import Moment, check_deadline, check_delay
 
@@ -115,6 +116,7 @@ class Members:
         deps: str | Iterable[object] = (),
         need: int | None = None,
         when: Callable[[dict[str, Any]], object] | None = None,
+        undo: Job | None = None,
         ignore_cancelled: bool | None = None,
         ignore_discarded: bool | None = None,
         deadline: Moment | None = None,
@@ -130,6 +132,8 @@ class Members:
                 fewer can be.
             when: A function ``(context)`` of a module, as `add_cascade` takes it, that is asked
                 before the first attempt. If what it returns is false, the job is skipped.
+            undo: A job that runs if this one completed and the workflow ends otherwise: after the
+                undos of all that is downstream of it.
             ignore_cancelled: Overrides the flag of the workflow for this job.
             ignore_discarded: Overrides the flag of the workflow for this job.
             deadline: When it is cancelled unless it has settled: a timedelta or seconds from its
@@ -159,6 +163,7 @@ class Members:
             clocks=check_deadline(repr(name), deadline) + check_delay(repr(name), delay),
             need=check_need(name, need, depends_on),
             when=check_condition(name, when),
+            undo=check_undo_job(name, undo),
         )
 
         return self._add(name, spec)

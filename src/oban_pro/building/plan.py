@@ -83,6 +83,8 @@ class JobSpec:
     when: str | None = None
     # of a final job: after which outcomes of its workflow it runs
     runs_on: str | None = None
+    # what undoes it
+    undo: Job | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +246,7 @@ class PlannedJob:
     runs_on: str | None = None
     # the job whose result stands for its own
     source: int | None = None
+    undo: Job | None = None
 
 
 @dataclass(slots=True)

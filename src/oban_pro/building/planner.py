@@ -27,6 +27,7 @@ from .plan import (
     PlannedGroup,
     PlannedJob,
 )
+from .undos import check_names, has_undo
 from .uniqueness import KEYS
 from .waits import CLOCKS, CONDITIONS, JOINS, TOLERANCES, WAITS
 
@@ -289,7 +290,6 @@ def _add_job(plan: Plan, frame: _Frame, name: str, spec: JobSpec) -> None:
     group, index = frame.group, len(plan.jobs)
     flags = group.spec.flags.override(spec.ignore_cancelled, spec.ignore_discarded)
     job = spec.job
-
     wait = _wait if spec.runs_on is None else _wait_for_the_rest
     waits = wait(plan, frame, index, spec, flags)
 
@@ -328,6 +328,7 @@ def _add_job(plan: Plan, frame: _Frame, name: str, spec: JobSpec) -> None:
             clocks,
             waits.join,
             spec.runs_on,
+            _undo(plan, frame, name, spec),
         )
     )
     plan.rules |= (spec.wait is not None and WAITS) | (bool(clocks) and CLOCKS)
@@ -335,6 +336,19 @@ def _add_job(plan: Plan, frame: _Frame, name: str, spec: JobSpec) -> None:
     group.total += 1
     group.suspended += waits.pending > 0
     frame.pointers[name] = index
+
+
+def _undo(plan: Plan, frame: _Frame, name: str, spec: JobSpec) -> Job | None:
+    """Return what undoes a job, if anything, with the defaults of the workflows around it."""
+    plan.rules |= has_undo(spec) and ENDS
+    undo, around, options = spec.undo, frame.group.defaults, spec.options
+
+    if undo is None:
+        return None
+
+    check_names(name, plan, frame.index)
+
+    return undo if options is None or not around else defaults.with_defaults(undo, options, around)
 
 
 def _place_grafter(job: Job, frame: _Frame, outer: _Frame) -> None:

@@ -29,6 +29,7 @@ from .names import check_need, normalize_deps
 from .plan import GRAFTER_NAME, Flags, GroupSpec, JobSpec
 from .sizes import NO_SIZES, refuse_batch
 from .tolerance import check_tolerance, refuse_tolerance, to_args
+from .undos import UNDO, check_undo_function, undo_job
 from .waits import Clock, check_deadline, check_delay
 
 if TYPE_CHECKING:
@@ -126,7 +127,9 @@ def check_given(
     )
 
 
-def cascade_spec(given: Given, func_or_tuple: Any, sizes: Sizes = NO_SIZES) -> JobSpec | GroupSpec:
+def cascade_spec(
+    given: Given, func_or_tuple: Any, sizes: Sizes = NO_SIZES, undo: object = None
+) -> JobSpec | GroupSpec:
     """Return the member that `Workflow.add_cascade` adds.
 
     Raises:
@@ -137,6 +140,7 @@ def cascade_spec(given: Given, func_or_tuple: Any, sizes: Sizes = NO_SIZES) -> J
     name, options, bounds, deps, _, *_, limit, delay, need, limits, tolerates, when = given
     call = cascade_call(name, func_or_tuple, deps)
     bounds = {**bounds, LAZY: True} if sizes.lazy else bounds
+    undo_path = check_undo_function(name, undo, call)
 
     if call.items is None and not call.is_mapped:
         refuse_limits(name, limits)
@@ -153,6 +157,7 @@ def cascade_spec(given: Given, func_or_tuple: Any, sizes: Sizes = NO_SIZES) -> J
             options=options,
             need=need,
             when=when,
+            undo=undo_job(undo_path, job.args, bounds, options),
         )
 
     tolerance = check_tolerance(name, *tolerates)
@@ -167,6 +172,7 @@ def cascade_spec(given: Given, func_or_tuple: Any, sizes: Sizes = NO_SIZES) -> J
             **bounds,
             **to_args(tolerance),
             **({BATCH_SIZE: size} if size else {}),
+            **({} if undo_path is None else {UNDO: undo_path}),
         }
 
         return _graft(cascade_job(MAPPER_WORKER, call.path, args, options), given, options)
@@ -176,6 +182,7 @@ def cascade_spec(given: Given, func_or_tuple: Any, sizes: Sizes = NO_SIZES) -> J
         key: JobSpec(
             cascade_job(worker, call.path, {**args, **call.args, **bounds}, options),
             options=options,
+            undo=undo_job(undo_path, args, bounds, options),
         )
         for key, args in args_of.items()
     }

@@ -1,8 +1,8 @@
-"""Statements of the engine about final jobs."""
+"""Statements of the engine about final jobs, and about undoing."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oban_pro.model.outcome import Failure, Outcome
 from oban_pro.model.paths import join_path
@@ -12,11 +12,31 @@ from .statements import Statements
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from oban import Job
+
     from oban_pro.model.status import WorkflowState
 
 
+class StoredUndo(NamedTuple):
+    """What undoes a job.
+
+    Args:
+        id: Of the job.
+        spec: The job that undoes it, as the row keeps it.
+        state: Of the job; ``"skipped"`` if it never ran.
+        ran: Whether it may have done its work although it was cancelled.
+        undo_state: Of the job that undid it already, or None.
+    """
+
+    id: int
+    spec: dict[str, Any]
+    state: str | None
+    ran: bool
+    undo_state: str | None
+
+
 class EndStatements(Statements):
-    """Statements about final jobs: a part of `Store`."""
+    """Statements about final jobs and undoing: a part of `Store`."""
 
     async def insert_finals(self, root: int, finals: bytes) -> None:
         """Insert the final jobs of workflows of one root."""
@@ -25,6 +45,28 @@ class EndStatements(Statements):
     async def finals_among(self, key: int, names: Sequence[str]) -> list[str]:
         """Tell which of some members of a workflow are final jobs."""
         return await self.made(str, "finals_among", {"key": key, "names": list(names)})
+
+    async def insert_undos(self, root: int, undos: bytes) -> list[str]:
+        """Insert what undoes jobs; returns workflows around them that use the name of an undo."""
+        return await self.made(str, "insert_undos", {"root": root, "undos": undos.decode()})
+
+    async def is_undoable(self, key: int) -> bool:
+        """Tell whether jobs in a workflow, nested ones included, have an undo."""
+        return bool(await self.rows("is_undoable", {"key": key}))
+
+    async def note_undos(self, undos: bytes) -> None:
+        """Note which jobs undo others."""
+        await self.execute("note_undos", {"undos": undos.decode()})
+
+    async def undos(self, workflow_id: str) -> list[StoredUndo]:
+        """Read what undoes jobs of a workflow and of those nested in it."""
+        return await self.made(StoredUndo, "undos", {"id": workflow_id})
+
+    async def undone_job(self, job_id: int) -> Job | None:
+        """Read a job that is undone, with what it recorded after it had been cancelled."""
+        jobs = await self.jobs_from("undone_job", {"id": job_id})
+
+        return jobs[0] if jobs else None
 
     async def outcome(self, workflow_id: str) -> Outcome:
         """Read how everything but the final jobs of a workflow has ended."""

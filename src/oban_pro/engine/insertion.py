@@ -77,7 +77,10 @@ async def insert(store: Store, batch: Batch) -> list[Job]:
 
     for one in placed:
         if one.plan.rules:
-            await _insert_rules(store, one)
+            await rule_rows.insert(store, one.plan, one.keys, one.root)
+
+            if one.plan.attachment is not None or one.parent is not None:
+                await store.admit(one.root, one.plan.rules, [], None)
 
     await _count_added(store, placed)
 
@@ -412,26 +415,6 @@ async def _break_jobs(store: Store, placed: _Placed) -> None:
 
     if broken:
         await store.break_jobs(*_columns([broken], 3))
-
-
-async def _insert_rules(store: Store, placed: _Placed) -> None:
-    """Write the rows of rare rules, before any added member can break its dependents."""
-    plan = placed.plan
-
-    if joins := [*rule_rows.joins(plan, placed.keys)]:
-        await store.insert_joins(orjson.dumps(joins))
-
-    if waits := [*rule_rows.waits(plan, placed.keys, placed.root)]:
-        await store.insert_waits(orjson.dumps(waits))
-
-    if timers := [*rule_rows.timers(plan, placed.keys, placed.root)]:
-        await store.insert_timers(orjson.dumps(timers))
-
-    if finals := [*rule_rows.finals(plan, placed.keys)]:
-        await store.insert_finals(placed.root, orjson.dumps(finals))
-
-    if plan.attachment is not None or placed.parent is not None:
-        await store.admit(placed.root, plan.rules, [], None)
 
 
 async def _admit(store: Store, placed: _Placed) -> None:

@@ -9,13 +9,21 @@ from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
+from oban_pro.building import undos as undoing
 from oban_pro.building.waits import Clock
+from oban_pro.model import meta
+
+from .undoing import insert_undos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from oban_pro.building.plan import Plan, PlannedGroup
     from oban_pro.building.tolerance import Tolerance
+
+    from .store import Store
 
 
 def tolerance(
@@ -103,3 +111,45 @@ def finals(plan: Plan, keys: Sequence[int]) -> Iterator[dict[str, Any]]:
         if planned.runs_on is not None:
             group_key = keys[planned.group]
             yield {"id": planned.job.id, "group_key": group_key, "runs_on": planned.runs_on}
+
+
+def undos(plan: Plan, keys: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yield what undoes jobs."""
+    for planned in plan.jobs:
+        if planned.undo is not None:
+            spec = undoing.to_json(planned.undo)
+            yield {"id": planned.job.id, "group_key": keys[planned.group], "spec": spec}
+
+
+def undone(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Yield the jobs that undo others, and what they undo."""
+    if plan.grafter is not None and plan.grafter.worker == undoing.UNDOER_WORKER:
+        for planned in plan.jobs:
+            if (id := planned.job.meta.get(meta.UNDOES)) is not None:
+                yield {"id": id, "undo_id": planned.job.id}
+
+
+async def insert(store: Store, plan: Plan, keys: Sequence[int], root: int) -> None:
+    """Insert the rows of rare rules, before any added member can break its dependents.
+
+    Raises:
+        InvalidArgumentError: If a workflow around jobs with an undo has a member that is called as
+            what undoes it would be.
+    """
+    if found := [*joins(plan, keys)]:
+        await store.insert_joins(orjson.dumps(found))
+
+    if found := [*waits(plan, keys, root)]:
+        await store.insert_waits(orjson.dumps(found))
+
+    if found := [*timers(plan, keys, root)]:
+        await store.insert_timers(orjson.dumps(found))
+
+    if found := [*finals(plan, keys)]:
+        await store.insert_finals(root, orjson.dumps(found))
+
+    if found := [*undos(plan, keys)]:
+        await insert_undos(store, root, found)
+
+    if found := [*undone(plan)]:
+        await store.note_undos(orjson.dumps(found))

@@ -16,6 +16,7 @@ from oban_pro.building.names import check_known, check_text
 from oban_pro.building.plan import Attachment, External, Flags
 from oban_pro.building.planner import compile_plan
 from oban_pro.building.reuse import refuse_reuse
+from oban_pro.building.undos import UNDO_NAME
 from oban_pro.building.uniqueness import KEYS
 from oban_pro.building.waits import check_clock, check_deadline
 from oban_pro.engine.callers import unwrap
@@ -139,6 +140,12 @@ async def _find_members(store: Store, group: StoredGroup, spec: GroupSpec) -> di
 
         for name, member in spec.members.items():
             check_known(name, member.deps, known)
+
+    if group.rules & ENDS and UNDO_NAME in spec.members and await store.is_undoable(key):
+        raise InvalidArgumentError(
+            f"an addition must not have a member {UNDO_NAME!r} where jobs have an undo: what undoes"
+            " the workflow is called so"
+        )
 
     if group.rules & ENDS and (finals := await store.finals_among(key, [*deps])):
         raise InvalidArgumentError(

@@ -49,6 +49,14 @@ class Context(dict[str, Any]):
         self._lists = lists
         self._failures = failures or {}
 
+    def with_own(self, value: Any) -> Context:
+        """Return it with what the job itself has recorded, under its own name."""
+        results = {**self._results, self._job: value}
+
+        return Context(
+            dict(self), results, self._job, self._deps, self._lists, failures=self._failures
+        )
+
     @property
     def job(self) -> str:
         """The name of the job."""

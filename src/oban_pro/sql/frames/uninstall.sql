@@ -29,6 +29,7 @@ BEGIN
   DROP TABLE oban_workflow_edges, oban_workflow_members, oban_workflow_groups, oban_workflow_producers,
     oban_workflow_unended, oban_workflow_hearing, oban_workflow_waits, oban_workflow_signals, oban_workflow_awaits,
     oban_workflow_timers, oban_workflow_joins, oban_workflow_pauses, oban_workflow_schedules, oban_workflow_queues,
-    oban_workflow_windows, oban_workflow_keys, oban_workflow_finals, oban_workflow_ends, oban_workflow_migrations;
+    oban_workflow_windows, oban_workflow_keys, oban_workflow_finals, oban_workflow_ends, oban_workflow_undos,
+    oban_workflow_migrations;
 END;
 $uninstall$;

@@ -10,6 +10,7 @@ GRANT SELECT, INSERT ON TABLE /* TEMPLATE: schema */oban_workflow_timers TO oban
 GRANT SELECT, INSERT ON TABLE /* TEMPLATE: schema */oban_workflow_joins TO oban_role;
 GRANT SELECT, INSERT ON TABLE /* TEMPLATE: schema */oban_workflow_finals TO oban_role;
 GRANT SELECT, INSERT ON TABLE /* TEMPLATE: schema */oban_workflow_ends TO oban_role;
+GRANT SELECT, INSERT ON TABLE /* TEMPLATE: schema */oban_workflow_undos TO oban_role;
 GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_migrations TO oban_role;
 GRANT EXECUTE ON FUNCTION /* TEMPLATE: schema */oban_workflow_reserve_v1 TO oban_role;
 GRANT EXECUTE ON FUNCTION /* TEMPLATE: schema */oban_workflow_free_ids_v1 TO oban_role;

@@ -20,5 +20,6 @@ GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_schedules TO oban_role
 GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_keys TO oban_role;
 GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_finals TO oban_role;
 GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_ends TO oban_role;
+GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_undos TO oban_role;
 GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_migrations TO oban_role;
 GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflows TO oban_role;

@@ -21,6 +21,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE /* TEMPLATE: schema */oban_workflo
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE /* TEMPLATE: schema */oban_workflow_keys TO oban_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE /* TEMPLATE: schema */oban_workflow_finals TO oban_role;
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE /* TEMPLATE: schema */oban_workflow_ends TO oban_role;
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE /* TEMPLATE: schema */oban_workflow_undos TO oban_role;
 GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflow_migrations TO oban_role;
 GRANT SELECT ON TABLE /* TEMPLATE: schema */oban_workflows TO oban_role;
 GRANT EXECUTE ON FUNCTION /* TEMPLATE: schema */oban_workflow_reserve_v1 TO oban_role;

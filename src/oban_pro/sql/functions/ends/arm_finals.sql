@@ -1,12 +1,12 @@
 -- Make final jobs wait again, because something else of their workflow is open again. This concerns the workflows
 -- around the given members, and final jobs that run or have settled as well. Returns the final jobs that had settled,
 -- and how, so that the caller can take back what they meant to others. A final job that runs starts again only after
--- its execution has ended.
+-- its execution has ended. What undoes these workflows is removed.
 --
 -- p_handled are jobs whose rows the caller has changed itself.
 --
 -- Called by: oban_workflow_reopen, oban_workflow_add_to_group_v1, once the members are counted.
--- Locks: rows of oban_workflow_ends, of members and of groups, then the jobs; the caller holds the root.
+-- Locks: as oban_workflow_take_undos_back; rows of oban_workflow_ends, of members and of groups, then the jobs; the caller holds the root.
 -- Twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_arm_finals(
   p_ids bigint[],
@@ -22,6 +22,7 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
+  v_around bigint[] := ARRAY(SELECT oban_workflow_ends_around(p_ids));
   v_finals bigint[];
   v_armed bigint[];
   v_stopped bigint[];
@@ -31,13 +32,15 @@ BEGIN
   ids := '{}';
   old := '{}';
 
+  PERFORM oban_workflow_take_undos_back(v_around, p_rules);
+
   WITH opened AS (
     UPDATE
       oban_workflow_ends e
     SET
       outcome = NULL
     WHERE
-      e.group_key = ANY(ARRAY(SELECT oban_workflow_ends_around(p_ids)))
+      e.group_key = ANY(v_around)
       AND e.outcome IS NOT NULL
       AND oban_workflow_body_state(e.group_key) IS NULL
     RETURNING

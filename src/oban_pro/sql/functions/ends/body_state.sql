@@ -1,5 +1,6 @@
--- The state in which everything except the final jobs of a workflow has settled, by the stored counters. NULL while any
--- of it is open, while an execution of it has not ended, or if the workflow is empty and has not opened.
+-- The state in which everything except the final jobs of a workflow has settled, what undoes it included, by the stored
+-- counters. NULL while any of it is open, while an execution of it has not ended, or if the workflow is empty and has not
+-- opened.
 --
 -- Called by: oban_workflow_end_bodies, oban_workflow_arm_finals, oban_workflow_retake_v1, and the doctor. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_body_state(p_key bigint)
@@ -11,29 +12,16 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
-  v_state text;
+  v_state text := oban_workflow_body_counts(p_key, true);
   v_root bigint;
 BEGIN
-  SELECT
-    CASE
-      WHEN g.total + g.subs = e.finals AND NOT e.opened THEN NULL
-      WHEN g.total - g.completed - g.cancelled - g.discarded
-        > e.finals - e.completed - e.cancelled - e.discarded THEN NULL
-      WHEN g.subs > g.subs_completed + g.subs_cancelled + g.subs_discarded THEN NULL
-      WHEN g.discarded + g.subs_discarded > e.discarded THEN 'discarded'
-      WHEN g.cancelled + g.subs_cancelled > e.cancelled THEN 'cancelled'
-      ELSE 'completed'
-    END,
-    g.root
-  INTO
-    v_state, v_root
-  FROM
-    oban_workflow_ends e
-    JOIN oban_workflow_groups g ON g.key = e.group_key
-  WHERE
-    e.group_key = p_key;
+  IF v_state IS NULL THEN
+    RETURN NULL;
+  END IF;
 
-  IF v_state IS NULL OR EXISTS (
+  SELECT root FROM oban_workflow_ends WHERE group_key = p_key INTO v_root;
+
+  IF EXISTS (
     WITH RECURSIVE around AS (
       SELECT
         m.id, m.group_key

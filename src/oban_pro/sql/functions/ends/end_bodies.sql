@@ -1,11 +1,22 @@
 -- Note how everything except the final jobs has settled, in the workflows around the given members. From then on their
--- final jobs wait only for each other. Returns the final jobs that nothing is pending for.
+-- final jobs wait only for each other. Where something has to be undone first, the graft that undoes it is inserted, and
+-- the workflow is open again before anybody is told. Returns the jobs that nothing is pending for.
+--
+-- p_next_ids, p_next_old and p_next_new are what has settled just now; returned without what is open again.
 --
 -- Called by: oban_workflow_propagate, once the members are counted in their groups.
--- Locks: rows of oban_workflow_ends and of members; the caller holds the root.
+-- Locks: rows of oban_workflow_ends, of groups and of members; the caller holds the root.
 -- Twice: finds nothing.
-CREATE OR REPLACE FUNCTION oban_workflow_end_bodies(p_ids bigint[])
-RETURNS bigint[]
+CREATE OR REPLACE FUNCTION oban_workflow_end_bodies(
+  p_ids bigint[],
+  p_next_ids bigint[],
+  p_next_old text[],
+  p_next_new text[],
+  OUT ready bigint[],
+  OUT ids bigint[],
+  OUT old text[],
+  OUT new text[]
+)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_custom_plan
@@ -13,21 +24,59 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 DECLARE
+  v_around bigint[] := ARRAY(SELECT oban_workflow_ends_around(p_ids));
+  v_undone bigint[];
   v_ended bigint[];
-  v_ready bigint[];
 BEGIN
+  ready := '{}';
+  ids := p_next_ids;
+  old := p_next_old;
+  new := p_next_new;
+
+  SELECT
+    array_agg(i.key), array_agg(i.grafter)
+  INTO
+    v_undone, ready
+  FROM (
+    SELECT
+      u.key, oban_workflow_insert_undo(u.key, u.queue) AS grafter
+    FROM (
+      SELECT
+        e.group_key AS key, oban_workflow_undo_queue(e.group_key) AS queue
+      FROM
+        oban_workflow_ends e
+      WHERE
+        e.group_key = ANY(v_around)
+        AND e.undo IS NULL
+        AND e.outcome IS NULL
+        AND oban_workflow_body_counts(e.group_key, false) <> 'completed'
+      OFFSET
+        0
+    ) u
+    WHERE
+      u.queue IS NOT NULL
+  ) i;
+
+  ready := COALESCE(ready, '{}');
+
+  IF v_undone IS NOT NULL THEN
+    SELECT
+      COALESCE(array_agg(n.id), '{}'), COALESCE(array_agg(n.old), '{}'), COALESCE(array_agg(n.new), '{}')
+    INTO
+      ids, old, new
+    FROM
+      unnest(p_next_ids, p_next_old, p_next_new) AS n(id, old, new)
+    WHERE
+      n.id <> ALL(v_undone);
+  END IF;
+
   WITH ended AS (
     UPDATE
       oban_workflow_ends e
     SET
       outcome = b.outcome
     FROM
-      (
-        SELECT
-          a.key, oban_workflow_body_state(a.key) AS outcome
-        FROM
-          oban_workflow_ends_around(p_ids) AS a(key)
-      ) b
+      (SELECT a.key, oban_workflow_body_state(a.key) AS outcome FROM unnest(v_around) AS a(key)) b
     WHERE
       -- ANY: see PLANS.md
       e.group_key = ANY(ARRAY[b.key])
@@ -39,7 +88,7 @@ BEGIN
   SELECT array_agg(group_key) INTO v_ended FROM ended;
 
   IF v_ended IS NULL THEN
-    RETURN '{}';
+    RETURN;
   END IF;
 
   WITH counted AS (
@@ -48,12 +97,10 @@ BEGIN
     SET
       pending = m.pending - 1
     WHERE
-      m.id = ANY(ARRAY(SELECT id FROM oban_workflow_finals WHERE group_key = ANY(v_ended)))
+      m.id = ANY(ARRAY(SELECT f.id FROM oban_workflow_finals f WHERE f.group_key = ANY(v_ended)))
     RETURNING
       m.id, m.pending
   )
-  SELECT array_agg(c.id) INTO v_ready FROM counted c WHERE c.pending = 0;
-
-  RETURN COALESCE(v_ready, '{}');
+  SELECT ready || COALESCE(array_agg(c.id), '{}') INTO ready FROM counted c WHERE c.pending = 0;
 END;
 $$;

@@ -1,6 +1,6 @@
--- The final jobs of all workflows of a root.
+-- The final jobs of all workflows of a root, and the jobs that undo something in them.
 --
--- Called by: oban_workflow_cancel_v2, oban_workflow_expire. Locks nothing.
+-- Called by: oban_workflow_expire. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_finals_of(p_root bigint)
 RETURNS SETOF bigint
 LANGUAGE sql
@@ -16,4 +16,6 @@ AS $$
     CROSS JOIN LATERAL (SELECT id FROM oban_workflow_finals WHERE group_key = e.group_key OFFSET 0) f
   WHERE
     e.root = p_root
+  UNION ALL
+  SELECT oban_workflow_undoing(p_root)
 $$;

@@ -1,4 +1,4 @@
--- Remove what was kept about final jobs, and about workflows that have some. p_rules are the rare rules of their roots.
+-- Remove what was kept about final jobs, about jobs with something that undoes them, and about workflows that have some. p_rules are the rare rules of their roots.
 --
 -- Called by: oban_workflow_remove_groups, oban_workflow_prune_large.
 -- Locks: rows of these tables; the caller holds the roots.
@@ -14,6 +14,7 @@ AS $$
 BEGIN
   IF p_rules & 16 > 0 THEN
     DELETE FROM oban_workflow_finals WHERE id = ANY(p_members);
+    DELETE FROM oban_workflow_undos WHERE id = ANY(p_members);
     DELETE FROM oban_workflow_ends WHERE group_key = ANY(p_members);
   END IF;
 END;

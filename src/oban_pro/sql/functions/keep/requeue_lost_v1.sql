@@ -92,7 +92,7 @@ BEGIN
   FROM
     taken_back t;
 
-  v_queues := v_queues || oban_workflow_end_executions(v_ids, v_stamps);
+  v_queues := v_queues || oban_workflow_end_executions(v_ids, v_stamps, NULL);
 
   PERFORM oban_workflow_notify_queues_v1(v_queues);
 

@@ -60,6 +60,9 @@ BEGIN
       m.pending <= 0
         AND (NOT m.gated OR gate.pending <= 0)
         AND NOT EXISTS (SELECT FROM oban_workflow_unended e WHERE e.id = m.id)
+        AND NOT EXISTS (
+          SELECT FROM oban_workflow_undos o JOIN oban_workflow_unended e ON e.id = o.undo_id WHERE o.id = m.id
+        )
         AND NOT EXISTS (SELECT FROM oban_workflow_waits w WHERE w.id = m.id AND w.is_open)
         AND m.id NOT IN (SELECT b.id FROM behind b)
         AND m.id NOT IN (SELECT p.id FROM paused p)

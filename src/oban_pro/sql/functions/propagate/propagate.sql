@@ -141,7 +141,9 @@ BEGIN
       INTO v_next_ids, v_next_old, v_next_new, v_count_ids, v_count_old, v_count_new, v_started;
 
       IF p_rules & 16 > 0 THEN
-        v_fresh := oban_workflow_end_bodies(v_jobs);
+        SELECT b.ready, b.ids, b.old, b.new
+        FROM oban_workflow_end_bodies(v_jobs, v_next_ids, v_next_old, v_next_new) b
+        INTO v_fresh, v_next_ids, v_next_old, v_next_new;
       END IF;
 
       IF p_rules & 1024 > 0 THEN

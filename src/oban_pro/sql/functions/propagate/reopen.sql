@@ -3,7 +3,7 @@
 -- released or cancelled since stay as they are.
 --
 -- p_ids are jobs that had settled, p_old how; p_rules are the rare rules of the roots. Waits close that wait for one of
--- them again, and final jobs of the workflows around them wait again. p_handled are jobs whose rows the caller has changed.
+-- them again, and final jobs of the workflows around them wait again. What they were undone by counts no more. p_handled are jobs whose rows the caller has changed.
 --
 -- Called by: oban_workflow_apply_changes, before anything settles. A statement may do both, and a group that
 -- seemed to be settled in between would break its dependents for good.
@@ -134,5 +134,9 @@ BEGIN
     v_ids := v_emptied || v_counted || v_armed;
     v_old := v_emptied_old || v_counted_old || v_armed_old;
   END LOOP;
+
+  IF p_rules & 16 > 0 THEN
+    PERFORM oban_workflow_forget_undos(p_ids);
+  END IF;
 END;
 $$;

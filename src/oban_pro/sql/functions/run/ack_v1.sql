@@ -126,7 +126,8 @@ BEGIN
   IF COALESCE(cardinality(acked), 0) < cardinality(v_ids) THEN
     v_queues := v_queues || oban_workflow_end_executions(
       v_ids,
-      p_stamps || ARRAY(SELECT (a.value ->> 'attempted_at')::timestamp FROM json_array_elements(p_others) a)
+      p_stamps || ARRAY(SELECT (a.value ->> 'attempted_at')::timestamp FROM json_array_elements(p_others) a),
+      p_others
     );
   END IF;
 

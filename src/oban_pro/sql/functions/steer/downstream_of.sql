@@ -1,7 +1,7 @@
 -- The jobs among some members and in groups among them, with everything that depends on one of them, at any distance; and
 -- of each whether it depends on another of them. What depends on a group depends on all that is in it.
 --
--- Called by: oban_workflow_rerun_v1. Locks nothing; the caller holds the root.
+-- Called by: oban_workflow_rerun_v1, oban_workflow_go_forward. Locks nothing; the caller holds the root.
 CREATE OR REPLACE FUNCTION oban_workflow_downstream_of(p_members bigint[])
 RETURNS TABLE (id bigint, follows boolean)
 LANGUAGE sql

@@ -47,7 +47,13 @@ BEGIN
         CROSS JOIN LATERAL (
           SELECT id FROM oban_workflow_members WHERE group_key = g.key AND name = n.name OFFSET 0
         ) m
-    )) d;
+    )) d
+  WHERE
+    -- what undoes is planned anew
+    v_rules & 16 = 0
+    OR d.id NOT IN (
+      SELECT oban_workflow_undoing((SELECT root FROM oban_workflow_groups WHERE id = p_workflows[1]))
+    );
 
   v_grafts := ARRAY(SELECT oban_workflow_regrafted(v_jobs, v_follow));
   v_grafted := ARRAY(SELECT oban_workflow_grafted_to(v_grafts));

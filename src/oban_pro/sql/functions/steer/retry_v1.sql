@@ -2,6 +2,9 @@
 -- its members, and of these the completed ones too. Returns how many. A job whose dependencies are all
 -- satisfied becomes available, any other waits for them.
 --
+-- After an undo this goes forward: what was undone runs again, with all that is downstream of it. What undoes is retried
+-- if it is named, with what that had broken, and never once it has completed.
+--
 -- A grafter that had completed and is named grafts anew, so what it had grafted is removed: jobs and bookkeeping. The
 -- nodes that run some of those jobs are told to signal the worker; their late ack finds no job.
 --
@@ -17,6 +20,8 @@ AS $$
 DECLARE
   v_rules smallint := oban_workflow_lock_root_rules(p_id);
   v_jobs bigint[];
+  -- run again though they have completed
+  v_anew bigint[] := '{}';
   v_grafts bigint[] := '{}';
   v_grafted bigint[] := '{}';
   v_removed bigint[] := '{}';
@@ -32,7 +37,15 @@ BEGIN
   v_jobs := ARRAY(SELECT oban_workflow_jobs_of(p_id, p_names));
 
   IF p_names IS NOT NULL THEN
-    v_grafts := ARRAY(SELECT oban_workflow_regrafted(v_jobs, NULL));
+    v_anew := v_jobs;
+  END IF;
+
+  IF v_rules & 16 > 0 THEN
+    SELECT f.jobs, f.anew FROM oban_workflow_go_forward(p_id, p_names, v_jobs) f INTO v_jobs, v_anew;
+  END IF;
+
+  IF v_anew <> '{}' THEN
+    v_grafts := ARRAY(SELECT oban_workflow_regrafted(v_anew, NULL));
     v_grafted := ARRAY(SELECT oban_workflow_grafted_to(v_grafts));
     v_removed := ARRAY(SELECT id FROM oban_workflow_members WHERE group_key = ANY(v_grafted) AND id > 0);
   END IF;
@@ -43,7 +56,7 @@ BEGIN
       WHERE (j.id = ANY(v_removed)) IS NOT TRUE
         AND (
           j.state IN ('cancelled', 'discarded', 'retryable')
-          OR (j.state = 'completed' AND p_names IS NOT NULL)
+          OR (j.state = 'completed' AND j.id = ANY(v_anew))
         )
     )
   INTO
@@ -60,7 +73,14 @@ BEGIN
     FOR NO KEY UPDATE
   ) j;
 
-  PERFORM oban_workflow_run_again(v_ids, p_names IS NOT NULL);
+  IF v_rules & 16 > 0 THEN
+    -- what had completed first: what depends on it must not start
+    PERFORM oban_workflow_run_again(ARRAY(SELECT unnest(v_ids) INTERSECT SELECT unnest(v_anew)), true);
+    PERFORM oban_workflow_run_again(ARRAY(SELECT unnest(v_ids) EXCEPT SELECT unnest(v_anew)), false);
+  ELSE
+    PERFORM oban_workflow_run_again(v_ids, p_names IS NOT NULL);
+  END IF;
+
   PERFORM oban_workflow_remove_grafted(v_grafts, v_grafted, v_removed, v_rules);
   PERFORM oban_workflow_signal_stop(v_executing);
 

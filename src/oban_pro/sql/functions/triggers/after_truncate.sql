@@ -10,7 +10,7 @@ AS $$
 BEGIN
   TRUNCATE oban_workflow_groups, oban_workflow_members, oban_workflow_edges, oban_workflow_unended, oban_workflow_waits,
     oban_workflow_signals, oban_workflow_awaits, oban_workflow_timers, oban_workflow_joins, oban_workflow_pauses,
-    oban_workflow_keys, oban_workflow_finals, oban_workflow_ends RESTART IDENTITY;
+    oban_workflow_keys, oban_workflow_finals, oban_workflow_ends, oban_workflow_undos RESTART IDENTITY;
 
   RETURN NULL;
 END;

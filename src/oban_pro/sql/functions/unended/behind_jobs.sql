@@ -1,6 +1,6 @@
 -- Jobs that follow executions which have not ended, although their jobs were stopped from outside: what depends on such a
 -- job, or on a group around it. Where something of that has settled without having run (it was cancelled too, or is an empty
--- group), what depends on that follows as well.
+-- group), what depends on that follows as well. So does what plans how a workflow around such a job is undone.
 --
 -- It walks down from the few executions, not up from the jobs.
 --
@@ -56,6 +56,14 @@ AS $$
           group_key = walk.id
           AND walk.role = 'after'
           AND gated
+        UNION ALL
+        SELECT
+          m.id, 'after'
+        FROM
+          (SELECT undo FROM oban_workflow_ends WHERE group_key = walk.id AND undo < 0 OFFSET 0) e
+          CROSS JOIN LATERAL (SELECT id FROM oban_workflow_members WHERE group_key = e.undo AND id > 0 OFFSET 0) m
+        WHERE
+          walk.role = 'before'
       ) next
   )
   SELECT

@@ -1,12 +1,15 @@
 -- End executions: their node acked late, was given up, or does not run them any more. Jobs that waited for that go
 -- on. Returns the queues that have work now, for the caller to notify.
 --
+-- p_acks are those of the acks that say more than that a job has completed. What is known of an execution no more may have
+-- done its work.
+--
 -- Called by: oban_workflow_ack_v1, with acks of jobs that did not execute any more; oban_workflow_requeue_lost_v1, with
 -- executions that nobody runs.
 -- Locks: the roots, then the jobs, then rows of oban_workflow_unended; the caller has set a lock_timeout where it
 -- holds more.
 -- Twice: finds nothing.
-CREATE OR REPLACE FUNCTION oban_workflow_end_executions(p_ids bigint[], p_stamps timestamp[])
+CREATE OR REPLACE FUNCTION oban_workflow_end_executions(p_ids bigint[], p_stamps timestamp[], p_acks json)
 RETURNS text[]
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -16,6 +19,7 @@ DECLARE
   v_engine text := current_setting('oban_workflows.engine', true);
   v_now timestamp;
   v_rules smallint;
+  v_undone bigint[];
   v_ended bigint[];
   v_roots bigint[];
   v_behind bigint[];
@@ -25,7 +29,9 @@ BEGIN
     RETURN '{}';
   END IF;
 
-  v_rules := oban_workflow_lock_roots(p_ids);
+  -- of what undid a job and was taken back, that job tells the root
+  v_undone := ARRAY(SELECT id FROM oban_workflow_undos WHERE undo_id = ANY(p_ids));
+  v_rules := oban_workflow_lock_roots(p_ids || v_undone);
 
   PERFORM FROM oban_jobs WHERE id = ANY(p_ids) ORDER BY id FOR NO KEY UPDATE;
 
@@ -33,7 +39,7 @@ BEGIN
   v_now := timezone('UTC', clock_timestamp());
 
   -- what follows these executions goes on too, unless it follows others
-  v_behind := ARRAY(
+  v_behind := v_undone || ARRAY(
     SELECT
       oban_workflow_behind_unended(
         ARRAY(SELECT DISTINCT root FROM oban_workflow_unended WHERE id = ANY(p_ids) AND root IS NOT NULL)
@@ -69,6 +75,10 @@ BEGIN
   WHERE
     g.key = ANY(v_roots)
     AND NOT EXISTS (SELECT FROM oban_workflow_unended u WHERE u.root = g.key);
+
+  IF v_rules & 16 > 0 THEN
+    PERFORM oban_workflow_note_late(v_ended, p_acks);
+  END IF;
 
   PERFORM set_config('oban_workflows.engine', (pg_trigger_depth() + 1)::text, true);
 

@@ -1,4 +1,4 @@
--- Which of some jobs wait for the end of an execution: their own, or one that they follow.
+-- Which of some jobs wait for the end of an execution: their own, one that they follow, or that of their undo.
 --
 -- Called by: oban_workflow_hold_back, oban_workflow_suspend_again. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_unready(p_ids bigint[])
@@ -27,6 +27,14 @@ BEGIN
   RETURN QUERY
   SELECT u.id FROM oban_workflow_unended u WHERE u.id = ANY(p_ids)
   UNION
-  SELECT b.id FROM oban_workflow_behind_unended(v_roots) AS b(id) WHERE b.id = ANY(p_ids);
+  SELECT b.id FROM oban_workflow_behind_unended(v_roots) AS b(id) WHERE b.id = ANY(p_ids)
+  UNION
+  SELECT
+    o.id
+  FROM
+    oban_workflow_undos o
+  WHERE
+    o.id = ANY(p_ids)
+    AND EXISTS (SELECT FROM oban_workflow_unended u WHERE u.id = o.undo_id);
 END;
 $$;

@@ -1,0 +1,137 @@
+"""A workflow in reverse: what undoes it, in the order in which that has to happen."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING, NamedTuple
+
+from .plan import GRAFTED_NAME, Flags, GroupSpec, JobSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from oban import Job
+
+
+class Member(NamedTuple):
+    """A job or a group as the database has it; ``parent`` is None for the outermost group."""
+
+    id: int
+    parent: int | None
+    name: str
+    kind: str
+    upstreams: Sequence[int]
+
+
+def reverse(members: Iterable[Member], undos: Mapping[int, Job]) -> GroupSpec | None:
+    """Return what undoes a workflow: a mirror of it, nested as it is.
+
+    What undoes a job waits for what undoes all that depends on the job. Where a member without an
+    undo lies between two with one, an empty group stands in for it, unless edges that go past it
+    are as few: so a fan-in of N into M stays N + M edges.
+
+    Args:
+        members: The outermost group first, and every group before what is in it.
+        undos: What undoes jobs, by their ids.
+
+    Returns:
+        The mirror, or None if nothing is undone.
+    """
+    rows = [*members]
+    children: dict[int | None, list[Member]] = defaultdict(list)
+    mirrors: dict[int, GroupSpec | None] = {}
+
+    for row in rows:
+        children[row.parent].append(row)
+
+    for row in reversed(rows):
+        if row.kind == "graft":
+            grafted = (one for one in children[row.id] if one.name == GRAFTED_NAME)
+            mirrors[row.id] = next((mirrors[one.id] for one in grafted), None)
+        elif row.kind != "job":
+            mirrors[row.id] = _mirror(children[row.id], mirrors, undos)
+
+    return mirrors[rows[0].id] if rows else None
+
+
+def _mirror(
+    members: Sequence[Member],
+    mirrors: Mapping[int, GroupSpec | None],
+    undos: Mapping[int, Job],
+) -> GroupSpec | None:
+    specs: dict[int, JobSpec | GroupSpec] = {}
+
+    for member in members:
+        if member.id in undos:
+            specs[member.id] = JobSpec(undos[member.id])
+        elif (mirror := mirrors.get(member.id)) is not None:
+            specs[member.id] = mirror
+
+    if not specs:
+        return None
+
+    names = {member.id: member.name for member in members}
+    waits_for = _between(members, specs.keys())
+
+    for stand_in in waits_for.keys() - specs.keys():
+        specs[stand_in] = GroupSpec("sub", {}, Flags())
+
+    return GroupSpec(
+        "sub",
+        {
+            names[id]: replace(spec, deps=tuple(names[one] for one in sorted(waits_for[id])))
+            for id, spec in specs.items()
+        },
+        Flags(),
+    )
+
+
+def _between(members: Sequence[Member], undone: Iterable[int]) -> dict[int, set[int]]:
+    """Return what members wait for in the mirror: those with an undo, and what stands between."""
+    own = {*undone}
+    known = {member.id for member in members}
+    above = {member.id: {*member.upstreams} & known for member in members}
+    below: dict[int, set[int]] = {id: set() for id in known}
+
+    for id, ids in above.items():
+        for upstream in ids:
+            below[upstream].add(id)
+
+    ordered = [*TopologicalSorter(above).static_order()]
+
+    def cut(id: int) -> None:
+        for upstream in above[id]:
+            below[upstream].discard(id)
+
+        for downstream in below[id]:
+            above[downstream].discard(id)
+
+        del above[id], below[id]
+
+    # what nothing with an undo lies above, then what nothing lies below
+    for id in ordered:
+        if id not in own and not above[id]:
+            cut(id)
+
+    for id in reversed(ordered):
+        if id in below and id not in own and not below[id]:
+            cut(id)
+
+    for id in ordered:
+        if id not in below or id in own:
+            continue
+
+        ups, downs = above[id], below[id]
+
+        if len(ups) * len(downs) <= len(ups) + len(downs):
+            for upstream in ups:
+                below[upstream] |= downs
+
+            for downstream in downs:
+                above[downstream] |= ups
+
+            cut(id)
+
+    return below

@@ -1,0 +1,46 @@
+-- Let nothing be undone in a workflow and in those nested in it that is not undone yet; or with names, in those of its
+-- members that are workflows. It is undone again if something else runs again.
+--
+-- Called by: oban_workflow_cancel_v2.
+-- Locks: rows of oban_workflow_ends; the caller holds the root.
+-- Twice: changes nothing.
+CREATE OR REPLACE FUNCTION oban_workflow_waive_undos(p_id text, p_names text[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+  WITH RECURSIVE tree AS (
+    SELECT
+      key
+    FROM
+      oban_workflow_groups
+    WHERE
+      id = p_id
+      AND p_names IS NULL
+    UNION ALL
+    SELECT
+      m.id
+    FROM
+      (SELECT key FROM oban_workflow_groups WHERE id = p_id OFFSET 0) g
+      JOIN oban_workflow_members m ON m.group_key = g.key AND m.name = ANY(p_names) AND m.id < 0
+    UNION ALL
+    SELECT
+      g.key
+    FROM
+      tree
+      CROSS JOIN LATERAL (SELECT key FROM oban_workflow_groups WHERE parent = tree.key OFFSET 0) g
+  )
+  UPDATE
+    oban_workflow_ends e
+  SET
+    undo = 0
+  WHERE
+    e.group_key = ANY(ARRAY(SELECT key FROM tree))
+    AND e.undo IS NULL
+    AND e.outcome IS NULL;
+END;
+$$;

@@ -1,0 +1,45 @@
+-- Note which jobs that were cancelled have done their work all the same, or may have, and what they recorded: for what
+-- undoes them alone. Jobs that waited for the end of their undo run again.
+--
+-- p_ids are jobs whose executions have ended, p_acks as for oban_workflow_end_executions.
+--
+-- Called by: oban_workflow_end_executions.
+-- Locks: rows of oban_workflow_undos; the caller holds the root.
+-- Twice: changes nothing.
+CREATE OR REPLACE FUNCTION oban_workflow_note_late(p_ids bigint[], p_acks json)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+  UPDATE
+    oban_workflow_undos u
+  SET
+    ran = true,
+    late = l.late
+  FROM (
+    SELECT
+      i.id, a.value #>> '{meta,return}' AS late
+    FROM
+      unnest(p_ids) AS i(id)
+      LEFT JOIN json_array_elements(p_acks) a ON (a.value ->> 'id')::bigint = i.id
+    WHERE
+      COALESCE(a.value ->> 'state', 'completed') = 'completed'
+      AND (SELECT state IN ('cancelled', 'discarded') FROM oban_jobs WHERE id = i.id)
+  ) l
+  WHERE
+    -- ANY: see PLANS.md
+    u.id = ANY(ARRAY[l.id]);
+
+  UPDATE
+    oban_workflow_undos u
+  SET
+    undo_id = NULL
+  WHERE
+    u.undo_id = ANY(p_ids)
+    AND (SELECT state NOT IN ('completed', 'cancelled', 'discarded') FROM oban_jobs WHERE id = u.id);
+END;
+$$;

@@ -1,0 +1,34 @@
+-- What undoes jobs of a workflow and of those nested in it: with the state of the job, 'skipped' if it never ran, whether it
+-- may have done its work although it was cancelled, and the state of what undid it already: 'completed' where that is gone.
+-- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+WITH RECURSIVE tree AS (
+  SELECT
+    key
+  FROM
+    /* TEMPLATE: schema */oban_workflow_groups
+  WHERE
+    id = %(id)s
+  UNION ALL
+  SELECT
+    g.key
+  FROM
+    tree
+    CROSS JOIN LATERAL (SELECT key FROM /* TEMPLATE: schema */oban_workflow_groups WHERE parent = tree.key OFFSET 0) g
+)
+SELECT
+  u.id,
+  u.spec,
+  CASE
+    WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) THEN 'skipped'
+    ELSE COALESCE(j.state::text, m.gone)
+  END AS state,
+  u.ran,
+  CASE WHEN u.undo_id IS NOT NULL THEN COALESCE(undo.state::text, 'completed') END AS undo_state
+FROM
+  tree
+  CROSS JOIN LATERAL (SELECT * FROM /* TEMPLATE: schema */oban_workflow_undos WHERE group_key = tree.key OFFSET 0) u
+  CROSS JOIN LATERAL (SELECT gone FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = u.id OFFSET 0) m
+  LEFT JOIN LATERAL (SELECT state, attempt, meta FROM /* TEMPLATE: schema */oban_jobs WHERE id = u.id OFFSET 0) j ON true
+  LEFT JOIN LATERAL (SELECT state FROM /* TEMPLATE: schema */oban_jobs WHERE id = u.undo_id OFFSET 0) undo ON true
+ORDER BY
+  u.id

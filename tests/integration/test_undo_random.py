@@ -1,0 +1,206 @@
+"""Random sagas, against a reference that knows the rules of undoing and nothing else."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from psycopg import AsyncConnection
+
+from oban_pro import Workflow, workers
+from oban_pro.model import meta
+from tests.support.engine import make_job
+from tests.support.node_row import Node
+
+if TYPE_CHECKING:
+    from oban import Job, Oban
+
+
+@dataclass
+class Drawn:
+    """A job, a fan-out of so many jobs, or a workflow with what is in it."""
+
+    deps: list[str]
+    has_undo: bool = False
+    ignores: bool = False
+    size: int | None = None
+    inside: dict[str, Drawn] | None = None
+
+
+def work(item: int, context: dict[str, Any]) -> None: ...
+
+
+def take_back(item: int, context: dict[str, Any]) -> None: ...
+
+
+def draw(rng: random.Random, depth: int = 0) -> dict[str, Drawn]:
+    drawn: dict[str, Drawn] = {}
+
+    for name in "abcdef"[: rng.randint(1 if depth else 3, 6 - 2 * depth)]:
+        deps = rng.sample([*drawn], k=min(len(drawn), rng.choice((0, 1, 1, 2, 3))))
+        kind = rng.random()
+        drawn[name] = one = Drawn(deps, rng.random() < 0.6, bool(deps) and rng.random() < 0.3)
+
+        if kind < 0.25 and depth < 2:
+            one.inside = draw(rng, depth + 1)
+        elif kind < 0.4:
+            one.size = rng.randint(0, 3)
+
+    return drawn
+
+
+def build(drawn: dict[str, Drawn], id: str | None = None) -> Workflow:
+    workflow = Workflow(id=id)
+
+    for name, one in drawn.items():
+        flags: dict[str, Any] = {"ignore_cancelled": one.ignores, "ignore_discarded": one.ignores}
+
+        if one.inside is not None:
+            workflow.add_workflow(name, build(one.inside), deps=one.deps)
+        elif one.size is not None:
+            undo: Any = {"undo": take_back} if one.has_undo else {}
+            items = [*range(one.size)]
+            workflow.add_cascade(name, (items, work), deps=one.deps, **flags, **undo)
+        else:
+            undo = {"undo": make_job()} if one.has_undo else {}
+            workflow.add(name, make_job(), deps=one.deps, **flags, **undo)
+
+    return workflow
+
+
+def with_undo(drawn: dict[str, Drawn], path: str = "") -> set[str]:
+    """Return the paths of all jobs with an undo."""
+    found: set[str] = set()
+
+    for name, one in drawn.items():
+        if one.inside is not None:
+            found |= with_undo(one.inside, f"{path}{name}/")
+        elif one.has_undo and one.size is None:
+            found.add(f"{path}{name}")
+        elif one.has_undo:
+            found |= {f"{path}{name}/{n}" for n in range(one.size or 0)}
+
+    return found
+
+
+def is_before(drawn: dict[str, Drawn], upstream: str, downstream: str) -> bool:
+    """Tell whether one job is upstream of another."""
+    first, _, upstream = upstream.partition("/")
+    second, _, downstream = downstream.partition("/")
+
+    if first == second:
+        inside = drawn[first].inside
+
+        return inside is not None and is_before(inside, upstream, downstream)
+
+    seen, ahead = set[str](), [second]
+
+    while ahead:
+        for dep in drawn[ahead.pop()].deps:
+            if dep not in seen:
+                seen.add(dep)
+                ahead.append(dep)
+
+    return first in seen
+
+
+class Saga:
+    """Runs one workflow to its end, in an order that chance decides."""
+
+    def __init__(self, node: Node, rng: random.Random) -> None:
+        self.node = node
+        self.rng = rng
+        self.handle = Workflow(id="w")
+        self.stopped: list[Job] = []
+        # by path: what returned after it had been cancelled, and what was undone, in order
+        self.late: set[str] = set()
+        self.undone: list[str] = []
+
+    async def run(self) -> None:
+        while True:
+            await self.node._learn()
+            await self.node.fetch()
+            running = [*self.node.running.values()]
+
+            if not running:
+                return
+
+            if self.rng.random() < 0.1:
+                nested = [path for path in ("a", "b", "c") if self.rng.random() < 0.3]
+                known = [name for name in nested if name in self.names]
+                await self.handle.cancel_jobs(names=known or None)
+
+            await self.end(self.rng.choice(running))
+
+    async def end(self, job: Job) -> None:
+        paths = {id: path for path, id in self.node.ids.items()}
+        state = "completed" if self.rng.random() < 0.85 else "discarded"
+        undoes = job.meta.get(meta.UNDOES)
+
+        if job.worker == "oban_pro.workers.Undoer":
+            state = "completed"
+            await workers.Undoer().process(job)
+        elif undoes is not None:
+            state = "completed"
+            self.undone.append(paths[undoes])
+
+        acked = await self.node.ack(
+            [job], state, error={"error": "x"} if state != "completed" else None
+        )
+        self.node.running.pop(job.id or 0, None)
+
+        if not acked and state == "completed" and undoes is None:
+            self.late.add(paths[job.id or 0])
+
+    names: tuple[str, ...] = ()
+
+
+class TestRandomSagas:
+    @pytest.mark.parametrize("seeds", [range(n, n + 5) for n in range(0, 20, 5)])
+    async def test_undo_each_completed_job_once_and_in_reverse(
+        self, oban: Oban, conn: AsyncConnection, seeds: range
+    ) -> None:
+        node = Node(oban, conn)
+
+        for seed in seeds:
+            await node.psql("TRUNCATE oban_jobs")
+            await node.join({"oban_workflows_patience": 60.0})
+            rng = random.Random(seed)
+            drawn = draw(rng)
+            await node.enqueue(build(drawn, "w"))
+            saga = Saga(node, rng)
+            saga.names = (*drawn,)
+            await saga.run()
+
+            states = await node.states()
+            undoable = with_undo(drawn)
+            did = {path for path in undoable if states[path] == "completed" or path in saga.late}
+            expected = set[str]() if await node.root() == "completed" else did
+            assert sorted(saga.undone) == sorted(expected), f"seed {seed}"
+
+            places = [(path, await undone_by(node, drawn, path)) for path in saga.undone]
+
+            for n, (path, place) in enumerate(places):
+                for later, same in places[n + 1 :]:
+                    if place == same:
+                        assert not is_before(drawn, path, later), f"seed {seed}: {path}, {later}"
+
+
+async def undone_by(node: Node, drawn: dict[str, Drawn], path: str) -> str:
+    """Return the path of the innermost workflow around a job that did not complete."""
+    found, here = "", ""
+
+    for name in path.split("/")[:-1]:
+        one = drawn[name]
+
+        if one.inside is None:
+            break
+
+        here, drawn = f"{here}/{name}".strip("/"), one.inside
+
+        if await node.group(here) != "completed":
+            found = here
+
+    return found
