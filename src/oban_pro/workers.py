@@ -350,8 +350,8 @@ async def _graft(job: Job, workflow: object, tolerates: Tolerance | None = None)
 async def _prepare(job: Job) -> Callable[[], Awaitable[Any]]:
     """Find the function of a job and what it is called with; returns what calls it."""
     is_bound = CALL in job.args
-    items = _given_items(job)
-    cascade = ITEM_AND_CONTEXT if items else CONTEXT
+    has_items = not {ITEM, ITEMS_IN_BATCH}.isdisjoint(job.args)
+    cascade = ITEM_AND_CONTEXT if has_items else CONTEXT
     function = resolve_function(job.args.get(FUNCTION), ANY if is_bound else cascade)
     timeout = timeout_of(job)
     require_backoff(job)
@@ -360,7 +360,7 @@ async def _prepare(job: Job) -> Callable[[], Awaitable[Any]]:
     if is_bound:
         args, kwargs = resolve_call(job.args, function, context)
     else:
-        args, kwargs = [*items, context], {}
+        args, kwargs = [*_given_items(job), context], {}
 
     return partial(_call_in_time, job, timeout, partial(function, *args, **kwargs))
 

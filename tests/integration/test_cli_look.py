@@ -375,6 +375,7 @@ class TestGraph:
             "state": "discarded",
             "is_wait": False,
             "needs": None,
+            "is_final": False,
         }
 
     def test_says_where_it_cannot_write(self, site: str, tmp_path: Path) -> None:

@@ -282,6 +282,12 @@ class TestMermaid:
         assert drawing == expected(workflow.to_graph())
         assert +drawing.hexagons == {("b (SignalWait)",): 1, ("c (TimerWait)",): 1}
 
+    def test_draws_final_jobs_with_round_ends(self, mermaid: Mermaid) -> None:
+        workflow = Workflow().add("a", work()).add_final("end", work())
+        drawing = mermaid.parse(workflow.to_mermaid())
+        assert drawing == expected(workflow.to_graph())
+        assert +drawing.round_ends == {("end (Work)",): 1}
+
     @settings(max_examples=60)
     @given(workflow=workflows())
     def test_understands_any_workflow(self, mermaid: Mermaid, workflow: Workflow) -> None:
@@ -330,6 +336,12 @@ class TestGraphviz:
         drawing = parse_dot(workflow.to_dot())
         assert drawing == expected(workflow.to_graph())
         assert +drawing.hexagons == {("b (SignalWait)",): 1, ("c (TimerWait)",): 1}
+
+    def test_draws_final_jobs_with_round_ends(self) -> None:
+        workflow = Workflow().add("a", work()).add_final("end", work())
+        drawing = parse_dot(workflow.to_dot())
+        assert drawing == expected(workflow.to_graph())
+        assert +drawing.round_ends == {("end (Work)",): 1}
 
     @settings(max_examples=25)
     @given(workflow=workflows())

@@ -32,6 +32,7 @@ class Drawing:
     groups: Counter[Place] = field(default_factory=Counter)
     edges: Counter[tuple[Place, Place]] = field(default_factory=Counter)
     hexagons: Counter[Place] = field(default_factory=Counter)
+    round_ends: Counter[Place] = field(default_factory=Counter)
     fills: dict[Place, str] = field(default_factory=dict, compare=False)
 
 
@@ -57,6 +58,7 @@ def _expect(drawing: Drawing, graph: Graph, outer: Place) -> None:
             paths[name] = (*outer, spelled(label + state))
             drawing.jobs[paths[name]] += 1
             drawing.hexagons[paths[name]] += vertex.is_wait
+            drawing.round_ends[paths[name]] += vertex.is_final
 
     for upstream, downstream in graph.edges:
         drawing.edges[paths[upstream], paths[downstream]] += 1
@@ -103,6 +105,7 @@ class Mermaid:
         for key, node in nodes.items():
             (drawing.groups if node["group"] else drawing.jobs)[paths[key]] += 1
             drawing.hexagons[paths[key]] += node["shape"] == "hexagon"
+            drawing.round_ends[paths[key]] += node["shape"] == "stadium"
             fills = [style for style in node["styles"] if style.startswith("fill:")]
 
             if fills:
@@ -165,6 +168,7 @@ def parse_dot(text: str) -> Drawing:
             is_group = one["name"].startswith("cluster_")
             (drawing.groups if is_group else drawing.jobs)[paths[key]] += 1
             drawing.hexagons[paths[key]] += one.get("shape") == "hexagon"
+            drawing.round_ends[paths[key]] += one.get("shape") == "ellipse"
             drawing.fills[paths[key]] = one.get("fillcolor", "")
 
     ids = {one["name"]: key for key, one in objects.items()}

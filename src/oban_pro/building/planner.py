@@ -328,7 +328,7 @@ def _add_job(plan: Plan, frame: _Frame, name: str, spec: JobSpec) -> None:
             clocks,
             waits.join,
             spec.runs_on,
-            _undo(plan, frame, name, spec),
+            undo=_undo(plan, frame, name, spec),
         )
     )
     plan.rules |= (spec.wait is not None and WAITS) | (bool(clocks) and CLOCKS)

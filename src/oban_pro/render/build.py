@@ -35,6 +35,7 @@ class Drawn(NamedTuple):
     need: int | None = None
     tolerates: Decimal | None = None
     fail_fast: bool | None = None
+    is_final: bool | None = None
 
 
 def graph_of(spec: GroupSpec, name: str | None = None) -> Graph:
@@ -58,7 +59,9 @@ def graph_of(spec: GroupSpec, name: str | None = None) -> Graph:
             graph.vertices[key] = graph_of(member, key)
         else:
             needs = _needs(member.need, len(member.deps))
-            graph.vertices[key] = _vertex(key, member.job, needs)
+            graph.vertices[key] = _vertex(
+                key, member.job, needs, is_final=member.runs_on is not None
+            )
 
         graph.edges.extend((dep, key) for dep in member.deps)
 
@@ -68,10 +71,10 @@ def graph_of(spec: GroupSpec, name: str | None = None) -> Graph:
     return graph
 
 
-def _vertex(name: str, job: Job, needs: str | None = None) -> Vertex:
+def _vertex(name: str, job: Job, needs: str | None = None, *, is_final: bool = False) -> Vertex:
     worker = _short(job.worker, job.meta.get(meta.HANDLER))
 
-    return Vertex(name, worker, is_wait=job.worker in WAITS, needs=needs)
+    return Vertex(name, worker, is_wait=job.worker in WAITS, needs=needs, is_final=is_final)
 
 
 def stored_graph(rows: Iterable[Drawn]) -> Graph:
@@ -93,7 +96,9 @@ def stored_graph(rows: Iterable[Drawn]) -> Graph:
 
         if row.kind == "job":
             worker = _short(row.worker, row.handler)
-            vertices[name] = Vertex(name, worker, row.state, row.worker in WAITS, needs)
+            vertices[name] = Vertex(
+                name, worker, row.state, row.worker in WAITS, needs, bool(row.is_final)
+            )
         else:
             tolerates = None
 

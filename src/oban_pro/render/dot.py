@@ -23,6 +23,12 @@ digraph workflow {{
     node [shape=box, style="rounded,filled", fillcolor="white"];
 """
 
+_SHAPES = {
+    (True, False): ", shape=hexagon, style=filled",
+    (False, True): ", shape=ellipse, style=filled",
+}
+"""Of waits and of final jobs; all others are boxes."""
+
 
 class _Ends(NamedTuple):
     """Jobs that edges to and from a member attach to: Graphviz has no edges between clusters."""
@@ -50,7 +56,7 @@ def _draw(graph: Graph, ids: Ids, group: str, indent: str, ends: dict[str, _Ends
         if isinstance(vertex, Vertex):
             ends[key] = _Ends(key, key)
             fill = f', fillcolor="{vertex.fill}"' if vertex.fill else ""
-            shape = ", shape=hexagon, style=filled" if vertex.is_wait else ""
+            shape = _SHAPES.get((vertex.is_wait, vertex.is_final), "")
             label = r"\n".join(vertex.label(_escape))
             yield f'{indent}"{key}" [label="{label}"{shape}{fill}];'
         else:

@@ -47,7 +47,13 @@ def _draw(
             states.add(vertex.state)
             suffix = f":::{vertex.state}" if vertex.fill else ""
             label = f'"{"<br/>".join(vertex.label(_escape))}"'
-            shape = f"{{{{{label}}}}}" if vertex.is_wait else f"[{label}]"
+            shape = f"[{label}]"
+
+            if vertex.is_wait:
+                shape = f"{{{{{label}}}}}"
+            elif vertex.is_final:
+                shape = f"([{label}])"
+
             yield f"{indent}{own[name]}{shape}{suffix}"
         else:
             label = "<br/>".join(vertex.label(name, _escape))

@@ -36,6 +36,7 @@ class Vertex:
         state: Its state, in a graph that was fetched from the database.
         is_wait: Whether nobody runs it: it waits for signals, or for a time. Drawn as a hexagon.
         needs: How many of its dependencies it needs, where that is not all: ``"2 of 4"``.
+        is_final: Whether it is a final job. Drawn with round ends.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Vertex:
     state: str | None = None
     is_wait: bool = False
     needs: str | None = None
+    is_final: bool = False
 
     @property
     def fill(self) -> str | None:

@@ -155,6 +155,7 @@ class MemberRow(WaitColumns):
     held: bool
     failed_at: list[str] | None
     is_wait: bool
+    is_final: bool
 
 
 class JobRow(WaitColumns):

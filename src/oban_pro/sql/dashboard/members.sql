@@ -189,6 +189,7 @@ SELECT
   COALESCE(upstream.held, false) AS held,
   jsonb_path_query_array(to_jsonb(j.errors), '$[*] ? (@.attempt > 0).at') AS failed_at,
   COALESCE(j.worker IN ('oban_pro.workers.SignalWait', 'oban_pro.workers.TimerWait'), false) AS is_wait,
+  COALESCE(j.meta ? 'final', false) AS is_final,
   w.kind AS wait_kind,
   w.since AS wait_since,
   w.until AS wait_until,

@@ -57,7 +57,8 @@ SELECT
     ) THEN (SELECT need FROM /* TEMPLATE: schema */oban_workflow_joins WHERE id = nodes.id)
   END AS need,
   g.tolerates,
-  g.fail_fast
+  g.fail_fast,
+  j.meta ? 'final' AS is_final
 FROM
   nodes
   LEFT JOIN LATERAL (

@@ -70,12 +70,12 @@ function drawBox(model, { member: { id }, inner, x, y, width, height }, actions)
     "data-id": member.id, "data-kind": member.kind, transform: `translate(${x} ${y})`,
     tabindex: -1, role: "treeitem", "aria-expanded": isJob || member.kind === "rest" ? null : String(member.open),
   });
-  const kind = member.is_wait ? "wait" : isJob ? "" : inner ? "box" : "folded";
+  const kind = member.is_wait ? "wait" : member.is_final ? "final" : isJob ? "" : inner ? "box" : "folded";
   if (kind === "folded") {
     group.append(svg("rect", { class: "back", x: 6, y: -5, width: width - 12, height: height - 4, rx: 8 }));
   }
-  group.append(member.is_wait ? hexagon(width, height) : svg("rect", { class: "face", width, height, rx: 8 }));
-  if (!inner && !member.is_wait) group.append(svg("rect", { class: "stripe", x: 0, y: 8, width: 4, height: height - 16, rx: 2 }));
+  group.append(member.is_wait ? hexagon(width, height) : svg("rect", { class: "face", width, height, rx: member.is_final ? height / 2 : 8 }));
+  if (!inner && !member.is_wait && !member.is_final) group.append(svg("rect", { class: "stripe", x: 0, y: 8, width: 4, height: height - 16, rx: 2 }));
   group.append(svg("title"));
   group.append(svg("text", { x: 14, y: 19 }, clip(member.name, Math.floor((width - (isJob ? 20 : 48)) / 7))));
   if (!inner) group.append(svg("text", { class: "detail", x: 14, y: 34 }));
