@@ -441,6 +441,14 @@ def undo_item(item: int, context: dict[str, Any]) -> None:
     seen.append((item, dict(context)))
 
 
+def succeed_with_all(items: list[int], context: dict[str, Any]) -> list[int]:
+    return items
+
+
+def undo_items(items: list[int], context: dict[str, Any]) -> None:
+    seen.append((items, dict(context)))
+
+
 def report(context: dict[str, Any], outcome: Outcome) -> None:
     seen.append(outcome.state)
 
@@ -485,6 +493,22 @@ class TestFunctions:
             "discarded",
         ]
         assert await workflow.get_recorded("undo/two") == "undone"
+
+    async def test_of_batches_get_their_items(self, oban: Oban) -> None:
+        seen.clear()
+        many = ([1, 2, 3], succeed_with_all)
+        mapped = (from_result("list").batches(2), succeed_with_all)
+        workflow = (
+            Workflow(id="w")
+            .add_cascade("many", many, batch=2, undo=undo_items)
+            .add_cascade("list", items, deps="many")
+            .add_cascade("mapped", mapped, deps="list", undo=undo_items)
+            .add_cascade("bad", fail, deps="mapped", max_attempts=1)
+        )
+        await run_workflow(workflow, with_safety=True)
+        given = [items for items, _ in seen]
+        assert given[0] == [7]
+        assert sorted(given[1:]) == [[1, 2], [3]]
 
     async def test_of_what_is_grafted_run_with_it(self, oban: Oban) -> None:
         seen.clear()

@@ -38,7 +38,10 @@ def pair() -> Workflow:
 HANDLE = Workflow(id="pair")
 
 END = """
-SELECT oban_workflow_end_executions(array_agg(id ORDER BY id), array_agg(attempted_at ORDER BY id))
+SELECT
+  oban_workflow_end_executions(
+    array_agg(id ORDER BY id), array_agg(attempted_at ORDER BY id), NULL
+  )
 FROM oban_workflow_unended
 """
 """Ends all executions that have not ended, as acks do."""
