@@ -5,17 +5,12 @@ Rows in the database name them by their paths, so they never move.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import logging
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from oban import Cancel, Job, Record, Snooze, worker
-from oban.worker import JobTimeoutError
 
 from . import _host
 from .building import tolerance
@@ -45,13 +40,11 @@ from .building.functions import (
 from .building.plan import JobSpec
 from .building.planner import compile_plan
 from .building.undos import BLOCKED, UNDO, undo_job
-from .engine import context_loader, ending, grafting, inline, undoing
+from .engine import calling, context_loader, ending, grafting, inline, undoing
 from .engine.lazy_context import lazy_context_of
 from .errors import CascadeError, CodecError, UnsupportedTypeError
 from .model.conditions import Verdict
-from .model.parking import find_parked
 from .model.turns import Again, NextTurn
-from .model.wording import spell_duration
 from .values import codec
 from .values.context import Context
 from .values.recorded import MAPPED_OVER_LIST
@@ -59,7 +52,6 @@ from .workflow import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from datetime import datetime, timedelta
 
     from .building.tolerance import Tolerance
 
@@ -67,18 +59,6 @@ logger = logging.getLogger(__name__)
 
 RESULT_LIMIT = 256_000_000
 """Bytes that an encoded result may take: what PostgreSQL holds in one JSON string."""
-
-# Blocking functions get their own threads, because the loop's default pool is small and serves
-# others. There are at most as many as running jobs, whose number the queues limit.
-_threads = ThreadPoolExecutor(max_workers=1024, thread_name_prefix="oban-cascade")
-
-# The executions in these threads: a thread goes on when the task that awaits it is cancelled.
-_in_threads: set[tuple[int | None, datetime | None]] = set()
-
-
-def executions_in_threads() -> set[tuple[int | None, datetime | None]]:
-    """Return the executions whose functions run in threads, by job and by when they began."""
-    return _in_threads.copy()
 
 
 @worker()
@@ -210,7 +190,7 @@ class Final:
         arguments = await ending.what_ended(job)
 
         with giving_up(job):
-            result = await _call_in_time(job, timeout, partial(function, *arguments))
+            result = await calling.call_in_time(job, timeout, partial(function, *arguments))
 
             is_answer = isinstance(result, (Record, Snooze, Cancel, Again))
 
@@ -250,7 +230,7 @@ class Undo:
         context = await undoing.context_of(job)
 
         with giving_up(job):
-            result = await _call_in_time(job, timeout, partial(function, *items, context))
+            result = await calling.call_in_time(job, timeout, partial(function, *items, context))
 
             is_answer = isinstance(result, (Record, Snooze, Cancel, Again))
 
@@ -301,7 +281,7 @@ async def is_met(job: Job, path: object) -> bool:
     """Ask a condition that a row names, with the context of its job."""
     function = resolve_function(path, CONTEXT)
 
-    return bool(await _call_function(job, partial(function, await _context_of(job))))
+    return bool(await calling.call_function(job, partial(function, await _context_of(job))))
 
 
 def _find(job: Job, context: Context) -> tuple[Any, str]:
@@ -362,7 +342,7 @@ async def _prepare(job: Job) -> Callable[[], Awaitable[Any]]:
     else:
         args, kwargs = [*_given_items(job), context], {}
 
-    return partial(_call_in_time, job, timeout, partial(function, *args, **kwargs))
+    return partial(calling.call_in_time, job, timeout, partial(function, *args, **kwargs))
 
 
 def _given_items(job: Job) -> list[Any]:
@@ -380,75 +360,6 @@ async def _context_of(job: Job, *, is_lazy: bool | None = None) -> Context:
         return inline.context_of(job, is_lazy=is_lazy)
 
     return await (lazy_context_of(job) if is_lazy else context_loader.context_of(job))
-
-
-async def _call_in_time(job: Job, longest: timedelta | None, function: Callable[[], Any]) -> Any:
-    if longest is None:
-        return await _call_function(job, function)
-
-    try:
-        async with asyncio.timeout(longest.total_seconds()) as clock:
-            return await _call_function(job, function)
-    except TimeoutError as error:
-        if not clock.expired():
-            raise
-
-        # A function that was left behind in its thread can ask current_job() whether it is.
-        _host.tell_cancelled(job)
-
-        raise JobTimeoutError(
-            f"job {_name(job)!r} timed out after {spell_duration(longest)}"
-        ) from error
-
-
-async def _call_function(job: Job, function: Callable[[], Any]) -> Any:
-    try:
-        if inspect.iscoroutinefunction(function):
-            return await function()
-
-        result = await _call_in_thread(job, function)
-
-        return await result if inspect.isawaitable(result) else result
-    except Exception:
-        raise
-    except BaseException as error:
-        if _is_stopped(error) or find_parked(error):
-            raise
-
-        # oban acknowledges nothing but an Exception: the job would stay executing.
-        raise CascadeError(
-            f"job {_name(job)!r} must return or raise an Exception, got {error!r}"
-        ) from error
-
-
-def _is_stopped(error: BaseException) -> bool:
-    """Tell whether somebody stops this very job, which oban handles, or the function raised it."""
-    task = asyncio.current_task()
-
-    return isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling() > 0)
-
-
-async def _call_in_thread(job: Job, function: Callable[[], Any]) -> Any:
-    execution = job.id, job.attempted_at
-
-    def call() -> tuple[Any, BaseException | None]:
-        _in_threads.add(execution)
-
-        # Whatever is raised crosses over as a value: a future refuses some exceptions.
-        try:
-            return function(), None
-        except BaseException as error:
-            return None, error
-        finally:
-            _in_threads.discard(execution)
-
-    loop = asyncio.get_running_loop()
-    result, error = await loop.run_in_executor(_threads, copy_context().run, call)
-
-    if error is not None:
-        raise error
-
-    return result
 
 
 def _backoff(job: Job) -> float:

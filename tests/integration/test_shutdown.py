@@ -14,8 +14,9 @@ import pytest
 from oban import Oban
 from psycopg import AsyncConnection
 
-from oban_pro import Workflow, workers
+from oban_pro import Workflow
 from oban_pro._plugin import oban_start
+from oban_pro.engine import calling
 from tests.support import leaving
 from tests.support.cli import environment
 from tests.support.databases import deadlocks
@@ -493,7 +494,7 @@ class TestProgram:
         await node.stop()
         assert await jobs(conn) == [("executing", 1, [])]
         assert "go on although their node has stopped" in caplog.text
-        await wait_until(lambda: not workers.executions_in_threads())
+        await wait_until(lambda: not calling.executions_in_threads())
 
     async def test_gives_back_what_had_ended_of_a_queue_that_stops(
         self, conn: AsyncConnection, start_oban: StartOban, wait_until: WaitUntil

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import Error
 
-from oban_pro import _host, schema, workers
-from oban_pro.engine import repeating, role_settings, session
+from oban_pro import _host, schema
+from oban_pro.engine import calling, repeating, role_settings, session
 from oban_pro.engine.failures import is_unreachable
 from oban_pro.engine.results import Lost
 
@@ -187,7 +187,7 @@ def _going_on(query: Query, producers: Sequence[Producer]) -> set[Any]:
         deferred_acks.execution_of(job) for one in producers for job in _host.running_jobs(one)
     }
 
-    return running | workers.executions_in_threads() | deferred_acks.held(query)
+    return running | calling.executions_in_threads() | deferred_acks.held(query)
 
 
 def _reason(producer: Producer, execution: Any) -> str | None:

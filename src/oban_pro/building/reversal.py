@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from oban import Job
 
 
-class Member(NamedTuple):
+class Reversible(NamedTuple):
     """A job or a group as the database has it; ``parent`` is None for the outermost group."""
 
     id: int
@@ -25,7 +25,7 @@ class Member(NamedTuple):
     upstreams: Sequence[int]
 
 
-def reverse(members: Iterable[Member], undos: Mapping[int, Job]) -> GroupSpec | None:
+def reverse(members: Iterable[Reversible], undos: Mapping[int, Job]) -> GroupSpec | None:
     """Return what undoes a workflow: a mirror of it, nested as it is.
 
     What undoes a job waits for what undoes all that depends on the job. Where a member without an
@@ -40,7 +40,7 @@ def reverse(members: Iterable[Member], undos: Mapping[int, Job]) -> GroupSpec | 
         The mirror, or None if nothing is undone.
     """
     rows = [*members]
-    children: dict[int | None, list[Member]] = defaultdict(list)
+    children: dict[int | None, list[Reversible]] = defaultdict(list)
     mirrors: dict[int, GroupSpec | None] = {}
 
     for row in rows:
@@ -57,7 +57,7 @@ def reverse(members: Iterable[Member], undos: Mapping[int, Job]) -> GroupSpec | 
 
 
 def _mirror(
-    members: Sequence[Member],
+    members: Sequence[Reversible],
     mirrors: Mapping[int, GroupSpec | None],
     undos: Mapping[int, Job],
 ) -> GroupSpec | None:
@@ -88,7 +88,7 @@ def _mirror(
     )
 
 
-def _between(members: Sequence[Member], undone: Iterable[int]) -> dict[int, set[int]]:
+def _between(members: Sequence[Reversible], undone: Iterable[int]) -> dict[int, set[int]]:
     """Return what members wait for in the mirror: those with an undo, and what stands between."""
     own = {*undone}
     known = {member.id for member in members}

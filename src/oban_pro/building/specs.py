@@ -166,16 +166,12 @@ def cascade_spec(
     if call.items is None:
         # The mapper waits for the delay; what it grafts runs at once.
         own = {option: options[option] for option in options if option != "scheduled_in"}
-        args = {
-            **call.args,
-            OPTIONS: codec.to_json(own),
-            **bounds,
-            **to_args(tolerance),
-            **({BATCH_SIZE: size} if size else {}),
-            **({} if undo_path is None else {UNDO: undo_path}),
-        }
+        sized = {BATCH_SIZE: size} if size else {}
+        undone = {UNDO: undo_path} if undo_path else {}
+        args = {**call.args, OPTIONS: codec.to_json(own), **bounds, **to_args(tolerance)}
+        mapper = cascade_job(MAPPER_WORKER, call.path, args | sized | undone, options)
 
-        return _graft(cascade_job(MAPPER_WORKER, call.path, args, options), given, options)
+        return _graft(mapper, given, options)
 
     worker, args_of = fan_out_args(name, call.items, size, is_dict=call.shape == "value")
     members = {
@@ -187,9 +183,7 @@ def cascade_spec(
         for key, args in args_of.items()
     }
 
-    spec = _fan_out(members, given, tolerance)
-
-    return judged(name, spec, when, options)
+    return judged(name, _fan_out(members, given, tolerance), when, options)
 
 
 def graft_spec(given: Given, job: Any) -> GroupSpec:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from oban import Job
 
-from oban_pro.building.reversal import Member, reverse
+from oban_pro.building.reversal import Reversible, reverse
 from oban_pro.building.undos import UNDO_NAME, blocked_job, from_json
 from oban_pro.errors import InvalidArgumentError
 from oban_pro.model import meta
@@ -49,7 +49,7 @@ async def plan_of_undo(grafter: Job) -> GroupSpec | None:
         undos = {id: undo for id, undo in found if undo is not None}
         drawn = await store.graph(workflow_id)
         members = (
-            Member(row.id, row.parent, row.name or "", row.kind, row.upstreams) for row in drawn
+            Reversible(row.id, row.parent, row.name or "", row.kind, row.upstreams) for row in drawn
         )
 
         return reverse(members, undos)
