@@ -28,6 +28,7 @@ def _queues(config: Path) -> Any:
     return Config.from_toml(str(config)).queues
 
 
+@pytest.mark.slow
 class TestBlocks:
     @pytest.mark.parametrize("page", PROGRAMS)
     def test_run_in_the_order_of_the_page(self, page: str, dsn: str, tmp_path: Path) -> None:

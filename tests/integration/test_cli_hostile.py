@@ -37,6 +37,7 @@ COMMANDS = {
         ["explain", ID, f"unknown {EVIL}"],
         ["explain", f"{ID} too", f"ask {EVIL}"],
     ],
+    "diff": [["diff", ID, f"{ID} too"], ["diff", ID, f"{ID} no"]],
     "doctor": [["doctor"], ["doctor", ID]],
     "health": [
         ["health"],

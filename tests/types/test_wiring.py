@@ -200,6 +200,7 @@ class TestWires:
         assert len(WRONG) >= 40
         assert len(RIGHT) >= 10
 
+    @pytest.mark.slow
     def test_mypy_refuses_what_is_wrong_at_its_line(self, program: Path) -> None:
         options = ["--strict", "--no-error-summary", "--hide-error-context", "--cache-dir"]
         output = run(
