@@ -214,7 +214,7 @@ class TestModules:
 
         for worker, module in (
             (f"{HERE}.OrderedDict", "collections"),
-            ("oban_pro.workers.ThreadPoolExecutor", "concurrent.futures.thread"),
+            ("oban_pro.workers.partial", "functools"),
         ):
             error = error_of(await runs(worker))
             assert f"permits only {HERE}; got module {module!r}" in error

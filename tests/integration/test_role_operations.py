@@ -89,9 +89,9 @@ FORBIDDEN = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="class", loop_scope="session")
 async def filled(postgres: Server, template: str) -> AsyncIterator[str]:
-    """Provide a database with some workflows in it, which all tests of this module change."""
+    """Provide a database with some workflows in it, which all tests of a class change."""
     with postgres.database(template) as name:
         dsn = postgres.dsn(name)
         await fill(dsn, TINY)
@@ -100,14 +100,14 @@ async def filled(postgres: Server, template: str) -> AsyncIterator[str]:
         yield dsn
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def roles(filled: str) -> Iterator[Roles]:
     roles = Roles(filled)
     yield roles
     roles.drop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def named(roles: Roles) -> dict[str, str]:
     """Provide a role of each kind, a plain one, and one that has no rights at all."""
     kinds = {kind: roles.make() for kind in ("worker", "enqueuer", "reader")}

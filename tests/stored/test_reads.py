@@ -63,6 +63,7 @@ LISTS = (
     "-- Root workflows, newest first, a page at a time; of some states",
     "-- What the list shows of some root workflows",
     "-- Waits that are open in a workflow",
+    "-- Waits for signals that are open, of all workflows",
     "-- Why jobs of a workflow and of those nested in it failed",
     "-- Open jobs by queue and state",
     "-- Open root workflows by name",
@@ -70,15 +71,15 @@ LISTS = (
 )
 """How statements begin that list what is stored, and may read all of it."""
 
-DOCTOR = {"oban_workflow_sequences_v1"}
-"""Functions of the doctor of all workflows, which may read everything."""
+OF_ALL = {"oban_workflow_sequences_v1", "oban_workflow_slots_v1"}
+"""Functions of the doctor of all workflows, and of the metrics about all that is open."""
 
 COUNTS = {"oban_workflow_status_marks_v2"}
 """Functions that count entries of an index: a page of it holds very many."""
 
 
 def is_excessive(statement: Statement) -> bool:
-    if statement.text.startswith(LISTS) or DOCTOR.intersection(statement.functions[:1]):
+    if statement.text.startswith(LISTS) or OF_ALL.intersection(statement.functions[:1]):
         return False
 
     bound = BUFFERS + PER_ROW * statement.rows

@@ -26,7 +26,7 @@ from oban_pro.engine.lazy_context import lazy_context_of
 from oban_pro.engine.results import Lost
 from oban_pro.engine.search_statements import Filters, RootFilters
 from oban_pro.engine.session import session_of
-from oban_pro.errors import JobFailedError
+from oban_pro.errors import InvalidArgumentError, JobFailedError
 from oban_pro.handles.stats import read_stats
 from oban_pro.schedules import Schedule
 from oban_pro.testing import run_workflow
@@ -739,15 +739,23 @@ async def count_what_is_open(node: Node) -> None:
         assert (await node.call(read_stats)).queues
 
 
-@operation
-async def explain_what_follows_an_execution(node: Node) -> None:
+async def _start_on_a_node(node: Node, workflow: Workflow) -> list[Job]:
+    """Start jobs on a node with this package, whose executions have to end."""
     producer = str(uuid4())
     patient = {"oban_workflows_patience": 1e9}
     await node.query.insert_producer(producer, "Oban", "node", node.queue, patient)
+    await node.enqueue(workflow)
+
+    jobs: list[Job] = await node.query.fetch_jobs(10, node.queue, "node", producer)
+
+    return jobs
+
+
+@operation
+async def explain_what_follows_an_execution(node: Node) -> None:
     workflow = Workflow(ignore_cancelled=True)
     workflow.add("a", node.job()).add("b", node.job(), deps="a")
-    await node.enqueue(workflow)
-    await node.query.fetch_jobs(10, node.queue, "node", producer)
+    await _start_on_a_node(node, workflow)
     await workflow.cancel_jobs(names=["a"])
 
     with node.looked_at():
@@ -1230,6 +1238,8 @@ async def steer_a_limited_fan_out(node: Node) -> None:
 async def take_jobs_of_limited_queues(node: Node) -> None:
     kinds = {"fields": ["args", "worker"], "keys": ["customer"]}
     rate = {"allowed": 3, "period": 60}
+    # what a call before has started counts for its queue
+    node.queue = f"queue-{uuid4()}"
 
     for limits in (
         {"global_limit": 3, "rate_limit": rate},
@@ -1452,6 +1462,18 @@ async def undo_a_workflow(node: Node) -> None:
             await node.ack(jobs)
 
     assert (await workflow.status()).state == "discarded"
+
+
+@operation
+async def complete_a_job_with_an_undo_that_was_cancelled(node: Node) -> None:
+    jobs = await _start_on_a_node(node, workflow := _undoable(node))
+
+    with node.looked_at():
+        with suppress(InvalidArgumentError):
+            await workflow.append(Workflow().add("undo", node.job()))
+
+        await workflow.cancel_jobs()
+        await node.ack(jobs)
 
 
 @operation
