@@ -26,8 +26,13 @@ from tests.support.paths import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ELSEWHERE = {"docs/how-to/back-up-and-restore.md": "tests/docs/test_copies.py"}
-"""Pages whose commands need more than one database, and where they are typed."""
+ELSEWHERE = {
+    "docs/how-to/back-up-and-restore.md": "tests/docs/test_copies.py",
+    "docs/how-to/every-night.md": "tests/integration/test_schedules.py",
+    "docs/how-to/find-and-steer-many.md": "tests/integration/test_cli_found.py, test_timings.py",
+}
+"""Pages whose commands need more than one database, a node with a schedule, or two runs and an
+answer; and where such commands are typed."""
 
 SHELLS = {
     page: commands
