@@ -191,8 +191,8 @@ class Wiring:
         that deps are joined, and ``meta`` key by key.
 
         Args:
-            options: ``name``, ``deps``, and everything that `add_cascade` takes. A placeholder may
-                stand in ``deps``.
+            options: ``name``, ``deps``, and what `add_cascade` takes, except ``batch``, ``lazy``
+                and ``undo``. A placeholder may stand in ``deps``.
 
         Raises:
             InvalidArgumentError: If an option is unknown.
