@@ -183,7 +183,7 @@ class TestWhoeverLooks:
                 await asyncio.to_thread(replicated.primary.kill)
                 answer = await reader.get("/workflows/w")
                 assert answer.status_code == 503
-                assert "the database cannot be used" in answer.text
+                assert "the database cannot be reached, retrying" in answer.text
                 assert not waiting.done()
                 said = await asyncio.to_thread(watch.stdout.readline)
                 assert said == "The database does not answer, waiting for it.\n"
