@@ -45,6 +45,7 @@ SHELLS = {
 
 SERVERS = {
     "oban start": "Oban started",
+    "oban-workflows start": "Oban started",
     "oban-workflows web": "Dashboard at",
     "python -m examples.fastapi_service": "Uvicorn running",
 }
