@@ -184,16 +184,16 @@ class TestCounters:
     async def test_tell_acks_that_are_kept_aside(
         self, registry: CollectorRegistry, oban: Oban
     ) -> None:
-        def aside() -> float | None:
-            return registry.get_sample_value("oban_acks_deferred")
+        def aside() -> float:
+            return registry.get_sample_value("oban_acks_deferred") or 0
 
         await oban.enqueue_many(workflow := Workflow().add("a", work()))
         (job,) = await oban._query.fetch_jobs(1, "default", "node", str(uuid4()))
         before = aside()
         deferred_acks.keep(oban._query, AckAction(job, "completed"), LockNotAvailable())
-        assert (before, aside()) == (0, 1)
+        assert aside() - before == 1
         await retry_deferred(oban._query, all_at_once=True)
-        assert aside() == 0
+        assert aside() == before
         assert await settled(workflow)
 
     async def test_keep_names_apart_up_to_a_hundred(self, registry: CollectorRegistry) -> None:

@@ -17,7 +17,7 @@ FLOORS = {
     for requirement in [*PROJECT["project"]["dependencies"], *EXTRAS["embedded"], *EXTRAS["web"]]
 }
 TOOLS = [
-    *("erlang-py", "httpx", "hypothesis", "playwright", "pytest", "pytest-asyncio"),
+    *("erlang-py", "httpx", "hypothesis", "playwright", "pydantic", "pytest", "pytest-asyncio"),
     *("pytest-rerunfailures", "pytest-timeout", "pytest-xdist", "sqlalchemy[asyncio]"),
 ]
 """What those tests import that need no framework with floors of its own."""
