@@ -14,7 +14,7 @@ from pathlib import Path
 from oban_pro import Workflow
 from oban_pro.handles.handle import Handle
 from oban_pro.sync.twinning import asynchronous_methods, without_await
-from tests.support.paths import PACKAGE
+from tests.support.paths import PACKAGE, ROOT
 
 SOURCE = PACKAGE / "sync" / "twins.py"
 STUB = SOURCE.with_suffix(".pyi")
@@ -182,8 +182,11 @@ def _twin_of(function: Function) -> ast.FunctionDef:
 def _formatted(text: str) -> str:
     text = re.sub(r"^( +)(@\w+)", r"\n\1\2", text, flags=re.MULTILINE)
 
+    # Where the package is installed there is no configuration of ours around the stub.
+    source = ["--config", str(ROOT / "pyproject.toml"), "--stdin-filename", str(STUB), "-"]
+
     for command in (["check", "--select", "I", "--fix", "--quiet"], ["format", "--quiet"]):
-        call = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(STUB), "-"]
+        call = [sys.executable, "-m", "ruff", *command, *source]
         text = subprocess.run(call, input=text, capture_output=True, check=True, text=True).stdout
 
     return text
