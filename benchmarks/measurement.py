@@ -75,7 +75,7 @@ class Settled:
         self._changed.set()
 
     async def wait(self, count: int) -> None:
-        """Wait for so many jobs, and start again to count."""
+        """Wait until ``count`` more jobs have been acked than the earlier calls waited for."""
         while self._count < count:
             self._changed.clear()
             await self._changed.wait()

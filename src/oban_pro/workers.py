@@ -52,6 +52,7 @@ from .workflow import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from datetime import timedelta
 
     from .building.tolerance import Tolerance
 
@@ -189,12 +190,7 @@ class Final:
         require_backoff(job)
         arguments = await ending.what_ended(job)
 
-        with giving_up(job):
-            result = await calling.call_in_time(job, timeout, partial(function, *arguments))
-
-            is_answer = isinstance(result, (Record, Snooze, Cancel, Again))
-
-            return result if is_answer else _record(job, result)
+        return await _answer(job, timeout, partial(function, *arguments))
 
     def backoff(self, job: Job) -> float:
         """Return the seconds until the job is tried again."""
@@ -229,12 +225,7 @@ class Undo:
         require_backoff(job)
         context = await undoing.context_of(job)
 
-        with giving_up(job):
-            result = await calling.call_in_time(job, timeout, partial(function, *items, context))
-
-            is_answer = isinstance(result, (Record, Snooze, Cancel, Again))
-
-            return result if is_answer else _record(job, result)
+        return await _answer(job, timeout, partial(function, *items, context))
 
     def backoff(self, job: Job) -> float:
         """Return the seconds until the job is tried again."""
@@ -343,6 +334,17 @@ async def _prepare(job: Job) -> Callable[[], Awaitable[Any]]:
         args, kwargs = [*_given_items(job), context], {}
 
     return partial(calling.call_in_time, job, timeout, partial(function, *args, **kwargs))
+
+
+async def _answer(
+    job: Job, longest: timedelta | None, function: Callable[[], Any]
+) -> Record | Snooze | Cancel | Again:
+    """Call a function that ends its job; records what it returns, unless that is an answer."""
+    with giving_up(job):
+        result = await calling.call_in_time(job, longest, function)
+        is_answer = isinstance(result, (Record, Snooze, Cancel, Again))
+
+        return result if is_answer else _record(job, result)
 
 
 def _given_items(job: Job) -> list[Any]:

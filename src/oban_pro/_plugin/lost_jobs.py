@@ -55,7 +55,7 @@ _handed: WeakKeyDictionary[Producer, dict[Execution, float]] = WeakKeyDictionary
 
 @contextmanager
 def taking(producer: Producer) -> Iterator[None]:
-    """Note that a producer is taking jobs, so that jobs on their way to it do not count as lost."""
+    """Mark a producer as fetching: jobs that the fetch has yet to return are not lost."""
     calls = _producers.setdefault(producer, Counter())
     calls["taking"] += 1
 

@@ -45,7 +45,7 @@ class FromResult:
     batch: int | None = None
 
     def batches(self, size: int) -> FromResult:
-        """Let one job take up to so many items.
+        """Give each job a batch of up to ``size`` items.
 
         Args:
             size: The number of items.

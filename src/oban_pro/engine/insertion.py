@@ -129,7 +129,7 @@ class _Placed(NamedTuple):
     root: int
     # the group that holds the plan's first group; the plan is added to it
     parent: int | None = None
-    # whether it depends on what its parent depends on, all of which is satisfied
+    # whether the plan has the dependencies of its parent, and all of them are satisfied
     gated: bool = False
     # bits of the rare rules that the root uses, once the plan is in it
     rules: int = 0

@@ -1,4 +1,4 @@
-"""Reading times of the database, of which PostgreSQL holds more than Python."""
+"""Reading timestamps: PostgreSQL holds earlier and later ones than Python can."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ async def stream_recorded(
 
 
 async def read_item(store: Store, workflow_id: str, path: str) -> tuple[Sequence[str], Any] | None:
-    """Return the path and the result of an item that a batch took; None where there is none."""
+    """Return the path and the result of one item of a batch; None if no batch has that item."""
     *names, item = split_path(path)
     part = await _part(store, workflow_id, join_path(names)) if names else None
 

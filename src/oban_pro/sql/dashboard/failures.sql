@@ -1,6 +1,6 @@
 -- Why jobs of a workflow and of those nested in it failed: the last line of the last error of each that is discarded,
--- will be retried, or was cancelled although it had run; how many have that line, and the first of them. So many jobs
--- are looked at, at most.
+-- will be retried, or was cancelled although it had run; how many have that line, and the first of them. The statement
+-- looks at a limited number of jobs.
 WITH RECURSIVE tree AS (
   SELECT
     key, id

@@ -1,4 +1,4 @@
--- What a page draws of a workflow: the members of every group that is open, so many of each at most. They are in order,
+-- What a page draws of a workflow: the members of every open group, of each group up to the limit. They are in order,
 -- groups before jobs, from where the reader is: "since", "after" or "before" a member, else from where something failed
 -- or runs. Beside those are some "extra" ones: the job that the reader looks at with those next to it, and of a fan-out
 -- what failed or runs and the critical path, or instead of those the ones that the page has drawn before, as "keep".

@@ -1,5 +1,5 @@
 -- What the list shows of some root workflows, with all that is nested in them, of one moment: jobs by state, and the
--- queues of their jobs: of so many of them at most, small groups first, as a large one is likely all alike.
+-- queues of their jobs: of a limited number of jobs, small groups first, since the jobs of a large one are likely alike.
 WITH roots AS MATERIALIZED (
   SELECT
     g.key, g.id

@@ -20,8 +20,8 @@ CREATE TABLE oban_workflow_queues (
   CONSTRAINT oban_workflow_queues_pkey PRIMARY KEY (queue)
 );
 
--- Periods that have begun, and how many jobs have started in each. The value tells the jobs of a partition apart from
--- others; it is 0 where there is none.
+-- Periods that have begun, and how many jobs have started in each. The value identifies the partition;
+-- a queue without partitions has one row, with the value 0.
 CREATE TABLE oban_workflow_windows (
   queue text NOT NULL,
   value bigint NOT NULL,

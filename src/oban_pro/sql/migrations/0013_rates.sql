@@ -1,4 +1,4 @@
--- How many members of a fan-out may be released in a period of so many seconds; NULL for any number. Of a mapped fan-out the
+-- How many members of a fan-out may be released in a period, and how many seconds a period lasts; NULL for no limit. Of a mapped fan-out the
 -- row of the graft says it.
 --
 -- Locks: oban_workflow_groups, oban_workflow_timers

@@ -4,7 +4,7 @@ import { clip, count, pressable, svg } from "./dom.js";
 import { FOLDED, TITLE } from "./layout.js";
 import { STATES } from "./states.js";
 
-// Place what is drawn of a model in a worker; null where a newer one has been asked for meanwhile.
+// Place what is drawn of a model in a worker; null if the page has asked for a newer layout since.
 export function layOut(model) {
   worker ??= startWorker();
   turn += 1;

@@ -8,7 +8,7 @@ export const JOB = { width: 172, height: 42 };
 export const FOLDED = { width: 190, height: 60 };
 export const TITLE = 30;
 const JOINT = { width: 8, height: 8 };
-// So many columns that the edges of one group go through dagre places in about half a second.
+// The number of columns crossed by the edges of one group that dagre places in about half a second.
 const MOST_COLUMNS = 300;
 
 export function place(model, parent) {

@@ -1,5 +1,5 @@
--- Every value in the bookkeeping of one root, or of all roots, that does not fit the states: which member of which
--- workflow, which field, what is stored, and what it should be.
+-- Find the values in the bookkeeping of one root, or of all roots, that contradict the states of jobs. Each row names the
+-- workflow, the member and the field, with the value that is stored and the value that is right.
 --
 -- Each row is compared with its neighbours as they are stored. Dependencies have no cycles, so if every row agrees with
 -- its neighbours, all rows are right. If one is wrong, mending it may show further wrong ones.

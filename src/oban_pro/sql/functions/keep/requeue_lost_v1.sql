@@ -56,7 +56,7 @@ BEGIN
       oban_jobs j
       JOIN unnest(v_ids, v_stamps, v_reasons) AS e(id, attempted_at, reason) ON e.id = j.id
     WHERE
-      -- nobody has settled it meanwhile, or taken it anew
+      -- still the execution that was lost: the job has neither settled nor started again since
       j.attempted_at IS NOT DISTINCT FROM e.attempted_at
       AND (j.state = 'executing' OR (j.state = 'available' AND j.attempt >= j.max_attempts)) IS TRUE
     ORDER BY

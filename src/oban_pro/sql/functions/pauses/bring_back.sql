@@ -1,5 +1,5 @@
--- Bring jobs back that a pause had suspended, each to the state that it was in, and with its time: a job whose time has
--- come meanwhile is available. Returns them, and the queues that have work now. Other jobs are passed over.
+-- Bring jobs back that a pause had suspended, each to the state that it was in, and with its time: a job whose time
+-- came during the pause is available. Returns them, and the queues that have work now. Other jobs are passed over.
 --
 -- Called by: oban_workflow_release, with jobs that may start.
 -- Locks: the rows of the jobs; the caller holds the root.

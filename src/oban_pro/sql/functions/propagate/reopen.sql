@@ -3,7 +3,8 @@
 -- released or cancelled since stay as they are.
 --
 -- p_ids are jobs that had settled, p_old how; p_rules are the rare rules of the roots. Waits close that wait for one of
--- them again, and final jobs of the workflows around them wait again. What they were undone by counts no more. p_handled are jobs whose rows the caller has changed.
+-- them again, and final jobs of the workflows around them wait again. Their undos
+-- no longer count. p_handled are jobs whose rows the caller has changed.
 --
 -- Called by: oban_workflow_apply_changes, before anything settles. A statement may do both, and a group that
 -- seemed to be settled in between would break its dependents for good.

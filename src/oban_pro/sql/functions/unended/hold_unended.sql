@@ -1,5 +1,5 @@
--- Hold jobs whose executions have not ended: note the executions that were stopped from outside, and put jobs back to
--- wait that were made runnable meanwhile. Returns the rules of the roots afterwards, and the jobs that were put back.
+-- Hold jobs whose executions have not ended: note the executions that were stopped from outside, and suspend
+-- jobs again that somebody made runnable before the end. Returns the rules of the roots afterwards, and the jobs that were put back.
 --
 -- p_ids are jobs, p_old and p_new their states before and after, p_stamps when they were attempted before, p_producers
 -- by which producer; p_rules those of the locked roots, NULL if all jobs are plain.
