@@ -43,6 +43,7 @@ from .building.undos import BLOCKED, UNDO, undo_job
 from .engine import calling, context_loader, ending, grafting, inline, undoing
 from .engine.lazy_context import lazy_context_of
 from .errors import CascadeError, CodecError, UnsupportedTypeError
+from .model import meta
 from .model.conditions import Verdict
 from .model.turns import Again, NextTurn
 from .values import codec
@@ -388,7 +389,7 @@ def _record(job: Job, result: Any) -> Record:
         return codec.record(result, RESULT_LIMIT)
     except (UnsupportedTypeError, CodecError) as error:
         raise CascadeError(
-            f"job {_name(job)!r} returned what cannot be recorded: {error}"
+            f"{meta.label_of(job)} returned what cannot be recorded: {error}"
         ) from error
 
 

@@ -15,7 +15,7 @@ from oban_pro import embedded, errors, metrics, otel, schedules, schema, testing
 from tests.support.paths import DOCS
 
 INTERNAL = {
-    *("oban_pro.WorkflowError", "oban_pro.Context.resolve", "oban_pro.Context.with_own"),
+    *("oban_pro.WorkflowError", "oban_pro.Context.resolve", "oban_pro.Context.for_undo"),
     *(f"oban_pro.Context.{name}" for name in dir(dict)),
     "oban_pro.LazyResults.get",
     *(f"oban_pro.schema.{name}" for name in ("ensure", "is_verified", "is_installed", "forget")),

@@ -343,7 +343,7 @@ class TestMissingKey:
         await run(workflow)
         assert (
             "no 'silent' in the context of job '0'; 'silent' recorded nothing;"
-            " it depends on 'silent', 'one'"
+            " it depends on 'silent', 'one'; context.get('silent') does without"
         ) in await error_of(workflow, "0")
 
     async def test_proposes_the_closest(self, run: Run) -> None:

@@ -1,5 +1,6 @@
 """Undo: what takes back jobs that completed, if their workflow does not complete."""
 
+import re
 from typing import Any
 
 import pytest
@@ -7,7 +8,12 @@ from oban import Job, Oban, Worker, worker
 from psycopg import AsyncConnection
 
 from oban_pro import Outcome, Workflow, doctor, from_result, workers
-from oban_pro.errors import InvalidArgumentError, InvalidFunctionError, InvalidJobError
+from oban_pro.errors import (
+    InvalidArgumentError,
+    InvalidFunctionError,
+    InvalidJobError,
+    WorkflowError,
+)
 from oban_pro.testing import run_workflow
 from tests.support.engine import Engine, make_job
 from tests.support.node_row import Node
@@ -271,8 +277,9 @@ class TestLateJobs:
         await plan(node)
         assert await undos(node) == {"charge": "available"}
 
-    async def test_are_undone_if_their_node_dies(self, node: Node) -> None:
-        await node.enqueue(Workflow(id="w").add("a", make_job(), **undo()))
+    @pytest.mark.parametrize("function", ["undo_charge", "undo_too_much"])
+    async def test_are_undone_if_their_node_dies(self, node: Node, function: str) -> None:
+        await node.enqueue(Workflow(id="w").add_cascade("a", succeed, undo=globals()[function]))
         await node.start("a")
         await HANDLE.cancel_jobs()
         await node._learn()
@@ -281,7 +288,15 @@ class TestLateJobs:
         await node.psql("UPDATE oban_producers SET updated_at = updated_at - interval '61 s'")
         await rescue(node.query)
         await plan(node)
-        assert await undos(node) == {"a": "available"}
+        (job,) = await node.start("undo/grafted/a")
+        problem = {
+            "undo_charge": "no 'a' in the context of the undo of job 'a'; 'a' recorded nothing; it"
+            " depends on nothing; context.get('a') does without",
+            "undo_too_much": "the undo of job 'a' returned what cannot be recorded",
+        }
+
+        with pytest.raises(WorkflowError, match=re.escape(problem[function])):
+            await workers.Undo().process(job)
 
     async def test_leave_nothing_to_undo_if_they_raise(self, node: Node) -> None:
         await node.enqueue(Workflow(id="w").add("a", make_job(), **undo()))
@@ -429,6 +444,14 @@ def items(context: dict[str, Any]) -> list[int]:
 
 def fail(context: dict[str, Any]) -> None:
     raise ValueError("no disk")
+
+
+def undo_charge(context: dict[str, Any]) -> None:
+    raise AssertionError(context["a"])
+
+
+def undo_too_much(context: dict[str, Any]) -> object:
+    return object()
 
 
 def undo_one(context: dict[str, Any]) -> str:

@@ -61,7 +61,7 @@ async def call_in_time(job: Job, longest: timedelta | None, function: Callable[[
         _host.tell_cancelled(job)
 
         raise JobTimeoutError(
-            f"job {job.meta.get(meta.NAME)!r} timed out after {spell_duration(longest)}"
+            f"{meta.label_of(job)} timed out after {spell_duration(longest)}"
         ) from error
 
 
@@ -86,7 +86,7 @@ async def call_function(job: Job, function: Callable[[], Any]) -> Any:
 
         # oban acknowledges nothing but an Exception: the job would stay executing.
         raise CascadeError(
-            f"job {job.meta.get(meta.NAME)!r} must return or raise an Exception, got {error!r}"
+            f"{meta.label_of(job)} must return or raise an Exception, got {error!r}"
         ) from error
 
 

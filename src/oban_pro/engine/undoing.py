@@ -79,12 +79,12 @@ async def context_of(job: Job) -> Context:
     undone = await session_for(job).read(lambda store: store.undone_job(job_id))
 
     if undone is None:
-        return await context_loader.context_of(job)
+        return (await context_loader.context_of(job)).for_undo({})
 
     undone.extra |= job.extra
     context = await context_loader.context_of(undone)
 
     if undone.meta.get(meta.RECORDED) is not True:
-        return context
+        return context.for_undo({})
 
-    return context.with_own(decode(context.job, undone.meta[meta.RETURN]))
+    return context.for_undo({context.job: decode(context.job, undone.meta[meta.RETURN])})

@@ -101,6 +101,11 @@ def workflow_id(job: Job) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def label_of(job: Job) -> str:
+    """Name a job in an error. What undoes a job is called as the job is, so say which it is."""
+    return f"{'the undo of ' if UNDOES in job.meta else ''}job {job.meta.get(NAME)!r}"
+
+
 def trace_of(job: Job) -> dict[str, str]:
     """Return the trace that a job carries, or nothing."""
     return {key: job.meta[key] for key in TRACE if isinstance(job.meta.get(key), str)}

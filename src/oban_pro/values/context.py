@@ -30,6 +30,7 @@ class Context(dict[str, Any]):
         deps: Names of what it depends on, whether or not they recorded anything.
         lists: Names of those that are fan-outs over a list that an upstream job recorded.
         failures: By dependency, the last errors of what failed in it, by name.
+        is_undo: Whether what undoes the job receives it, which may find what the job recorded.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Context(dict[str, Any]):
         lists: Collection[str] = (),
         *,
         failures: Mapping[str, Mapping[str, str]] | None = None,
+        is_undo: bool = False,
     ) -> None:
         super().__init__(values | results)
         self._results = results
@@ -48,13 +50,18 @@ class Context(dict[str, Any]):
         self._deps = deps
         self._lists = lists
         self._failures = failures or {}
+        self._is_undo = is_undo
 
-    def with_own(self, value: Any) -> Context:
-        """Return it with what the job itself has recorded, under its own name."""
-        results = {**self._results, self._job: value}
-
+    def for_undo(self, recorded: Mapping[str, Any]) -> Context:
+        """Return it for what undoes the job, with what the job recorded, by its own name."""
         return Context(
-            dict(self), results, self._job, self._deps, self._lists, failures=self._failures
+            dict(self),
+            {**self._results, **recorded},
+            self._job,
+            self._deps,
+            self._lists,
+            failures=self._failures,
+            is_undo=True,
         )
 
     @property
@@ -116,11 +123,18 @@ class Context(dict[str, Any]):
         return dict(self._failures.get(name, {}))
 
     def __missing__(self, key: object) -> Any:
-        silent = f" {key!r} recorded nothing;" if key in self._deps else ""
+        reader = f"{'the undo of ' if self._is_undo else ''}job {self._job!r}"
+        is_silent = key in self._deps or (self._is_undo and key == self._job)
+        silent = f" {key!r} recorded nothing;" if is_silent else ""
+        way_out = (
+            f"; context.get({key!r}) does without"
+            if is_silent
+            else self._hint(key, [*self, *self._deps])
+        )
 
         raise MissingContextError(
-            f"no {key!r} in the context of job {self._job!r};{silent}"
-            f" it depends on {self._list_deps()}{self._hint(key, [*self, *self._deps])}"
+            f"no {key!r} in the context of {reader};{silent}"
+            f" it depends on {self._list_deps()}{way_out}"
         )
 
     def _list_deps(self) -> str:
