@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from psycopg import AsyncConnection
 
 from oban_pro import Workflow
 from tests.support import parented
-from tests.support.cli import COMMAND, environment, run_cli
+from tests.support.cli import COMMAND, SCRIPT, environment, run_cli
 from tests.support.fixtures import WaitUntil
 from tests.support.graphs import settled
 from tests.support.paths import ROOT
@@ -51,13 +51,15 @@ def start_parent(dsn: str, tmp_path: Path) -> Iterator[StartParent]:
     """Provide a helper that starts a parent, which is ended with its children if it is left."""
     with ExitStack() as stack:
 
-        def start(*options: str, dsn: str = dsn, **variables: str) -> Parent:
+        def start(
+            *options: str, dsn: str = dsn, command: Sequence[str] = COMMAND, **variables: str
+        ) -> Parent:
             log = tmp_path / "parent.log"
             variables = {"OBAN_NODE": "web-1", "OBAN_SHUTDOWN_GRACE_PERIOD": "2"} | variables
 
             with log.open("wb") as output:
                 process = subprocess.Popen(
-                    [*COMMAND, "start", "--cron-modules", "tests.support.parented", *options],
+                    [*command, "start", "--cron-modules", "tests.support.parented", *options],
                     cwd=tmp_path,
                     env=environment(dsn) | {"PYTHONPATH": str(ROOT)} | variables,
                     stdout=output,
@@ -283,6 +285,15 @@ class TestAParent:
         assert job.state == "available"
 
     @pytest.mark.timeout(120)
+    async def test_imports_what_is_in_the_current_directory(
+        self, start_parent: StartParent, tmp_path: Path, wait_until: WaitUntil
+    ) -> None:
+        module = "from pathlib import Path\nPath('imported').touch()"
+        (tmp_path / "module_of_a_user.py").write_text(module, "utf-8")
+        parent = start_parent("--cron-modules", "module_of_a_user", command=SCRIPT)
+        await wait_until((tmp_path / "imported").exists, timeout=60)
+        assert parent.end() == 0
+
     def test_whose_children_cannot_start_exits_with_1(self, start_parent: StartParent) -> None:
         parent = start_parent(
             "--processes",

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import oban.telemetry
@@ -18,7 +19,7 @@ from oban_pro._plugin import fire_schedules
 from oban_pro._plugin.fire_schedules import GIVE_UP_AFTER, fire, look
 from oban_pro.errors import InvalidScheduleError, UnknownNameError
 from oban_pro.schedules import Schedule, make, schedule
-from tests.support.cli import invoke
+from tests.support.cli import SCRIPT, invoke, run_cli
 from tests.support.graphs import settled, work
 
 if TYPE_CHECKING:
@@ -338,6 +339,19 @@ def nightly(tick):
 
 
 class TestCommands:
+    def test_find_modules_in_the_current_directory(self, dsn: str, tmp_path: Path) -> None:
+        (tmp_path / "shop_schedules.py").write_text(MODULE)
+        (tmp_path / "workflows.toml").write_text('schedules = ["shop_schedules"]')
+        run = partial(run_cli, cwd=tmp_path, dsn=dsn, command=SCRIPT)
+
+        ran = run("schedules", "run", "nightly")
+        assert ran.stdout.startswith("Enqueued nightly@"), ran.stderr
+        assert run("check").stdout.startswith("All code is here: 3 paths")
+
+        span = ("--from", "2026-11-01", "--to", "2026-11-03")
+        apart = run("schedules", "backfill", "nightly", *span, PYTHONSAFEPATH="1")
+        assert apart.stderr == "Error: No module named 'shop_schedules'\n"
+
     def test_list_run_and_backfill(
         self, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from click.testing import CliRunner, Result
 from oban_pro.__main__ import main
 
 COMMAND = [sys.executable, "-m", "oban_pro"]
+
+SCRIPT = [str(Path(sys.executable).with_name("oban-workflows"))]
+"""The installed command. Python puts its directory on the path, and not the current one."""
 
 
 def environment(dsn: str | None = None) -> dict[str, str]:
@@ -24,12 +28,18 @@ def environment(dsn: str | None = None) -> dict[str, str]:
     return kept | ({"OBAN_DSN": dsn} if dsn else {})
 
 
-def run_cli(*arguments: str, cwd: Path, dsn: str | None = None) -> subprocess.CompletedProcess[str]:
+def run_cli(
+    *arguments: str,
+    cwd: Path,
+    dsn: str | None = None,
+    command: Sequence[str] = COMMAND,
+    **variables: str,
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; ``dsn`` is what OBAN_DSN holds."""
     return subprocess.run(
-        [*COMMAND, *arguments],
+        [*command, *arguments],
         cwd=cwd,
-        env=environment(dsn),
+        env=environment(dsn) | variables,
         capture_output=True,
         text=True,
         check=False,

@@ -20,6 +20,7 @@ from oban_pro.building.functions import ANY, CONTEXT, ITEM_AND_CONTEXT, JOB, res
 from oban_pro.cli.console import echo_json, json_option, make_console, plain
 from oban_pro.cli.database import Database, database_options
 from oban_pro.cli.failures import CouldNotRun, explained
+from oban_pro.cli.user_code import search_here
 from oban_pro.engine.code_statements import CodeStatements
 from oban_pro.engine.connecting import open_connection
 
@@ -75,6 +76,7 @@ def check(*, database: Database, queues: str | None, ignore: Sequence[str], as_j
 
     named = [code for code in named if not _is_ignored(code.path, ignore)]
     modules = [module for module in schedules if not _is_ignored(module, ignore)]
+    search_here()
     missing = _find_missing(named, modules)
     checked = len({(code.kind, code.path) for code in named}) + len(modules)
     jobs = sum(code.jobs for code in named if code.kind == "worker")

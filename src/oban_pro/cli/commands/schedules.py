@@ -20,6 +20,7 @@ from oban_pro.cli.database import (
     prefix_option,
 )
 from oban_pro.cli.failures import CommandFailure, explained
+from oban_pro.cli.user_code import search_here
 from oban_pro.engine.session import session_for
 from oban_pro.errors import InvalidScheduleError, UnknownNameError
 from oban_pro.model.wording import human_duration
@@ -73,7 +74,7 @@ def run_now(*, database: Database, name: str) -> None:
 
     async def fire() -> str:
         async with connected(database):
-            id = await ours.find(name).run(oban=CLIENT)
+            id = await _find(name).run(oban=CLIENT)
 
         return "Nothing to run." if id is None else f"Enqueued {id}."
 
@@ -110,10 +111,16 @@ def backfill(*, database: Database, name: str, start: str, end: str) -> None:
 
     async def fill() -> list[str]:
         async with connected(database):
-            return await ours.find(name).backfill(first, beyond, oban=CLIENT)
+            return await _find(name).backfill(first, beyond, oban=CLIENT)
 
     ids = _run(fill())
     click.echo(f"{len(ids)} ticks." + (f" {ids[0]} to {ids[-1]}" if ids else ""))
+
+
+def _find(name: str) -> ours.Schedule:
+    search_here()
+
+    return ours.find(name)
 
 
 def _run[Result](command: Coroutine[Any, Any, Result]) -> Result:

@@ -18,6 +18,7 @@ from oban_pro.cli.failures import CommandFailure, explained
 from oban_pro.cli.processes.parent import Orders, Parent
 from oban_pro.cli.processes.recycling import Bytes
 from oban_pro.cli.processes.shares import offsets_of, options_of
+from oban_pro.cli.user_code import search_here
 
 
 class _Start(click.Command):
@@ -58,6 +59,7 @@ def start(*, processes: int, max_jobs: int | None, max_memory: int | None, **par
     together. The parent runs no jobs: it restarts what dies and gives back its jobs at once, and
     hands on SIGTERM and SIGINT. It exits with 1 if no process could start.
     """
+    search_here()
     cli = _oban_cli()
 
     if params["dry_run"]:
