@@ -247,6 +247,13 @@ class TestCancelling:
         assert await told(engine, "sub/f") == ["available"]
         assert await HANDLE.cancel_jobs(names=["sub/f"]) == 1
 
+    async def test_does_not_count_those_that_are_skipped(self, engine: Engine) -> None:
+        inner = Workflow().add("x", make_job()).add_final("f", make_job(), on="completed")
+        outer = Workflow(id="w").add_workflow("sub", inner).add_workflow("all", inner)
+        await engine.enqueue(outer)
+        assert await HANDLE.cancel_jobs(names=["sub", "all", "sub/f"]) == 2
+        assert await told(engine, "sub/f") == ["the workflow was cancelled"]
+
     async def test_by_a_deadline_spares_them(self, engine: Engine) -> None:
         await engine.enqueue(pair(deadline=60))
         await pass_time(engine)

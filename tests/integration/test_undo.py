@@ -336,6 +336,28 @@ class TestCancelling:
         assert await HANDLE.cancel_jobs(names=["undo"]) == 1
         assert (await HANDLE.status()).state == "cancelled"
 
+    @pytest.mark.parametrize(
+        ("names", "count"),
+        [
+            (["sub", "z"], 1),
+            (["sub", "sub/x", "z"], 1),
+            (["sub/undo", "z"], 2),
+            (["sub/undo/x", "z"], 2),
+            (["sub", "sub/undo/x"], 1),
+        ],
+    )
+    async def test_of_several_parts_tells_what_it_cancels(
+        self, engine: Engine, names: list[str], count: int
+    ) -> None:
+        inner = Workflow().add("x", make_job(), **undo()).add("y", make_job(), deps="x")
+        outer = Workflow(id="w").add_workflow("sub", inner).add("z", make_job())
+        await engine.enqueue(outer)
+        await engine.complete("sub/x")
+        await engine.discard("sub/y")
+        await plan(engine, "sub/undo")
+        assert await HANDLE.cancel_jobs(names=names) == count
+        assert sum(state == "cancelled" for state in (await engine.states()).values()) == count
+
     async def test_takes_it_if_told_so(self, engine: Engine) -> None:
         await engine.enqueue(
             Workflow(id="w").add("a", make_job(), **undo()).add("b", make_job(), deps="a")
@@ -401,6 +423,11 @@ class TestRetrying:
         (undoing,) = await node.start("undo/grafted/a")
         assert await HANDLE.retry_jobs() == 2
         assert await node.states() == {"a": "suspended", "b": "suspended"}
+        told = f"job 'a' waits for the end of its undo, job {undoing.id}, which still runs"
+        explanation = await HANDLE.explain("a")
+        assert (explanation.reason, explanation.summary) == ("ending", told)
+        told = f"job 'b' waits for its dependency; {told}"
+        assert (await HANDLE.explain("b")).summary == told
 
         await node.ack([undoing], "completed")
         assert await node.states() == {"a": "available", "b": "suspended"}

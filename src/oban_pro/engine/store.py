@@ -164,11 +164,17 @@ class Store(StoreParts):
 
         return await self.rows("locate", params)
 
-    async def count_open(self, parts: Sequence[Mapping[str, Any]], *, finals: bool = False) -> int:
-        """Count the open jobs that some members of workflows hold, as `cancel` does."""
+    async def cancelling(
+        self, parts: Sequence[Mapping[str, Any]], *, finals: bool = False
+    ) -> list[int]:
+        """Read which open jobs `cancel` is going to cancel, in several parts of a workflow."""
         params = {"parts": orjson.dumps(parts).decode(), "finals": finals}
 
-        return await self.one(int, "count_open", params)
+        return await self.one(list, "cancelling", params)
+
+    async def count_cancelled(self, ids: list[int]) -> int:
+        """Count which of some jobs are cancelled."""
+        return await self.one(int, "count_cancelled", {"ids": ids})
 
     async def gate(self, key: int) -> list[External]:
         """Read what a group depends on."""

@@ -175,12 +175,12 @@ async def cancel_jobs[S: Store](
     async def body(store: S) -> int:
         await store.lock_root(workflow_id)
         parts = await locating.require(store, workflow_id, names)
-        # Cancelling one part may break jobs that the next part names.
+        # Cancelling one part may break jobs that the next part names, or let final ones be skipped.
         listed = [{"workflow_id": owner, "names": owned} for owner, owned in parts.items()]
-        total = await store.count_open(listed, finals=finals) if len(parts) > 1 else None
+        ids = await store.cancelling(listed, finals=finals) if len(parts) > 1 else None
         counts = [await store.cancel(owner, owned, finals=finals) for owner, owned in parts.items()]
 
-        return sum(counts) if total is None else total
+        return sum(counts) if ids is None else await store.count_cancelled(ids)
 
     if names is None:
         count = await session.execute(lambda store: store.cancel(workflow_id, None, finals=finals))

@@ -46,8 +46,8 @@ type Reason = Literal[
 ``"skipped"``: it has completed without running; ``"listening"``: it is a wait for signals, and
 open; ``"timed"``: it is a timer, and its clock runs;
 ``"parked"``: it waits in a call of `await_signal`; ``"ending"``: it waits for the end of its last
-execution, or of one that it follows; ``"limited"``: it waits for a slot of its fan-out;
-``"lined_up"``: the workflow waits in line for its key;
+execution, of its undo, or of an execution that it follows; ``"limited"``: it waits for a slot of
+its fan-out; ``"lined_up"``: the workflow waits in line for its key;
 ``"held"``: it could start, but somebody paused it, or what it
 is in; ``"deferred"``: a node took it that does not have its code, so that it is left to others;
 ``"paused"``: its queue is paused; ``"unserved"``: no node runs the queue;
@@ -79,6 +79,8 @@ class Link:
         caused: Whether a job was cancelled because of its upstream.
         unended: Whether an execution of a job has not ended although somebody stopped the job.
         unknown_code: The function or worker that the node did not have which took a job last.
+        undo: Of a job that is to run again: the id of its undo, which executes although the job
+            was retried; None if there is none.
         comes_last: Whether it is a final job, and something else of its workflow has not ended.
         deadline: When it is cancelled unless it settles: by the first deadline that it is under.
         wait: What it waits for that no node runs: signals, or a time.
@@ -106,6 +108,7 @@ class Link:
     caused: bool = False
     unended: bool = False
     unknown_code: str | None = None
+    undo: int | None = None
     comes_last: bool = False
     deadline: datetime | None = None
     skipped: str | None = None
@@ -289,7 +292,7 @@ def _still(link: Link, *, inside: bool) -> Reason:
     if link.skipped is not None:
         return "skipped"
 
-    if link.unended and link.state == "suspended" and not inside:
+    if (link.unended or link.undo) and link.state == "suspended" and not inside:
         return "ending"
 
     if link.wait is not None:
@@ -418,6 +421,9 @@ def _tell(link: Link, at: datetime) -> str:
 
     if link.slot is not None:
         return f"{link.label} {link.slot.tell(at)}"
+
+    if link.undo is not None:
+        return f"{link.label} waits for the end of its undo, job {link.undo}, which still runs"
 
     if link.pause is not None and link.state == "suspended" and not link.unended:
         return link.pause.tell_of(link.path, link.label, at)

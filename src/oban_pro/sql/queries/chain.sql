@@ -179,6 +179,17 @@ SELECT
     SELECT FROM /* TEMPLATE: schema */oban_workflow_unended u WHERE u.id = chain.id
   ) AS unended,
   CASE WHEN chain.state = 'scheduled' THEN j.meta ->> 'unknown_code' END AS unknown_code,
+  (
+    SELECT
+      o.undo_id
+    FROM
+      /* TEMPLATE: schema */oban_workflow_undos o
+    WHERE
+      chain.rules & 128 > 0
+      AND chain.state = 'suspended'
+      AND o.id = chain.id
+      AND EXISTS (SELECT FROM /* TEMPLATE: schema */oban_workflow_unended u WHERE u.id = o.undo_id)
+  ) AS undo,
   chain.rules & 16 > 0 AND EXISTS (
     SELECT
     FROM

@@ -1,6 +1,6 @@
 -- The jobs that undo something in workflows of a root, and those that plan this.
 --
--- Called by: oban_workflow_finals_of, oban_workflow_cancel_v2, oban_workflow_retry_v1. Locks nothing.
+-- Called by: oban_workflow_finals_of, oban_workflow_spare_ends, oban_workflow_retry_v1. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_undoing(p_root bigint)
 RETURNS SETOF bigint
 LANGUAGE sql

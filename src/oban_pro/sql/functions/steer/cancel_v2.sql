@@ -19,7 +19,6 @@ DECLARE
   v_jobs bigint[];
   v_ids bigint[];
   v_executing bigint[];
-  v_undoing bigint[];
 BEGIN
   v_rules := oban_workflow_lock_root_rules(p_id);
 
@@ -34,26 +33,7 @@ BEGIN
   IF v_rules & 16 > 0 AND p_finals THEN
     PERFORM oban_workflow_waive_undos(p_id, p_names);
   ELSIF v_rules & 16 > 0 THEN
-    v_undoing := ARRAY(
-      SELECT
-        u.id
-      FROM
-        oban_workflow_undoing((SELECT root FROM oban_workflow_groups WHERE id = p_id)) AS u(id)
-      -- named as a whole
-      EXCEPT
-      SELECT oban_workflow_jobs_of(p_id, ARRAY(SELECT n.name FROM unnest(p_names) AS n(name) WHERE n.name = 'undo'))
-    );
-    v_jobs := ARRAY(
-      SELECT
-        j.id
-      FROM
-        unnest(v_jobs) AS j(id)
-        JOIN oban_workflow_members m ON m.id = j.id
-        JOIN oban_workflow_groups g ON g.key = m.group_key
-      WHERE
-        (g.id = p_id AND m.name = ANY(p_names)) IS TRUE
-        OR NOT (j.id = ANY(v_undoing) OR EXISTS (SELECT FROM oban_workflow_finals f WHERE f.id = j.id))
-    );
+    v_jobs := ARRAY(SELECT oban_workflow_spare_ends(p_id, p_names, v_jobs));
   END IF;
 
   SELECT

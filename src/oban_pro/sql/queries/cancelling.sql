@@ -1,0 +1,6 @@
+-- The open jobs that are going to be cancelled with several parts of a workflow, each once.
+SELECT
+  COALESCE(array_agg(DISTINCT j.id), '{}') AS ids
+FROM
+  json_to_recordset(%(parts)s::json) AS part(workflow_id text, names text[])
+  CROSS JOIN LATERAL /* TEMPLATE: schema */oban_workflow_cancelling_v1(part.workflow_id, part.names, %(finals)s) AS j(id)
