@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 
 from tests.support.cli import run_cli, start_cli
@@ -66,3 +67,23 @@ class TestWeb:
         assert done.returncode == 1
         assert done.stderr.startswith("Error: ")
         assert done.stderr.count("\n") == 1
+
+    def test_prints_who_did_what(self, dsn: str, tmp_path: Path) -> None:
+        options = ("--port", "0", "--allow-operations", "--token", "secret")
+        server = start_cli("web", *options, cwd=tmp_path, dsn=dsn)
+        assert server.stdout is not None
+
+        try:
+            address = server.stdout.readline().split()[-1]
+            server.stdout.readline()
+            assert httpx.post(f"{address}workflows/none/cancel").status_code == 403
+            line = orjson.loads(server.stdout.readline())
+            assert (line["workflow_id"], line["action"], line["outcome"]) == (
+                "none",
+                "cancel",
+                "refused",
+            )
+        finally:
+            server.send_signal(signal.SIGINT)
+            assert server.wait(timeout=20) == 0
+            server.stdout.close()

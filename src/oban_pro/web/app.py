@@ -12,17 +12,19 @@ from starlette.routing import Mount, Route
 
 from oban_pro.engine.listener import Listener
 
-from . import attention, pages, static_files
+from . import actions, attention, pages, static_files
 from .failures import HANDLERS
 from .live import CHANNELS
+from .operators import Operators
 from .security import Guard, SecureHeaders
 from .session import PageSession
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from psycopg_pool import AsyncConnectionPool
-    from starlette.requests import Request
+
+    from .operators import May, User
 
 # The first that matches is taken, so longer paths come first. Ids hold anything: see `quote_id`.
 ROUTES = [
@@ -36,19 +38,25 @@ ROUTES = [
     Route("/workflows/{id:path}/jobs", pages.show_jobs, name="jobs"),
     Route("/workflows/{id:path}/jobs/{job}", pages.show_job, name="job"),
     Route(
-        "/workflows/{id:path}/jobs/{job}/signal", pages.signal_job, methods=["POST"], name="signal"
+        "/workflows/{id:path}/jobs/{job}/signal",
+        actions.signal_job,
+        methods=["POST"],
+        name="signal",
     ),
     Route(
-        "/workflows/{id:path}/jobs/{job}/reject", pages.reject_job, methods=["POST"], name="reject"
+        "/workflows/{id:path}/jobs/{job}/reject",
+        actions.reject_job,
+        methods=["POST"],
+        name="reject",
     ),
     Route(
         "/workflows/{id:path}/jobs/{job}/{action}",
-        pages.act_on_job,
+        actions.act_on_job,
         methods=["POST"],
         name="act",
     ),
-    Route("/workflows/{id:path}/cancel", pages.cancel, methods=["POST"], name="cancel"),
-    Route("/workflows/{id:path}/retry", pages.retry, methods=["POST"], name="retry"),
+    Route("/workflows/{id:path}/cancel", actions.cancel, methods=["POST"], name="cancel"),
+    Route("/workflows/{id:path}/retry", actions.retry, methods=["POST"], name="retry"),
     Route("/workflows/{id:path}", pages.show_workflow, name="workflow"),
     Mount(f"/{static_files.BASE}", static_files.KeptFiles(directory=static_files.FOLDER)),
 ]
@@ -60,7 +68,8 @@ def create_app(
     prefix: str = "public",
     allow_operations: bool = False,
     token: str | None = None,
-    user: Callable[[Request], Awaitable[str | None] | str | None] | None = None,
+    user: User | None = None,
+    may: May | None = None,
 ) -> Starlette:
     """Create the dashboard, to be served by itself or mounted in another ASGI app.
 
@@ -72,24 +81,35 @@ def create_app(
             first request.
         prefix: PostgreSQL schema of oban's tables (default: "public").
         allow_operations: Whether workflows can be cancelled and retried, and waits signalled, by
-            those who have opened ``unlock?token=…`` with the token.
-        token: A secret that is hard to guess, as from `secrets.token_urlsafe`.
-        user: Tells from a request who sends a signal; sync or async. Needed for waits that want
-            signals of several senders.
+            those who have opened ``unlock?token=…`` with the token, or whom ``may`` permits it.
+        token: A secret that is hard to guess, as from `secrets.token_urlsafe`. With ``may`` it is
+            not needed; who has both asks for both.
+        user: Tells from a request who reads the page, None if nobody does; sync, then it is called
+            in a thread, or async. Needed for waits that want signals of several senders.
+        may: Tells whether somebody may do something: gets what ``user`` returned, the action, which
+            is "cancel", "retry", "retry-from", "signal" or "reject", and the id of the root
+            workflow; sync or async. It is not asked about nobody, who may do nothing.
 
     Returns:
-        The app.
+        The app. Each action writes a line of JSON to the logger ``oban_pro.audit``, and sends the
+        event ``oban.workflow.operated``.
 
     Raises:
-        ValueError: If operations are allowed without a token.
+        ValueError: If operations are allowed with neither token nor ``may``, or if there is ``may``
+            and no ``user``.
         InvalidDsnError: If the DSN cannot be read.
 
     Example:
         >>> app = FastAPI()
         >>> app.mount("/workflows", create_app("postgresql://localhost/app"))
     """
-    if allow_operations and not token:
-        raise ValueError(f"token must be given where operations are allowed, got {token!r}")
+    if allow_operations and not token and may is None:
+        raise ValueError(
+            f"token must be given, or may, where operations are allowed, got {token!r}"
+        )
+
+    if may is not None and user is None:
+        raise ValueError("user must be given where may is: it tells who that is")
 
     session = PageSession(database, prefix)
 
@@ -110,7 +130,7 @@ def create_app(
     )
     app.state.session = session
     app.state.listener = Listener(*CHANNELS)
-    app.state.user = user
-    app.state.guard = Guard(token if allow_operations else None)
+    app.state.guard = Guard(token or None, is_open=allow_operations)
+    app.state.operators = Operators(app.state.guard, user, may)
 
     return app

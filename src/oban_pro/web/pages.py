@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qsl
 
 import orjson
 from psycopg import Error
 from starlette.exceptions import HTTPException
 from starlette.responses import (
-    HTMLResponse,
     PlainTextResponse,
     RedirectResponse,
     Response,
     StreamingResponse,
 )
 
-from oban_pro.errors import InvalidSignalError, SchemaError
-from oban_pro.handles import signalling, steering
+from oban_pro.errors import SchemaError
 from oban_pro.handles.explaining import explain_in
-from oban_pro.handles.refusals import naming
 from oban_pro.handles.stats import read_stats
-from oban_pro.model.wording import SETTLED, STATES, count_jobs, visible
+from oban_pro.model.wording import SETTLED, STATES, visible
 
 from . import values
 from .attention import read_attention
@@ -46,7 +42,7 @@ if TYPE_CHECKING:
     from oban_pro.engine.results import RootLine
 
     from .session import PageSession
-    from .statements import JobDetail, PageStore, RootRow
+    from .statements import Breadcrumb, JobDetail, PageStore, RootRow
 
 logger = logging.getLogger("oban_pro.web")
 
@@ -63,7 +59,7 @@ FILTERS = ("executing", "completed", "cancelled", "discarded")
 async def show_health(request: Request) -> Response:
     """Tell a probe whether the page can show anything; the log says why it cannot."""
     try:
-        await _session(request).check()
+        await session_of(request).check()
     except (Error, SchemaError) as error:
         logger.warning("unhealthy: %s", visible(str(error)))
 
@@ -79,7 +75,7 @@ async def show_metrics(request: Request) -> Response:
     except ModuleNotFoundError:
         return PlainTextResponse("the metrics need: pip install 'oban-workflows[metrics]'\n", 501)
 
-    async with _session(request).connect() as store:
+    async with session_of(request).connect() as store:
         text = to_text(await read_stats(store))
 
     return Response(text, media_type=CONTENT_TYPE)
@@ -93,7 +89,7 @@ async def show_list(request: Request) -> Response:
     states = [state] if state in FILTERS else None
     search = query.get("q", "").strip() or None
 
-    async with _session(request).connect() as store:
+    async with session_of(request).connect() as store:
         rows = await store.roots(states, search, PAGE + 1, (number - 1) * PAGE)
         counted = await store.count_roots([row.id for row in rows[:PAGE]], LOOKED_AT)
         attention = await read_attention(store)
@@ -140,23 +136,28 @@ async def show_workflow(request: Request) -> Response:
     """Show one workflow; its page fetches what it draws from `show_view`."""
     workflow_id = id_of(request)
 
-    async with _session(request).connect() as store:
-        crumbs = await store.breadcrumbs(workflow_id)
+    async with session_of(request).connect() as store:
         groups = await store.status(workflow_id)
+        crumbs = await crumbs_of(store, request)
 
     if not groups:
         raise HTTPException(404, f"there is no workflow {workflow_id!r}")
 
-    state = sum_groups(groups)[groups[0].key].shown_state
-
-    return render(request, "workflow.html", id=workflow_id, crumbs=crumbs, state=state)
+    return render(
+        request,
+        "workflow.html",
+        id=workflow_id,
+        crumbs=crumbs,
+        state=sum_groups(groups)[groups[0].key].shown_state,
+        allowed=await request.app.state.operators.allowed(request, crumbs[0].id),
+    )
 
 
 async def show_view(request: Request) -> Response:
     """Answer with what graph, timeline and table of a workflow are drawn from."""
     workflow_id = id_of(request)
 
-    async with _session(request).connect() as store:
+    async with session_of(request).connect() as store:
         view = await read_view(store, workflow_id, drawing_of(request.query_params))
 
     if view is None:
@@ -174,7 +175,7 @@ async def show_jobs(request: Request) -> Response:
     workflow_id, query = id_of(request), request.query_params
     state = query.get("state", "")
 
-    async with _session(request).connect() as store:
+    async with session_of(request).connect() as store:
         jobs = await store.job_page(
             workflow_id,
             search=query.get("q", "").strip() or None,
@@ -238,14 +239,21 @@ async def show_events(request: Request) -> Response:
 
 async def show_job(request: Request) -> Response:
     """Show one job; only its panel where htmx asks for it."""
-    workflow_id, job_id = id_of(request), _job_of(request)
+    workflow_id, job_id = id_of(request), job_of(request)
 
-    async with _session(request).connect() as store:
-        job = await _find_job(store, request)
+    async with session_of(request).connect() as store:
+        job = await find_job(store, request)
         neighbours = await store.neighbours(job_id, NEIGHBOURS)
         explanation = await explain_in(store, job["workflow_id"], job["name"])
-        may_cancel = job["state"] not in SETTLED and request.app.state.guard.permits(request)
-        behind = await store.behind(job_id) if may_cancel else 0
+        crumbs = await crumbs_of(store, request)
+
+    # The app that is asked may need a connection of the same pool.
+    allowed = await request.app.state.operators.allowed(request, crumbs[0].id)
+    behind = 0
+
+    if "cancel" in allowed and job["state"] not in SETTLED:
+        async with session_of(request).connect() as store:
+            behind = await store.behind(job_id)
 
     return render(
         request,
@@ -258,14 +266,35 @@ async def show_job(request: Request) -> Response:
         recorded=await asyncio.to_thread(values.show_recorded, job["meta"] or {}),
         explanation=explanation,
         wait=explanation.subject.wait,
+        allowed=allowed,
         behind=behind,
         upstream=[other for other in neighbours if other["upstream"]],
         downstream=[other for other in neighbours if not other["upstream"]],
     )
 
 
-async def _find_job(store: PageStore, request: Request) -> JobDetail:
-    workflow_id, job_id = id_of(request), _job_of(request)
+async def crumbs_of(store: PageStore, request: Request) -> list[Breadcrumb]:
+    """Read the workflow that a path names, and those around it, the root first.
+
+    Raises:
+        HTTPException: 404 if it is not there.
+    """
+    workflow_id = id_of(request)
+    crumbs = await store.breadcrumbs(workflow_id)
+
+    if not crumbs:
+        raise HTTPException(404, f"there is no workflow {workflow_id!r}")
+
+    return crumbs
+
+
+async def find_job(store: PageStore, request: Request) -> JobDetail:
+    """Read the job that a path names.
+
+    Raises:
+        HTTPException: 404 if it is not there.
+    """
+    workflow_id, job_id = id_of(request), job_of(request)
     job = await store.job(workflow_id, job_id)
 
     if job is None:
@@ -289,133 +318,19 @@ async def unlock(request: Request) -> Response:
     return response
 
 
-async def cancel(request: Request) -> Response:
-    """Cancel the open jobs of a workflow."""
-    request.app.state.guard.check(request)
-    count = await steering.cancel_jobs(await _open_session(request), id_of(request))
-
-    return _said("Cancelled", count)
-
-
-async def retry(request: Request) -> Response:
-    """Run the jobs of a workflow again that broke."""
-    request.app.state.guard.check(request)
-    count = await steering.retry_jobs(await _open_session(request), id_of(request))
-
-    return _said("Retried", count)
-
-
-async def act_on_job(request: Request) -> Response:
-    """Cancel a job, run it again, or run it and all that depends on it again."""
-    request.app.state.guard.check(request)
-    session = _session(request)
-
-    async with session.connect() as store:
-        job = await _find_job(store, request)
-
-    workflow_id, names = job["workflow_id"], [job["name"]]
-
-    match request.path_params["action"]:
-        case "cancel":
-            return _said("Cancelled", await steering.cancel_jobs(session, workflow_id, names))
-        case "retry":
-            return _said("Retried", await steering.retry_jobs(session, workflow_id, names))
-        case "retry-from":
-            count = await steering.retry_jobs(session, workflow_id, names, downstream=True)
-            return _said("Retried", count)
-        case _:
-            raise HTTPException(404, "action must be cancel, retry or retry-from")
-
-
-async def signal_job(request: Request) -> Response:
-    """Send a signal to a wait: one of its choices, or nothing at all."""
-    request.app.state.guard.check(request)
-    session, by = _session(request), await _user(request)
-    form = await _form(request)
-    payload = {"choice": form["choice"]} if "choice" in form else None
-
-    async with session.connect() as store:
-        job = await _find_job(store, request)
-
-    sent = signalling.encode_sent(job["name"], payload, None, by)
-
-    async with _refusing(session):
-        count = await session.execute(
-            lambda store: store.signal_jobs([_job_of(request)], sent, is_strict=True)
-        )
-
-    return _told("Signalled", job, count, by)
-
-
-async def reject_job(request: Request) -> Response:
-    """Refuse a wait, with a reason."""
-    request.app.state.guard.check(request)
-    session, by = _session(request), await _user(request)
-    reason = (await _form(request)).get("reason") or None
-
-    async with session.connect() as store:
-        job = await _find_job(store, request)
-
-    async with _refusing(session):
-        count = await session.execute(
-            lambda store: store.reject(job["workflow_id"], job["name"], reason, by)
-        )
-
-    return _told("Rejected", job, count, by)
-
-
-def _told(what: str, job: JobDetail, count: int, by: str | None) -> Response:
-    if not count:
-        return HTMLResponse("Nothing took it.")
-
-    signalling.tell(what.lower(), job["workflow_id"], job["name"], by)
-
-    return HTMLResponse(f"{what}.")
-
-
-@asynccontextmanager
-async def _refusing(session: PageSession) -> AsyncIterator[None]:
-    """Say what the database refuses."""
-    try:
-        async with naming(session):
-            yield
-    except InvalidSignalError as error:
-        raise HTTPException(409, str(error)) from None
-
-
-async def _user(request: Request) -> str | None:
-    """Ask the app that we are mounted in who reads the page."""
-    ask = request.app.state.user
-    user = None if ask is None else ask(request)
-
-    return await user if isinstance(user, Awaitable) else user
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """Read the fields of a form; the last one counts of those with the same name."""
-    body = (await request.body()).decode("utf-8", "replace").replace("\0", "")
-
-    return dict(parse_qsl(body, keep_blank_values=True))
-
-
-def _said(what: str, count: int) -> Response:
-    return HTMLResponse(f"{what} {count_jobs(count)}.")
-
-
-async def _open_session(request: Request) -> PageSession:
-    session = _session(request)
-    await session.open()
-
-    return session
-
-
-def _session(request: Request) -> PageSession:
+def session_of(request: Request) -> PageSession:
+    """Return the way to the database."""
     session: PageSession = request.app.state.session
 
     return session
 
 
-def _job_of(request: Request) -> int:
+def job_of(request: Request) -> int:
+    """Read the id of a job from the path.
+
+    Raises:
+        HTTPException: 404 if no job can have it.
+    """
     job_id = number_of(request.path_params["job"])
 
     if job_id is None:

@@ -121,28 +121,30 @@ class Guard:
     A reader shows the token once and gets a cookie for it, good for a day. Each request that
     changes something brings a second proof in a header, which a page of another site can neither
     read nor send. Both derive from the token: they hold in every process that serves the dashboard,
-    and end with it.
+    and end with it. Without a token it lets every reader through, and the proof is no secret: what
+    keeps other sites out is that browsers ask before they send such a header elsewhere.
 
     Args:
-        token: What permits operations; None where nobody may.
+        token: What a reader must show; None where the app decides by itself who may act.
+        is_open: Whether anybody may act at all.
     """
 
-    def __init__(self, token: str | None) -> None:
+    def __init__(self, token: str | None, *, is_open: bool) -> None:
         self._token = token
+        self._is_open = is_open
 
     def accepts(self, token: str) -> bool:
         """Tell whether somebody knows the token."""
-        return self._token is not None and _equal(token, self._token)
+        return self._is_open and self._token is not None and _equal(token, self._token)
 
     def permits(self, request: Request) -> bool:
-        """Tell whether the reader of a page has shown the token."""
+        """Tell whether the reader of a page has shown the token, where one is needed."""
+        if not self._is_open or self._token is None:
+            return self._is_open
+
         expires, _, proof = request.cookies.get(COOKIE, "").partition(".")
 
-        return (
-            self._token is not None
-            and _equal(proof, self._prove(f"session until {expires}"))
-            and int(expires) > time()
-        )
+        return _equal(proof, self._prove(f"session until {expires}")) and int(expires) > time()
 
     def csrf_token(self, request: Request) -> str | None:
         """Return what a page must bring to change something; None where it may not."""
@@ -154,7 +156,7 @@ class Guard:
         Raises:
             HTTPException: 403, saying what is missing.
         """
-        if self._token is None:
+        if not self._is_open:
             raise HTTPException(403, "operations must be allowed where the dashboard is started")
 
         if not self.permits(request):
@@ -162,6 +164,10 @@ class Guard:
 
         if not _equal(request.headers.get(CSRF_HEADER, ""), self._prove("csrf")):
             raise HTTPException(403, f"{CSRF_HEADER} must be that of the page; reload it")
+
+        # Says also what an app lets in that permits any site to send any header.
+        if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+            raise HTTPException(403, "the request must come from a page of the dashboard")
 
     def remember(self, request: Request, response: Response) -> None:
         """Give a reader who knows the token the cookie for it."""

@@ -17,6 +17,8 @@ from . import static_files, values
 from .security import CSRF_HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from starlette.requests import Request
 
 # In the order in which a progress bar shows them.
@@ -83,10 +85,19 @@ def render(request: Request, name: str, status: int = 200, **context: Any) -> HT
         quote_id=quote_id,
         csrf=csrf,
         csrf_header=CSRF_HEADER,
+        mode=_mode(csrf, context.get("allowed")),
         now=datetime.now(UTC),
     )
 
     return HTMLResponse(text, status)
+
+
+def _mode(csrf: str | None, allowed: Collection[str] | None) -> str:
+    """Say what the reader of a page may do there, if that is known."""
+    if csrf is None or (allowed is not None and not allowed):
+        return "read-only"
+
+    return "operations unlocked"
 
 
 def segments(counts: dict[str, int]) -> Any:

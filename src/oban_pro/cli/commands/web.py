@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -66,10 +67,15 @@ async def _check(database: Database) -> None:
 def _app(database: Database, names: Sequence[str], token: str | None) -> ASGIApp:
     try:
         from oban_pro.web import create_app
+        from oban_pro.web.operators import AUDIT
         from oban_pro.web.security import KnownHosts
     except ImportError as error:
         raise CommandFailure(str(error)) from error
 
+    # What operators do is told on stderr.
+    log = logging.getLogger(AUDIT)
+    log.setLevel(logging.INFO)
+    log.addHandler(logging.StreamHandler())
     app = create_app(
         database.dsn, prefix=database.prefix, allow_operations=token is not None, token=token
     )
