@@ -1,6 +1,5 @@
 """The dashboard in an app with users, in Chromium."""
 
-import os
 import signal
 import subprocess
 import sys
