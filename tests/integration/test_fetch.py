@@ -1,6 +1,7 @@
 """How jobs are taken: what oban's own statement takes, by a plan that holds."""
 
 from typing import Any
+from uuid import uuid4
 
 import oban.schema as oban_schema
 import pytest
@@ -14,6 +15,12 @@ from oban_pro.engine.store import Store
 from tests.support.fixtures import StartOban
 
 NODE = ["node", "uuid"]
+
+LIMITS: list[dict[str, Any]] = [
+    {"local_limit": 10},
+    {"global_limit": 30},
+    {"global_limit": 30, "partition": {"fields": ["worker"], "keys": []}},
+]
 
 
 @worker()
@@ -90,6 +97,20 @@ class TestFetch:
         # once to find it, once to lock it, once to update it
         assert read <= 3 * len(taken)
 
+    @pytest.mark.parametrize("limits", LIMITS)
+    async def test_does_not_read_the_jobs_of_queues_that_sort_behind(
+        self, oban: Oban, conn: AsyncConnection[Any], limits: dict[str, Any]
+    ):
+        await oban._query.insert_producer(str(uuid4()), "Oban", "node", "default", limits)
+        few = await _pages_read(conn)
+        await conn.execute(
+            "INSERT INTO oban_jobs (worker, queue, state)"
+            " SELECT 'w', 'later', (ARRAY['available', 'executing'])[n % 2 + 1]::oban_job_state"
+            " FROM generate_series(1, 20000) AS n"
+        )
+
+        assert await _pages_read(conn) <= few + 10
+
 
 class TestHook:
     async def test_leaves_a_database_without_our_tables_to_oban(
@@ -129,6 +150,18 @@ async def _rows_read(conn: AsyncConnection[Any]) -> int:
     (read,) = await cursor.fetchone() or (0,)
 
     return int(read)
+
+
+async def _pages_read(conn: AsyncConnection[Any]) -> int:
+    """Return how many pages the third fetch of a connection reads; those before read catalogs."""
+    for _ in range(3):
+        cursor = await conn.execute(
+            "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
+            " SELECT * FROM oban_workflow_fetch_v1('default', 10, '{node,uuid}')"
+        )
+        ((plan,),) = await cursor.fetchone() or ((),)
+
+    return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
 
 
 def _fields(job: Job) -> dict[str, Any]:

@@ -72,3 +72,34 @@ async def test_inbox_does_not_grow_with_waits_that_are_up_later(
 
     # an index may be a level deeper, and is read once for each of the ten
     assert await pages(conn, "inbox", {"limit": 10}) <= 2 * few
+
+
+CLAIMED = {
+    "claim_waiting": """
+        INSERT INTO oban_workflow_waits (id, root, group_key, kind, is_open, announced)
+        SELECT n, -n, -n, 'signal', true, false FROM generate_series(1000000, 1003000) AS n;
+        UPDATE oban_workflow_waits SET announced = true
+    """,
+    "claim_settled": """
+        INSERT INTO oban_workflow_groups (id, root, empty_state, announced)
+        SELECT 'w' || n, -n, 'completed', false FROM generate_series(1, 3000) AS n;
+        UPDATE oban_workflow_groups SET announced = true
+    """,
+}
+"""How rows are claimed that nothing has vacuumed since, by the statement that claims the next."""
+
+
+@pytest.mark.parametrize("is_analyzed", [False, True])
+@pytest.mark.parametrize("name", CLAIMED)
+async def test_claims_do_not_read_what_was_claimed_again(
+    oban: Oban, conn: AsyncConnection, name: str, *, is_analyzed: bool
+) -> None:
+    few = await pages(conn, name, {})
+
+    for statement in CLAIMED[name].split(";"):
+        await conn.execute(statement.encode())
+
+    if is_analyzed:
+        await conn.execute("ANALYZE oban_workflow_waits, oban_workflow_groups")
+
+    assert await pages(conn, name, {}) <= few + 20

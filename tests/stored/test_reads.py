@@ -91,14 +91,6 @@ def is_excessive(statement: Statement) -> bool:
     return statement.handled > bound + statement.buffers
 
 
-KNOWN_ON_14 = {
-    *("tell_what_waits", "tick_with_nothing_to_do", "tick_after_a_workflow_has_settled"),
-    *("wait_for_results", "list_jobs_of_a_large_workflow_in_some_states"),
-    "take_jobs_of_limited_queues",
-}
-"""Operations that read more than they may on PostgreSQL 14, and on no later release."""
-
-
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", OPERATIONS)
 async def test_reads_no_more_than_it_is_concerned_with(node: Node, name: str) -> None:
@@ -113,11 +105,6 @@ async def test_reads_no_more_than_it_is_concerned_with(node: Node, name: str) ->
 
         if not excessive:
             break
-
-    if excessive and name in KNOWN_ON_14:
-        async with node.query.connection() as conn:
-            if conn.info.server_version < 150_000:
-                pytest.xfail("PostgreSQL 14 chooses a bitmap scan, which reads dead entries again")
 
     assert not excessive, "\n\n".join(map(str, excessive))
 

@@ -324,8 +324,11 @@ async def fetch(node: Node) -> None:
     with node.looked_at():
         await node.fetch()
         jobs = await node.call(lambda store: store.fetch(node.queue, 10, attempted_by))
+        # the queues that sort behind have jobs
+        none = await node.call(lambda store: store.fetch(node.queue, 10, attempted_by))
 
     assert len(jobs) == 10
+    assert not none
 
 
 @operation

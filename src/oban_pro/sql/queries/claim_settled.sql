@@ -6,22 +6,7 @@ SET
   announced = true
 WHERE
   -- an array leaves the primary key as the only way; IN (SELECT …) may read all groups
-  g.key = ANY(ARRAY(
-    SELECT
-      key
-    FROM
-      /* TEMPLATE: schema */oban_workflow_groups
-    WHERE
-      parent IS NULL
-      AND state <> 'executing'
-      AND NOT announced
-    -- see claim_waiting.sql
-    ORDER BY
-      key
-    LIMIT
-      1000
-    FOR NO KEY UPDATE SKIP LOCKED
-  ))
+  g.key = ANY((SELECT /* TEMPLATE: schema */oban_workflow_unannounced_roots_v1())::bigint[])
 RETURNING
   g.id,
   g.name,

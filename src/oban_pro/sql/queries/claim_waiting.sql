@@ -6,22 +6,7 @@ WITH claimed AS (
     announced = true
   WHERE
     -- an array leaves the primary key as the only way; IN (SELECT …) may read all waits
-    id = ANY(ARRAY(
-      SELECT
-        id
-      FROM
-        /* TEMPLATE: schema */oban_workflow_waits
-      WHERE
-        is_open
-        AND kind = 'signal'
-        AND NOT announced
-      -- in the order of the index: such a scan marks entries of rows that are claimed, and the next one skips them
-      ORDER BY
-        id
-      LIMIT
-        1000
-      FOR NO KEY UPDATE SKIP LOCKED
-    ))
+    id = ANY((SELECT /* TEMPLATE: schema */oban_workflow_unannounced_waits_v1())::bigint[])
   RETURNING
     id, root
 )

@@ -36,7 +36,8 @@ BEGIN
           oban_jobs
         WHERE
           (state, queue) >= ('executing', p_limits.queue)
-          AND (state, queue) <= ('executing', p_limits.queue)
+          AND state = 'executing'
+          AND queue <= p_limits.queue
         UNION ALL
         SELECT
           j.args, j.meta, j.worker, j.tags

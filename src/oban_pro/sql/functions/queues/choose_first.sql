@@ -28,7 +28,8 @@ BEGIN
           oban_jobs
         WHERE
           (state, queue) >= ('executing', p_queue)
-          AND (state, queue) <= ('executing', p_queue)
+          AND state = 'executing'
+          AND queue <= p_queue
       ) - (
         SELECT
           count(*)
@@ -55,7 +56,8 @@ BEGIN
       oban_jobs
     WHERE
       (state, queue) >= ('available', p_queue)
-      AND (state, queue) <= ('available', p_queue)
+      AND state = 'available'
+      AND queue <= p_queue
       AND attempt < max_attempts
     ORDER BY
       state ASC, queue ASC, priority ASC, scheduled_at ASC, id ASC

@@ -40,7 +40,8 @@ BEGIN
           oban_jobs
         WHERE
           (state, queue) >= ('available', p_limits.queue)
-          AND (state, queue) <= ('available', p_limits.queue)
+          AND state = 'available'
+          AND queue <= p_limits.queue
           AND attempt < max_attempts
         ORDER BY
           state ASC, queue ASC, priority ASC, scheduled_at ASC, id ASC

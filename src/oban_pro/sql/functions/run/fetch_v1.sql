@@ -38,7 +38,8 @@ BEGIN
       oban_jobs
     WHERE
       (state, queue) >= ('available', p_queue)
-      AND (state, queue) <= ('available', p_queue)
+      AND state = 'available'
+      AND queue <= p_queue
       -- before the limit, which those without attempts would use up for ever
       AND attempt < max_attempts
     ORDER BY
