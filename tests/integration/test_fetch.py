@@ -154,14 +154,18 @@ async def _rows_read(conn: AsyncConnection[Any]) -> int:
 
 async def _pages_read(conn: AsyncConnection[Any]) -> int:
     """Return how many pages the third fetch of a connection reads; those before read catalogs."""
+    plans: list[Any] = []
+
     for _ in range(3):
         cursor = await conn.execute(
             "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
             " SELECT * FROM oban_workflow_fetch_v1('default', 10, '{node,uuid}')"
         )
-        ((plan,),) = await cursor.fetchone() or ((),)
+        (plans,) = await cursor.fetchone() or (plans,)
 
-    return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
+    plan = plans[0]["Plan"]
+
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
 def _fields(job: Job) -> dict[str, Any]:
