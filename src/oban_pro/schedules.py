@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from importlib import import_module
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from . import settings
@@ -86,8 +87,31 @@ class Schedule:
         self.zone = check_zone(timezone)
 
     def __call__(self, tick: datetime) -> Workflow | Awaitable[Workflow | None] | None:
-        """Build the workflow of a tick, and enqueue nothing."""
-        return self.build(tick)
+        """Build the workflow of a tick, and enqueue nothing.
+
+        Raises:
+            InvalidScheduleError: If the schedule cannot fire what the function returns.
+        """
+        built = self.build(tick)
+
+        return self._accept_later(built) if inspect.isawaitable(built) else self._accept(built)
+
+    async def _accept_later(self, built: Awaitable[object]) -> Workflow | None:
+        return self._accept(await built)
+
+    def _accept(self, built: object) -> Workflow | None:
+        if built is not None and not isinstance(built, Workflow):
+            raise InvalidScheduleError(
+                f"schedule {self.name!r} must return a Workflow or None, got {built!r}"
+            )
+
+        if built is not None and built._unique is not None and self.overlap != "allow":
+            raise InvalidScheduleError(
+                f"schedule {self.name!r} must not return a unique workflow, as its overlap is"
+                f" {self.overlap!r}"
+            )
+
+        return built
 
     def ticks(self, after: datetime) -> Iterator[datetime]:
         """Yield the ticks after a moment, without end.
@@ -149,23 +173,21 @@ class Schedule:
             oban: The name of an Oban instance.
 
         Returns:
-            The id of the workflow, which may exist already; None if the function wants none.
+            The id of the workflow, which may exist already; of a unique workflow, that of the one
+            that holds its key, if it is not enqueued for that; None if the function wants none.
 
         Raises:
-            InvalidScheduleError: If the function returns no workflow.
+            InvalidScheduleError: If the function returns no workflow, or one that is unique by
+                itself although the schedule has an ``overlap``.
+            oban_pro.UniqueConflictError: If the workflow is unique and refuses what happens.
 
         Example:
             >>> await nightly.run()
             'nightly@2026-11-28T09:30:00Z'
         """
-        workflow = await make(self, tick or datetime.now(UTC).replace(microsecond=0))
+        workflow = await enqueue_tick(self, tick or datetime.now(UTC), oban)
 
-        if workflow is None:
-            return None
-
-        await _enqueue(workflow, oban)
-
-        return workflow.id
+        return None if workflow is None else workflow.id
 
     async def backfill(
         self, start: datetime | date, end: datetime | date, *, oban: str = "Oban"
@@ -181,32 +203,30 @@ class Schedule:
             oban: The name of an Oban instance.
 
         Returns:
-            The ids of the workflows, oldest first.
+            The ids of the workflows, oldest first; of one that was not enqueued because another
+            one holds its key, the id of that.
 
         Raises:
-            InvalidScheduleError: If the span is none, or the function returns no workflow.
+            InvalidScheduleError: If the span is none, or as `run` does.
+            oban_pro.UniqueConflictError: As `run` does.
 
         Example:
             >>> await nightly.backfill(date(2026, 11, 1), date(2026, 11, 8))
+        """
+        return [workflow.id for workflow in await enqueue_span(self, start, end, oban)]
+
+    def _span(self, start: datetime | date, end: datetime | date) -> Iterator[datetime]:
+        """Yield the ticks of a span, its start included and its end not.
+
+        Raises:
+            InvalidScheduleError: If it ends before it begins.
         """
         first, beyond = self._moment(start), self._moment(end)
 
         if first >= beyond:
             raise InvalidScheduleError(f"backfill must begin before it ends, got {start} to {end}")
 
-        ids: list[str] = []
-
-        for tick in self.ticks(first - timedelta(microseconds=1)):
-            if tick >= beyond:
-                break
-
-            workflow = await make(self, tick)
-
-            if workflow is not None:
-                await _enqueue(workflow, oban)
-                ids.append(workflow.id)
-
-        return ids
+        return takewhile(lambda tick: tick < beyond, self.ticks(first - timedelta(microseconds=1)))
 
     def _moment(self, value: datetime | date) -> datetime:
         if not isinstance(value, datetime):
@@ -328,41 +348,22 @@ async def make(schedule: Schedule, tick: datetime) -> Workflow | None:
     """
     local = tick.astimezone(schedule.zone)
     built: Any = (
-        schedule.build(local)
+        schedule(local)
         if inspect.iscoroutinefunction(schedule.build)
-        else await asyncio.to_thread(schedule.build, local)
+        else await asyncio.to_thread(schedule, local)
     )
+    workflow: Workflow | None = await built if inspect.isawaitable(built) else built
 
-    if inspect.isawaitable(built):
-        built = await built
+    if workflow is not None:
+        workflow.id = schedule.id_of(tick)
 
-    if built is None:
-        return None
-
-    if not isinstance(built, Workflow):
-        raise InvalidScheduleError(
-            f"schedule {schedule.name!r} must return a Workflow or None, got {built!r}"
-        )
-
-    built.id = schedule.id_of(tick)
-
-    return built
+    return workflow
 
 
 def exclude(schedule: Schedule, workflow: Workflow) -> Workflow:
-    """Let the workflow of a tick do what the schedule says while an earlier one is open.
-
-    Raises:
-        InvalidScheduleError: If the schedule says so, and the workflow is unique by itself.
-    """
+    """Let the workflow of a tick do what the schedule says while an earlier one is open."""
     if schedule.overlap == "allow":
         return workflow
-
-    if workflow._unique is not None:
-        raise InvalidScheduleError(
-            f"schedule {schedule.name!r} must not return a unique workflow, as its overlap is"
-            f" {schedule.overlap!r}"
-        )
 
     workflow._unique = check_unique(
         None,
@@ -375,7 +376,13 @@ def exclude(schedule: Schedule, workflow: Workflow) -> Workflow:
     return workflow
 
 
-async def _enqueue(workflow: Workflow, oban: str) -> None:
+async def enqueue_tick(schedule: Schedule, tick: datetime, oban: str) -> Workflow | None:
+    """Enqueue the workflow of a tick; returns it, which tells whether it is a duplicate."""
+    workflow = await make(schedule, tick.replace(microsecond=0))
+
+    if workflow is None:
+        return None
+
     batch = batch_of(workflow)
 
     async def write(store: Store) -> None:
@@ -384,10 +391,22 @@ async def _enqueue(workflow: Workflow, oban: str) -> None:
     await session_for(oban).transact(write, kind="enqueuer")
     tell_inserted(batch.plans)
 
+    return workflow
+
+
+async def enqueue_span(
+    schedule: Schedule, start: datetime | date, end: datetime | date, oban: str
+) -> list[Workflow]:
+    """Enqueue the workflows of all ticks of a span; returns them, oldest first."""
+    made = [await enqueue_tick(schedule, tick, oban) for tick in schedule._span(start, end)]
+
+    return [workflow for workflow in made if workflow is not None]
+
 
 def batch_of(workflow: Workflow) -> Batch:
-    """Return what is inserted for a workflow."""
+    """Return what is inserted for a workflow, which learns whether another one is there instead."""
     plan = compile_plan(workflow._spec("workflow", workflow.id))
+    plan.learn = workflow._learn
 
     return Batch(list(plan), [plan])
 

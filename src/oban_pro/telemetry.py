@@ -32,6 +32,9 @@ Attach to them with `oban.telemetry.attach`:
 - ``oban.workflow.timed_out``: ``workflow_id`` and ``name`` of a root workflow, ``path`` of a wait
   for signals that nobody signalled in time; ``by`` is None.
 - ``oban.workflow.scheduled``: ``workflow_id``, ``schedule``, ``tick`` in UTC.
+- ``oban.workflow.schedule_skipped``: ``schedule``, ``tick`` in UTC, ``workflow_id`` of the workflow
+  that is there instead, and the ``reason``: ``"overlap"``, it is of an earlier tick and open;
+  ``"unique"``, it holds the key; ``"exists"``, it has the id.
 - ``oban.workflow.schedule_failed``: ``schedule``, ``tick`` in UTC, ``error``: the function of a
   schedule raised for an hour, and the tick was given up.
 - ``oban.workflow.rescued``: ``count`` of jobs, plain ones too, that a node took back from dead
@@ -76,6 +79,7 @@ EVENTS = (
     "oban.workflow.rejected",
     "oban.workflow.timed_out",
     "oban.workflow.scheduled",
+    "oban.workflow.schedule_skipped",
     "oban.workflow.schedule_failed",
     "oban.workflow.rescued",
     "oban.workflow.deferred",

@@ -42,7 +42,8 @@ def _only_own(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def events() -> Iterator[Events]:
     seen: Events = []
-    names = ["oban.workflow.scheduled", "oban.workflow.schedule_failed"]
+    names = ["scheduled", "schedule_skipped", "schedule_failed"]
+    names = [f"oban.workflow.{name}" for name in names]
     oban.telemetry.attach("test-schedules", names, lambda name, data: seen.append((name, data)))
     yield seen
     oban.telemetry.detach("test-schedules")
@@ -213,6 +214,83 @@ class TestOverlap:
         assert "must not return a unique workflow" in data["error"]
         assert await stored_ids(conn) == []
 
+    async def test_is_refused_beside_a_key_wherever_the_workflow_is_built(self) -> None:
+        now = datetime.now(UTC)
+
+        @schedule("* * * * *", name="both", overlap="queue")
+        def both(tick: datetime) -> Workflow:
+            return Workflow(unique="mine").add("one", work())
+
+        @schedule("* * * * *", name="later", overlap="queue")
+        async def later(tick: datetime) -> Workflow:
+            return both.build(tick)  # type: ignore[return-value]
+
+        built: Any = later(now)
+
+        with pytest.raises(InvalidScheduleError, match="'both' must not return a unique"):
+            both(now)
+
+        with pytest.raises(InvalidScheduleError, match="'later' must not return a unique"):
+            await built
+
+        with pytest.raises(InvalidScheduleError, match="'both' must not return a unique"):
+            await both.run()
+
+
+class TestSkippedTicks:
+    async def test_are_told_with_the_reason(
+        self, oban: Oban, events: Events, conn: AsyncConnection
+    ) -> None:
+        now = datetime.now(UTC).replace(second=0, microsecond=0)
+        earlier = now - timedelta(minutes=1)
+
+        @schedule("* * * * *", name="apart", overlap="skip")
+        def apart(tick: datetime) -> Workflow:
+            return Workflow().add("one", work())
+
+        @schedule("* * * * *", name="keyed")
+        def keyed(tick: datetime) -> Workflow:
+            return Workflow(unique="key").add("one", work())
+
+        for one in (apart, keyed):
+            await look(oban._query, one)
+
+        await put_back(conn, 10)
+
+        for one, reason in ((apart, "overlap"), (keyed, "unique")):
+            await fire(oban._query, one, earlier)
+            await fire(oban._query, one, now)
+            assert [name.rpartition(".")[2] for name, _ in events] == [
+                "scheduled",
+                "schedule_skipped",
+            ]
+            assert events[-1][1] == {
+                "schedule": one.name,
+                "tick": now,
+                "workflow_id": one.id_of(earlier),
+                "reason": reason,
+            }
+            events.clear()
+
+        minutely = every_minute()
+        await look(oban._query, minutely)
+        await put_back(conn, 10)
+        assert await minutely.run(now) == minutely.id_of(now)
+        await fire(oban._query, minutely, now)
+        ((_, told),) = events
+        assert (told["workflow_id"], told["reason"]) == (minutely.id_of(now), "exists")
+
+    async def test_that_somebody_runs_return_the_workflow_that_is_there(self, oban: Oban) -> None:
+        now = datetime.now(UTC).replace(microsecond=0)
+
+        @schedule("* * * * *", name="keyed")
+        def keyed(tick: datetime) -> Workflow:
+            return Workflow(unique="key").add("one", work())
+
+        first = await keyed.run(now - timedelta(minutes=1))
+        assert await keyed.run(now) == first == keyed.id_of(now - timedelta(minutes=1))
+        assert {*await keyed.backfill(now - timedelta(hours=1), now)} == {first}
+
 
 class TestFailures:
     async def test_are_tried_again_for_an_hour_and_then_told(
@@ -335,6 +413,10 @@ async def load(context): ...
 @schedule("0 2 * * *", name="nightly", timezone="Europe/Kyiv")
 def nightly(tick):
     return Workflow(name="nightly").add_cascade("load", load)
+
+@schedule("0 3 * * *", name="single")
+def single(tick):
+    return Workflow(id="first", name="single", unique=True).add_cascade("load", load)
 """
 
 
@@ -361,16 +443,22 @@ class TestCommands:
 
         ran = invoke(dsn, "schedules", "run", "nightly")
         assert ran.stdout.startswith("Enqueued nightly@"), ran.output
+        first = invoke(dsn, "schedules", "run", "single").stdout.split()[-1].rstrip(".")
+        single = invoke(dsn, "schedules", "run", "single").stdout
+        assert single == f"Enqueued nothing: {first} is there already.\n"
         span = ("--from", "2026-11-01", "--to", "2026-11-03")
         filled = invoke(dsn, "schedules", "backfill", "nightly", *span)
-        assert filled.stdout.startswith("2 ticks. nightly@2026-11-01T00:00:00Z to")
+        told = "nightly@2026-11-01T00:00:00Z to nightly@2026-11-02T00:00:00Z"
+        assert filled.stdout == f"Enqueued 2 of 2 workflows: {told}.\n"
+        again = invoke(dsn, "schedules", "backfill", "nightly", *span)
+        assert again.stdout == "Enqueued 0 of 2 workflows.\n"
 
         async def see() -> None:
             async with AsyncConnectionPool(dsn, min_size=1, open=False) as pool:
                 await fire_schedules.fire_schedules(Oban(pool=pool)._query)
 
         asyncio.run(see())
-        (listed,) = json.loads(invoke(dsn, "schedules", "--json").stdout)
+        (listed, _) = json.loads(invoke(dsn, "schedules", "--json").stdout)
         assert (listed["name"], listed["timezone"]) == ("nightly", "Europe/Kyiv")
         assert listed["next_tick"].endswith("00:00:00+00:00")
         assert "0 2 * * *" in invoke(dsn, "schedules").stdout

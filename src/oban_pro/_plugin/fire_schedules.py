@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from oban_pro.engine.insertion import Batch
     from oban_pro.engine.schedule_statements import Standing
     from oban_pro.engine.store import Store
+    from oban_pro.workflow import Workflow
 
 logger = logging.getLogger(__name__)
 
@@ -103,8 +104,9 @@ async def fire(query: Query, schedule: Schedule, tick: datetime) -> bool:
     if fired and workflow is not None and batch is not None:
         tell_inserted(batch.plans)
 
-        # A tick that was skipped, or whose workflow existed, is not told.
-        if batch.plans[0].is_inserted:
+        if workflow.is_duplicate:
+            _tell_skipped(schedule, tick, workflow)
+        else:
             _tell("scheduled", schedule, tick, workflow_id=workflow.id)
 
     return True
@@ -137,6 +139,20 @@ async def _failed(query: Query, schedule: Schedule, tick: datetime, error: Excep
         _tell("schedule_failed", schedule, tick, error=text)
 
     return True
+
+
+def _tell_skipped(schedule: Schedule, tick: datetime, there: Workflow) -> None:
+    """Tell that a tick enqueued nothing, because another workflow is there."""
+    if there.id == schedule.id_of(tick):
+        reason = "exists"
+    else:
+        reason = "unique" if schedule.overlap == "allow" else "overlap"
+
+    logger.info(
+        "Schedule %s enqueues nothing for %s (%s): %s is there",
+        *(schedule.name, tick, reason, there.id),
+    )
+    _tell("schedule_skipped", schedule, tick, workflow_id=there.id, reason=reason)
 
 
 def _tell(event: str, schedule: Schedule, tick: datetime, **metadata: object) -> None:

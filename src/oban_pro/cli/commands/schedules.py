@@ -28,6 +28,7 @@ from oban_pro.model.wording import human_duration
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from oban_pro import Workflow
     from oban_pro.engine.schedule_statements import StoredSchedule
 
 
@@ -74,9 +75,15 @@ def run_now(*, database: Database, name: str) -> None:
 
     async def fire() -> str:
         async with connected(database):
-            id = await _find(name).run(oban=CLIENT)
+            workflow = await ours.enqueue_tick(_find(name), datetime.now(UTC), CLIENT)
 
-        return "Nothing to run." if id is None else f"Enqueued {id}."
+        if workflow is None:
+            return "Nothing to run."
+
+        if workflow.is_duplicate:
+            return f"Enqueued nothing: {workflow.id} is there already."
+
+        return f"Enqueued {workflow.id}."
 
     click.echo(_run(fire()))
 
@@ -109,12 +116,14 @@ def backfill(*, database: Database, name: str, start: str, end: str) -> None:
     """
     first, beyond = _moment("--from", start), _moment("--to", end)
 
-    async def fill() -> list[str]:
+    async def fill() -> list[Workflow]:
         async with connected(database):
-            return await _find(name).backfill(first, beyond, oban=CLIENT)
+            return await ours.enqueue_span(_find(name), first, beyond, CLIENT)
 
-    ids = _run(fill())
-    click.echo(f"{len(ids)} ticks." + (f" {ids[0]} to {ids[-1]}" if ids else ""))
+    filled = _run(fill())
+    enqueued = [workflow.id for workflow in filled if not workflow.is_duplicate]
+    span = f": {enqueued[0]} to {enqueued[-1]}" if enqueued else ""
+    click.echo(f"Enqueued {len(enqueued)} of {len(filled)} workflows{span}.")
 
 
 def _find(name: str) -> ours.Schedule:
