@@ -1,7 +1,7 @@
 # Everything runs through `uv run`, which makes .venv. Nothing has to be set up before.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow soak chaos matrix stored check fix bench bench-peers figures docs dist lowest ci
+.PHONY: help demo test slow soak chaos matrix stored check fix bench bench-cores bench-peers figures docs dist lowest ci
 
 # pyenv's shims hide the versions that uv could use; elsewhere this adds nothing.
 PYENV_ROOT ?= $(HOME)/.pyenv
@@ -86,6 +86,10 @@ bench: $(NEEDED_UV)
 FROM ?= docs/explanation/performance.json
 figures: $(NEEDED_UV)
 	$(RUN) --group figures python -m benchmarks.figures $(FROM)
+
+## bench-cores: measure what a second process brings
+bench-cores: $(NEEDED_UV)
+	$(RUN) python -m benchmarks.cores $(ARGS)
 
 ## bench-peers: measure against Celery, Dramatiq, DBOS, Chancy and pgqueuer (needs redis-server)
 bench-peers: $(NEEDED_UV)

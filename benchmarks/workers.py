@@ -1,4 +1,4 @@
-"""Workers that do nothing, so that what remains is the cost of the engine."""
+"""Workers that do nothing, so that what remains is the cost of the engine, or turn in a loop."""
 
 from __future__ import annotations
 
@@ -23,3 +23,15 @@ class Hop(Worker):
     async def process(self, job: Job) -> None:
         if left := job.args["left"]:
             await Hop.enqueue({"left": left - 1})
+
+
+@worker()
+class Spin(Worker):
+    async def process(self, job: Job) -> None:
+        spin(job.args["turns"])
+
+
+def spin(turns: int) -> None:
+    """Keep a core busy for so many turns of a loop."""
+    for _ in range(turns):
+        pass
