@@ -53,6 +53,16 @@ def nightly() -> Workflow:
     )
 
 
+def undone() -> Workflow:
+    """Build one that is undone, and has a final job."""
+    return (
+        Workflow(id="w")
+        .add("a", work(), undo=work())
+        .add("b", work("fail", max_attempts=1), deps="a")
+        .add_final("end", work())
+    )
+
+
 async def arrange(dsn: str, *, run: list[Workflow], enqueue: list[Workflow]) -> None:
     async with AsyncConnectionPool(dsn, min_size=1, open=False) as pool:
         oban = Oban(pool=pool)
@@ -272,7 +282,7 @@ class TestShow:
         shown = look_json(site, "show", "nightly-7")
         assert shown.keys() == {
             *("id", "name", "state", "total", "counts", "started_at", "stopped_at"),
-            *("retried_at", "waits", "open_waits", "attributes"),
+            *("retried_at", "waits", "open_waits", "attributes", "ends"),
             *("limit", "paused_at", "paused_by"),
             *("duration", "subs", "running", "failed"),
         }
@@ -289,6 +299,17 @@ class TestShow:
             "max_attempts": 2,
             "caused": False,
         }
+
+    def test_lists_final_jobs_and_what_undoes(self, dsn: str) -> None:
+        sub = Workflow().add("x", work()).add_final("f", work(), on="failed")
+        workflow = undone().add_workflow("sub", sub)
+        asyncio.run(arrange(dsn, run=[workflow], enqueue=[]))
+        ends = [("undo", "completed"), ("end", "completed"), ("sub/f", "skipped")]
+        lines = [tuple(line.split()) for line in look(dsn, "show", "w").splitlines()]
+        assert lines[(at := lines.index(("Undo", "and", "final", "jobs"))) + 1 : at + 4] == ends
+        found = orjson.loads(look(dsn, "show", "w", "--json"))["ends"]
+        assert [("/".join(end["path"]), end["state"]) for end in found] == ends
+        assert "… and more" in look(dsn, "show", "w", "--limit", "2")
 
     def test_fits_a_terminal_and_is_plain_in_a_pipe(self, site: str, tmp_path: Path) -> None:
         code, shown = in_terminal("show", "nightly-7", dsn=site, cwd=tmp_path)
@@ -326,6 +347,13 @@ class TestWatch:
         assert watching.returncode == 0
         assert rest.splitlines()[-2].strip() == "4 completed"
         assert rest.splitlines()[-1].startswith("Workflow w is completed: 4 of 4 jobs")
+
+    def test_tells_of_final_jobs_and_undos(self, dsn: str, tmp_path: Path) -> None:
+        asyncio.run(arrange(dsn, run=[undone()], enqueue=[]))
+        lines = invoke(dsn, "watch", "w").stdout.splitlines()
+        assert lines[1:3] == ["  undo is completed", "  end is completed"]
+        _, shown = in_terminal("watch", "w", dsn=dsn, cwd=tmp_path)
+        assert "Undo and final jobs" in shown
 
     def test_prints_a_line_of_json_for_each_change(self, dsn: str, tmp_path: Path) -> None:
         asyncio.run(arrange(dsn, run=[], enqueue=[diamond(id="w")]))

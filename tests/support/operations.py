@@ -1464,6 +1464,8 @@ async def undo_a_workflow(node: Node) -> None:
             await undoing.context_of(jobs[0])
             await node.ack(jobs)
 
+        assert await node.call(lambda store: store.ends(workflow.id, 10))
+
     assert (await workflow.status()).state == "discarded"
 
 

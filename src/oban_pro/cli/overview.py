@@ -16,11 +16,12 @@ from .bars import draw_bar, draw_legend, draw_state
 from .console import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import RenderableType
 
     from oban_pro import WorkflowStatus
+    from oban_pro.model.outcome import EndLine
     from oban_pro.model.waiting import OpenWait
 
 BAR_WIDTH = 20  # characters
@@ -28,25 +29,52 @@ NAME_WIDTH = 26  # characters
 
 
 def draw_overview(
-    status: WorkflowStatus, max_rows: int, waits: Sequence[OpenWait] = (), max_waits: int = 0
+    status: WorkflowStatus,
+    max_rows: int,
+    waits: Sequence[OpenWait] = (),
+    ends: Sequence[EndLine] = (),
+    *,
+    max_lines: int = 0,
 ) -> RenderableType:
-    """Draw a workflow, what is nested in it, and the waits in it that are open.
+    """Draw a workflow, what is nested in it, the waits in it that are open, and how it ends.
 
     Args:
         status: Of the workflow.
         max_rows: How many bars to draw at most.
         waits: Those that are open.
-        max_waits: How many of them to draw at most.
+        ends: Its final jobs, and what undoes it.
+        max_lines: How many of the waits to draw at most, and of the ends.
     """
-    parts: list[RenderableType] = [draw_heading(status), Text(), draw_progress(status, max_rows)]
+    return Group(
+        draw_heading(status),
+        Text(),
+        draw_progress(status, max_rows),
+        *_draw_list("Waits", waits, draw_waits, max_lines),
+        *_draw_list("Undo and final jobs", ends, draw_ends, max_lines),
+    )
 
-    if waits:
-        parts += [Text(), Text("Waits", style="bold"), draw_waits(waits[:max_waits])]
 
-    if len(waits) > max_waits:
-        parts.append(Text("  … and more", style="dim"))
+def _draw_list[Line](
+    title: str, lines: Sequence[Line], draw: Callable[[Sequence[Line]], Table], most: int
+) -> Iterator[RenderableType]:
+    if lines:
+        yield from (Text(), Text(title, style="bold"), draw(lines[:most]))
 
-    return Group(*parts)
+    if len(lines) > most:
+        yield Text("  … and more", style="dim")
+
+
+def draw_ends(ends: Sequence[EndLine]) -> Table:
+    """Say of each final job, and of what undoes a workflow, in which state it is."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    grid.add_column(no_wrap=True)
+
+    for path, state in ends:
+        grid.add_row("", plain(join_path(path)), draw_state(state))
+
+    return grid
 
 
 def draw_waits(waits: Sequence[OpenWait]) -> Table:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from oban_pro.model.outcome import Failure, Outcome
+from oban_pro.model.outcome import EndLine, Failure, Outcome
 from oban_pro.model.paths import join_path
 
+from .results import by_path
 from .statements import Statements
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class EndStatements(Statements):
     async def finals_among(self, key: int, names: Sequence[str]) -> list[str]:
         """Tell which of some members of a workflow are final jobs."""
         return await self.made(str, "finals_among", {"key": key, "names": list(names)})
+
+    async def ends(self, workflow_id: str, limit: int) -> list[EndLine]:
+        """Read the final jobs of a workflow and nested ones, and the grafts that undo them."""
+        return await self.made(by_path(EndLine), "ends", {"id": workflow_id, "limit": limit})
 
     async def insert_undos(self, root: int, undos: bytes) -> list[str]:
         """Insert what undoes jobs; returns workflows around them that use the name of an undo."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .status import WorkflowState
 
@@ -20,6 +21,18 @@ class Failure:
     path: str
     state: str
     error: str | None
+
+
+class EndLine(NamedTuple):
+    """A final job, or what undoes a workflow, as lists show it.
+
+    Args:
+        path: Names from the workflow that was asked down.
+        state: Of the job, or of all that undoes the workflow.
+    """
+
+    path: tuple[str, ...]
+    state: str
 
 
 @dataclass(frozen=True, slots=True)

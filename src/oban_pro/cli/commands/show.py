@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from oban_pro import WorkflowStatus
     from oban_pro.engine.store import Store
     from oban_pro.model.explanation import JobLine
+    from oban_pro.model.outcome import EndLine
     from oban_pro.model.waiting import OpenWait
 
 FAILED = ("discarded", "cancelled", "retryable")
@@ -46,22 +47,23 @@ MAX_BARS = 50
     type=click.IntRange(0),
     default=10,
     show_default=True,
-    help="How many running jobs, failed jobs and open waits to show.",
+    help="How many running and failed jobs, open waits and final jobs to show.",
 )
 @json_option
 @database_options
 def show(*, database: Database, id: str, limit: int, as_json: bool) -> None:
     """Show the workflow ID: what runs, what waits, what failed and why."""
-    status, running, failed, waits = run(_read(database, id, limit))
+    status, running, failed, waits, ends = run(_read(database, id, limit))
 
     if as_json:
         jobs = {"running": [*map(job_json, running)], "failed": [*map(job_json, failed)]}
         open_waits = {"open_waits": [*map(wait_json, waits[:limit])]}
-        echo_json(status_json(status) | jobs | open_waits)
+        listed = {"ends": [end._asdict() for end in ends[:limit]]}
+        echo_json(status_json(status) | jobs | open_waits | listed)
         return
 
     console = make_console()
-    console.print(draw_overview(status, MAX_BARS, waits, limit))
+    console.print(draw_overview(status, MAX_BARS, waits, ends, max_lines=limit))
     _print_running(console, running, status.counts["executing"])
     _print_failed(console, failed, sum(status.counts[state] for state in FAILED))
 
@@ -71,7 +73,7 @@ def show(*, database: Database, id: str, limit: int, as_json: bool) -> None:
 
 async def _read(
     database: Database, id: str, limit: int
-) -> tuple[WorkflowStatus, list[JobLine], list[JobLine], list[OpenWait]]:
+) -> tuple[WorkflowStatus, list[JobLine], list[JobLine], list[OpenWait], list[EndLine]]:
     async with connected(database):
         status = await status_of(id)
 
@@ -79,8 +81,9 @@ async def _read(
             running = await _list_jobs(store, status, ["executing"], limit)
             failed = await _list_jobs(store, status, FAILED, limit)
             waits = await open_waits_of(store, status, limit + 1)
+            ends = await store.ends(id, limit + 1)
 
-    return status, running, failed, waits
+    return status, running, failed, waits, ends
 
 
 async def _list_jobs(

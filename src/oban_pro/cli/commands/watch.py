@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -11,11 +12,12 @@ from rich.live import Live
 
 from oban_pro.cli.bars import draw_legend
 from oban_pro.cli.client import CLIENT, connected, open_waits_of, run, status_of
-from oban_pro.cli.console import echo_json, json_option, make_console, status_json
+from oban_pro.cli.console import echo_json, json_option, make_console, plain, status_json
 from oban_pro.cli.database import Database, database_options
 from oban_pro.cli.overview import draw_heading, draw_overview
 from oban_pro.engine.session import session_for
 from oban_pro.handles import waiting
+from oban_pro.model.paths import join_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from oban_pro import WorkflowStatus
+    from oban_pro.engine.store import Store
+    from oban_pro.model.outcome import EndLine
     from oban_pro.model.waiting import OpenWait
 
 EXIT_CODES = {"completed": 0, "cancelled": 3, "discarded": 4}
@@ -32,8 +36,8 @@ PATIENCE = 3.0
 
 MARGIN = 4
 """Lines of the terminal that are not for bars."""
-MAX_WAITS = 10
-"""How many open waits to show."""
+MAX_LINES = 10
+"""How many open waits to show, and how many final jobs."""
 
 
 @click.command()
@@ -106,20 +110,27 @@ async def _look_patiently(id: str) -> WorkflowStatus:
 async def _redraw(console: Console, looks: AsyncIterator[WorkflowStatus]) -> WorkflowStatus:
     with Live(console=console, auto_refresh=False) as live:
         async for status in looks:
-            rows = max(console.height - MARGIN, 1)
-            waits = await _read_waits(status)
-            bars = max(rows - min(len(waits), MAX_WAITS + 1) - (2 if waits else 0), 1)
-            live.update(draw_overview(status, bars, waits, MAX_WAITS), refresh=True)
+            waits, ends = await session_for(CLIENT).read(partial(_read, status))
+            lines = sum(2 + len(listed) for listed in (waits, ends) if listed)
+            bars = max(console.height - MARGIN - lines, 1)
+            live.update(draw_overview(status, bars, waits, ends, max_lines=MAX_LINES), refresh=True)
 
     return status
 
 
-async def _read_waits(status: WorkflowStatus) -> list[OpenWait]:
-    return await session_for(CLIENT).read(lambda store: open_waits_of(store, status, MAX_WAITS + 1))
+async def _read(status: WorkflowStatus, store: Store) -> tuple[list[OpenWait], list[EndLine]]:
+    waits = await open_waits_of(store, status, MAX_LINES + 1)
+
+    return waits, await _read_ends(status, store)
+
+
+async def _read_ends(status: WorkflowStatus, store: Store) -> list[EndLine]:
+    return await store.ends(status.id, MAX_LINES + 1)
 
 
 async def _print_lines(console: Console, looks: AsyncIterator[WorkflowStatus]) -> WorkflowStatus:
     seen = None
+    told: dict[tuple[str, ...], str] = {}
 
     async for status in looks:
         shown = draw_legend(status.counts, waits=status.waits, paused=status.paused_at is not None)
@@ -127,7 +138,13 @@ async def _print_lines(console: Console, looks: AsyncIterator[WorkflowStatus]) -
         if shown != seen:
             console.print(shown)
 
-        seen = shown
+        ends = await session_for(CLIENT).read(partial(_read_ends, status))
+
+        for path, state in ends[:MAX_LINES]:
+            if told.get(path, "suspended") != state:
+                console.print(plain(f"  {join_path(path)} is {state}"))
+
+        seen, told = shown, dict(ends)
 
     console.print(draw_heading(status))
 

@@ -1,0 +1,66 @@
+-- The final jobs of a workflow and of all nested ones, and the grafts that undo them, each by its path from the workflow:
+-- those that are nested less come first. Nothing is looked for where the root has none. OFFSET 0: see PLANS.md.
+WITH RECURSIVE tree AS (
+  SELECT
+    g.key, g.kind, '{}'::text[] AS path
+  FROM
+    /* TEMPLATE: schema */oban_workflow_groups g
+  WHERE
+    g.id = %(id)s
+    AND (SELECT rules & 16 > 0 FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = g.root)
+  UNION ALL
+  SELECT
+    g.key, g.kind, CASE WHEN tree.kind = 'graft' THEN tree.path ELSE tree.path || m.name END
+  FROM
+    tree
+    CROSS JOIN LATERAL (
+      SELECT key, kind FROM /* TEMPLATE: schema */oban_workflow_groups WHERE parent = tree.key OFFSET 0
+    ) g
+    CROSS JOIN LATERAL (
+      SELECT name FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = g.key OFFSET 0
+    ) m
+),
+ends AS MATERIALIZED (
+  SELECT
+    e.group_key, e.undo, tree.path
+  FROM
+    tree
+    CROSS JOIN LATERAL (
+      SELECT group_key, undo FROM /* TEMPLATE: schema */oban_workflow_ends WHERE group_key = tree.key OFFSET 0
+    ) e
+)
+SELECT
+  found.path, found.state
+FROM
+  (
+    SELECT
+      ends.path || 'undo'::text AS path, g.state, 0 AS id
+    FROM
+      ends
+      CROSS JOIN LATERAL (
+        SELECT state FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = ends.undo AND ends.undo < 0 OFFSET 0
+      ) g
+    UNION ALL
+    SELECT
+      ends.path || m.name,
+      CASE
+        WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) THEN 'skipped'
+        ELSE COALESCE(j.state::text, m.gone, 'unknown')
+      END,
+      f.id
+    FROM
+      ends
+      CROSS JOIN LATERAL (
+        SELECT id FROM /* TEMPLATE: schema */oban_workflow_finals WHERE group_key = ends.group_key OFFSET 0
+      ) f
+      CROSS JOIN LATERAL (
+        SELECT name, gone FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = f.id OFFSET 0
+      ) m
+      LEFT JOIN LATERAL (
+        SELECT state, attempt, meta FROM /* TEMPLATE: schema */oban_jobs WHERE id = f.id OFFSET 0
+      ) j ON true
+  ) found
+ORDER BY
+  cardinality(found.path), found.path[:cardinality(found.path) - 1], found.id
+LIMIT
+  %(limit)s
