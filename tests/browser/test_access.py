@@ -134,6 +134,12 @@ class TestAxe:
         await unlocked.goto(dashboard)
         await expect(unlocked.locator("a.name")).to_have_count(1)
         assert await violations(unlocked) == []
+
+        for path in ("waits", "queues"):
+            await unlocked.goto(f"{dashboard}/{path}")
+            await expect(unlocked.locator("#live")).to_have_text("polling")
+            assert await violations(unlocked) == []
+
         await open_page(unlocked, f"{dashboard}/workflows/{workflow.id}")
         await unlocked.locator("#table tbody tr").first.click()
         await expect(unlocked.locator("#panel h2")).to_be_visible()
@@ -141,6 +147,17 @@ class TestAxe:
 
 
 class TestPhone:
+    @pytest.mark.parametrize("path", ["", "waits", "queues"])
+    async def test_never_scrolls_sideways(
+        self, path: str, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = nested().add_signal("a long name of something that waits for a signal")
+        await oban.enqueue_many([*workflow, work(queue="a-queue-with-a-name-as-long-as-any" * 2)])
+        await page.set_viewport_size({"width": 390, "height": 844})
+        await page.goto(f"{dashboard}/{path}")
+        await expect(page.locator("table.workflows tbody tr").first).to_be_visible()
+        assert await page.evaluate("document.documentElement.scrollWidth") == 390
+
     async def test_has_targets_that_a_finger_hits(
         self, oban: Oban, page: Page, dashboard: str
     ) -> None:

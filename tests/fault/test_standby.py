@@ -190,6 +190,9 @@ class TestTheDashboard:
                 assert answer.status_code == 200, answer.text
 
         assert (await client.get("/")).status_code == 200
+        queues = await client.get("/queues")
+        assert queues.status_code == 200
+        assert "A standby cannot know of nodes" in queues.text
 
     async def test_says_where_to_act(self, client: httpx.AsyncClient, reader: Oban) -> None:
         (job, *_) = await Workflow(id="waiting").all_jobs()

@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route
 
 from oban_pro.engine.listener import Listener
 
-from . import actions, attention, pages, static_files
+from . import actions, attention, pages, queues, static_files
 from .failures import HANDLERS
 from .live import CHANNELS
 from .operators import Operators
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ROUTES = [
     Route("/", pages.show_list, name="list"),
     Route("/waits", attention.show_waits, name="waits"),
+    Route("/queues", queues.show_queues, name="queues"),
     Route("/health", pages.show_health, name="health"),
     Route("/metrics", pages.show_metrics, name="metrics"),
     Route("/unlock", pages.unlock, name="unlock"),

@@ -1,4 +1,4 @@
-"""Statements of the dashboard: one method for each file in ``sql/dashboard``."""
+"""Statements of the dashboard: those of queues and nodes are in `queue_statements`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 from oban_pro.engine.statements import Statements
 from oban_pro.engine.store import Store
 from oban_pro.engine.wait_statements import waiting
+
+from .queue_statements import QueueStatements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -222,6 +224,8 @@ class PageStore(Store):
     def __init__(self, conn: AsyncConnection[Any], prefix: str) -> None:
         super().__init__(conn, prefix)
         self._page = Statements(conn, prefix, "dashboard")
+        self.queues = QueueStatements(conn, prefix, "dashboard")
+        """Statements about queues and nodes."""
 
     async def count_roots(self, workflow_ids: Sequence[str], looked_at: int) -> dict[str, RootRow]:
         """Count the jobs of root workflows, by id of the workflow.
