@@ -220,11 +220,11 @@ class Undo:
         if BLOCKED in job.args:
             return Cancel(f"it was tried in the workflow nested there: {job.args[BLOCKED]}")
 
-        items = _given_items(job)
-        function = resolve_function(job.args.get(FUNCTION), ITEM_AND_CONTEXT if items else CONTEXT)
+        function = resolve_function(job.args.get(FUNCTION), _arguments_of(job))
         timeout = timeout_of(job)
         require_backoff(job)
         context = await undoing.context_of(job)
+        items = _given_items(job, context)
 
         return await _answer(job, timeout, partial(function, *items, context))
 
@@ -322,9 +322,7 @@ async def _graft(job: Job, workflow: object, tolerates: Tolerance | None = None)
 async def _prepare(job: Job) -> Callable[[], Awaitable[Any]]:
     """Find the function of a job and what it is called with; returns what calls it."""
     is_bound = CALL in job.args
-    has_items = not {ITEM, ITEMS_IN_BATCH}.isdisjoint(job.args)
-    cascade = ITEM_AND_CONTEXT if has_items else CONTEXT
-    function = resolve_function(job.args.get(FUNCTION), ANY if is_bound else cascade)
+    function = resolve_function(job.args.get(FUNCTION), ANY if is_bound else _arguments_of(job))
     timeout = timeout_of(job)
     require_backoff(job)
     context = await _context_of(job)
@@ -332,7 +330,7 @@ async def _prepare(job: Job) -> Callable[[], Awaitable[Any]]:
     if is_bound:
         args, kwargs = resolve_call(job.args, function, context)
     else:
-        args, kwargs = [*_given_items(job), context], {}
+        args, kwargs = [*_given_items(job, context), context], {}
 
     return partial(calling.call_in_time, job, timeout, partial(function, *args, **kwargs))
 
@@ -348,12 +346,17 @@ async def _answer(
         return result if is_answer else _record(job, result)
 
 
-def _given_items(job: Job) -> list[Any]:
+def _arguments_of(job: Job) -> tuple[str, ...]:
+    """Return what the function of a job that gets its context is called with."""
+    return CONTEXT if {ITEM, ITEMS_IN_BATCH}.isdisjoint(job.args) else ITEM_AND_CONTEXT
+
+
+def _given_items(job: Job, context: Context) -> list[Any]:
     """Return what a function gets before its context: its item, its batch, or nothing."""
     if ITEM in job.args:
-        return [codec.from_json(job.args[ITEM])]
+        return [codec.from_json(job.args[ITEM], context.resolve)]
 
-    return [items_of(job.args)] if ITEMS_IN_BATCH in job.args else []
+    return [items_of(job.args, context.resolve)] if ITEMS_IN_BATCH in job.args else []
 
 
 async def _context_of(job: Job, *, is_lazy: bool | None = None) -> Context:

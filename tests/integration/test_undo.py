@@ -589,7 +589,6 @@ class TestBuilding:
 
         for add in (
             lambda: workflow.add_graft("a", grown, undo=undo_one),
-            lambda: workflow.options(undo=undo_one).call(succeed),
             lambda: workflow.add_timer("a", 60, undo=undo_one),
             lambda: workflow.add_signal("a", undo=undo_one),
         ):

@@ -31,6 +31,8 @@ from tests.support.wired import (
     item_of,
     later,
     maybe,
+    multiply,
+    multiply_by_key,
     never,
     own_context,
     recorded,
@@ -38,6 +40,9 @@ from tests.support.wired import (
     resize,
     same,
     skip_odd,
+    undo_call,
+    undo_of_each,
+    undone,
 )
 
 
@@ -170,6 +175,39 @@ class TestEach:
 
         error = await error_of(workflow, "item_of")
         assert "job 'item_of' must map over a list or a dict, got 'abc'" in error
+
+    async def test_takes_batches_with_arguments(self, run: Run) -> None:
+        workflow = Workflow()
+        view = workflow.options(batch=2)
+        three = workflow.call(same, 3)
+        by_key = view.options(name="keyed").each(multiply_by_key, {"a": 1, "b": three, "c": 5}, 10)
+        numbers = view.options(name="listed").each(multiply, [1, three, 5], three)
+        mapped = view.options(name="mapped").each(multiply, workflow.call(same, [1, 2, 3]))
+        workflow.options(name="end").call(same, [by_key, numbers, mapped])
+
+        assert (await run(workflow))["end"] == [
+            {"a": 10, "b": 30, "c": 50},
+            [3, 9, 15],
+            [10, 20, 30],
+        ]
+        jobs = await workflow.all_jobs(with_subs=True)
+        assert {"batch-0", "batch-1", "0-1", "2-2"} <= {job.meta["name"] for job in jobs}
+
+    async def test_and_calls_are_undone(self, oban: Oban) -> None:
+        undone.clear()
+        workflow = Workflow()
+        three = workflow.options(undo=undo_call).call(same, 3)
+        items = workflow.options(name="each", undo=undo_of_each).each(echo, [three])
+        batch = workflow.options(name="batch", batch=2, undo=undo_of_each, deps=items)
+        ten = workflow.options(name="fail", max_attempts=1, deps=batch.each(multiply, [1, three]))
+        ten.call(fail, "no")
+        await run_workflow(workflow, oban, with_safety=True)
+
+        assert undone == [
+            ([1, 3], {"same": 3, "each": {"0": ((3,), {})}, "0-1": {"0": 10, "1": 30}}),
+            (3, {"same": 3, "0": ((3,), {})}),
+            {"same": 3},
+        ]
 
 
 class TestFailures:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from oban import Cancel, Record, Snooze, current_job
 
-from oban_pro import Workflow
+from oban_pro import Context, Workflow
 
 
 @dataclass
@@ -59,6 +59,25 @@ def maybe(value: Any = "default", *, other: Any = "other default") -> Any:
 
 def item_of(row: Row, factor: int = 1) -> int:
     return row.id * factor
+
+
+def multiply(numbers: list[int], by: int = 10) -> list[int]:
+    return [number * by for number in numbers]
+
+
+async def multiply_by_key(numbers: dict[str, int], by: int) -> dict[str, int]:
+    return {key: number * by for key, number in numbers.items()}
+
+
+undone: list[Any] = []
+
+
+def undo_call(context: Context) -> None:
+    undone.append(dict(context))
+
+
+def undo_of_each(item: Any, context: Context) -> None:
+    undone.append((item, dict(context)))
 
 
 def skip_odd(number: int) -> int | Cancel:

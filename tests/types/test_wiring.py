@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from oban import Cancel, Job, Snooze
-from oban_pro import Workflow
+from oban_pro import Context, Workflow
 
 
 @dataclass
@@ -51,6 +51,10 @@ def double(number: int) -> int: return number * 2
 def traced[**P, R](func: Callable[P, R]) -> Callable[P, R]: return func
 @traced
 def wrapped(number: int) -> str: return str(number)
+def totals(numbers: list[int], by: int) -> list[float]: return [by / one for one in numbers]
+async def lengths(texts: dict[str, str]) -> dict[str, int]: return {key: 1 for key in texts}
+def refund(context: Context) -> None: ...
+def put_back(number: int, context: Context) -> None: ...
 def linear(job: Job) -> float: return 1.0
 paths = [Path("a")]
 named = {"a": Path("a")}
@@ -92,6 +96,11 @@ RIGHT = [
     "a20: float = w.options(delay=timedelta(hours=1), tags=['x'], meta={'a': 1}).call("
     "only, 1, factor=0.5)",
     "a21: list[int] = w.each(double, range(3))",
+    "a22: list[float] = w.options(batch=10).each(totals, [1, 2], 3)",
+    "a23: dict[str, int] = w.options(batch=10).options(name='x').each(lengths, {'a': 'b'})",
+    "a24: list[float] = w.options(batch=10).each(totals, w.each(double, [1]), by=3)",
+    "a25: float = w.options(undo=refund).call(only, 1, factor=0.5)",
+    "a26: list[int] = w.options(undo=put_back).each(double, [1])",
 ]
 
 WRONG = [
@@ -150,6 +159,16 @@ WRONG = [
     "w.options(max_attempts=3).call(clean, 5)",
     "w.options(backoff='1m')",
     "w.options('cpu')",
+    "w.options(batch='10')",
+    "w.options(batch=10).call(double, 1)",
+    "w.options(batch=10).each(double, [1, 2])",
+    "w.options(batch=10).each(totals, ['a'], 3)",
+    "w.options(batch=10).each(totals, [1, 2])",
+    "w.options(batch=10).each(lengths, ['a'])",
+    "b15: list[int] = w.options(batch=10).each(totals, [1], 3)",
+    "w.options(undo=5)",
+    "w.options(undo=linear)",
+    "w.options(lazy=True)",
     # Results
     "b10: int = await w.result(final)",
     "b11: list[Row] = await w.result(table)",

@@ -244,7 +244,16 @@ class TestOptions:
         given = inspect.signature(Workflow.add_cascade).parameters.values()
         taken = {one.name for one in given if one.kind is one.KEYWORD_ONLY}
 
-        assert taken - CallOptions.__annotations__.keys() == {"undo"}
+        assert taken - CallOptions.__annotations__.keys() == set()
+
+    def test_say_where_lazy_belongs(self) -> None:
+        with pytest.raises(InvalidArgumentError, match="lazy must be given to add_cascade"):
+            Workflow().options(lazy=True)  # type: ignore[call-overload]
+
+    def test_with_a_batch_are_for_fan_outs(self) -> None:
+        view = Workflow().options(batch=2).options(queue="io")
+
+        assert not hasattr(view, "call")
 
     def test_add_up_in_views_that_may_be_kept(self) -> None:
         workflow = Workflow()

@@ -16,9 +16,11 @@ from oban_pro.values import codec
 from .cascades import CASCADE_WORKER, ITEM
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from oban import Job
+
+    from oban_pro.values.placeholder import Wire
 
 BATCH_WORKER = "oban_pro.workers.BatchCascade"
 
@@ -77,13 +79,19 @@ def fan_out_args(
     return BATCH_WORKER, batched_args(name, items, size, is_dict=is_dict)
 
 
-def items_of(args: Mapping[str, Any]) -> list[Any] | dict[str, Any]:
+def items_of(
+    args: Mapping[str, Any], resolve: Callable[[Wire], Any] | None = None
+) -> list[Any] | dict[str, Any]:
     """Return what the function of a batch is called with.
+
+    Args:
+        args: Of the job.
+        resolve: Returns what a placeholder among the items stands for.
 
     Raises:
         CodecError: If an item cannot be decoded.
     """
-    items = [codec.from_json(item) for item in args[ITEMS_IN_BATCH]]
+    items = [codec.from_json(item, resolve) for item in args[ITEMS_IN_BATCH]]
 
     return dict(zip(args[KEYS], items, strict=True)) if KEYS in args else items
 

@@ -22,6 +22,7 @@ from oban_pro.values import codec
 from oban_pro.values.placeholder import Placeholder, Shape, owner_of, wire_of
 
 from .arguments import named_items
+from .batches import ITEMS_IN_BATCH, items_of
 from .cascades import CALL, ITEM, ITEMS, RESULT, FromResult, check_source, encode_item, split_pair
 from .functions import ANY, CONTEXT, ITEM_AND_CONTEXT, check_function, signature_of
 
@@ -212,10 +213,11 @@ def resolve_call(
     """
     stored, keyword = args[CALL]
     positional = [args[ITEM], *stored] if ITEM in args else stored
+    batch = [items_of(args, context.resolve)] if ITEMS_IN_BATCH in args else []
     signature = signature_of(function)
 
     try:
-        signature.bind(*positional, **keyword)
+        signature.bind(*batch, *positional, **keyword)
     except TypeError as error:
         raise CascadeError(
             f"{context.job!r} cannot call {function.__qualname__}{signature}: {error}"
@@ -226,10 +228,13 @@ def resolve_call(
         for parameter in signature.parameters.values()
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
-    taken = dict(enumerate(by_position))
+    taken = dict(enumerate(by_position[len(batch) :]))
 
     return (
-        [_resolve(value, taken.get(n), context) for n, value in enumerate(positional)],
+        [
+            *batch,
+            *(_resolve(value, taken.get(n), context) for n, value in enumerate(positional)),
+        ],
         {
             name: _resolve(value, signature.parameters.get(name), context)
             for name, value in keyword.items()

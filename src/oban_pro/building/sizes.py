@@ -67,4 +67,6 @@ def refuse_batch(name: str, batch: int | None) -> None:
         InvalidArgumentError: Naming it.
     """
     if batch is not None:
-        raise InvalidArgumentError(f"batch of {name!r} is for fan-outs; pass (items, function)")
+        raise InvalidArgumentError(
+            f"batch of {name!r} is for fan-outs: each(), or (items, function)"
+        )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Unpack, cast, overload
 
 from oban import Cancel, Snooze
 
+from oban_pro.errors import InvalidArgumentError
 from oban_pro.values.placeholder import Placeholder, Wire
 
 from .arguments import FunctionOptions, check_known_options
@@ -17,6 +18,8 @@ from .names import check_text, find_wired, free_name, normalize_deps
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+    from oban_pro.values.context import Context
 
     from .members import Members
     from .tolerance import Tolerate
@@ -49,6 +52,7 @@ class CallOptions(MemberOptions, total=False):
 
     name: str
     deps: object
+    undo: Callable[[Context], object] | Callable[[Any, Context], object] | None
 
 
 class CascadeOptions(MemberOptions, total=False):
@@ -178,21 +182,26 @@ class Wiring:
             >>> thumbs = workflow.each(resize, paths, 640)
             >>> page = workflow.call(report, table, thumbs)
         """
-        owner, options = self._wiring()
-        name = _name_for(owner, options, func)
-        call = bind_each(name, func, items, Arguments(owner, args, kwargs))
+        return _each(self._wiring(), func, items, args, kwargs)
 
-        return _add_call(owner, name, call, options)
+    @overload
+    def options(self, *, batch: int, **options: Unpack[CallOptions]) -> BatchWiring: ...
 
-    def options(self, **options: Unpack[CallOptions]) -> Wiring:
+    @overload
+    def options(self, **options: Unpack[CallOptions]) -> Wiring: ...
+
+    def options(self, **options: Any) -> Any:
         """Return a view of this workflow whose calls have options.
 
         It may be kept and used for several calls. Options of options add up: later ones win, except
         that deps are joined, and ``meta`` key by key.
 
         Args:
-            options: ``name``, ``deps``, and what `add_cascade` takes, except ``batch``, ``lazy``
-                and ``undo``. A placeholder may stand in ``deps``.
+            options: ``name``, ``deps``, and what `add_cascade` takes, except ``lazy``. A
+                placeholder may stand in ``deps``. With ``batch=100`` the view has only `each`: its
+                function gets up to 100 items at once, as a list, or a dict by key, and returns
+                their results in the same shape. ``undo`` is a function ``(context)``, for `each`
+                ``(item, context)``; what the call recorded is in the context, under its name.
 
         Raises:
             InvalidArgumentError: If an option is unknown.
@@ -200,11 +209,11 @@ class Wiring:
         Example:
             >>> cpu = workflow.options(queue="cpu", max_attempts=3)
             >>> table = cpu.options(name="clean it").call(clean, rows)
+            >>> vectors = workflow.options(batch=32).each(embed_all, texts)
         """
-        check_known_options("a call", options, CallOptions.__annotations__)
         owner, given = self._wiring()
 
-        return _View(owner, _add_up(given, options))
+        return _view(owner, given, options)
 
     def value[T](self, path: str, kind: type[T], /) -> T:
         """Return a placeholder for what any other member will have recorded.
@@ -239,6 +248,92 @@ class _View(Wiring):
 
     def _wiring(self) -> tuple[Members, Mapping[str, Any]]:
         return self._owner, self._options
+
+
+class BatchWiring:
+    """A view of a workflow that adds functions which take several items at once."""
+
+    def __init__(self, owner: Members, options: Mapping[str, Any]) -> None:
+        self._owner = owner
+        self._options = options
+
+    @overload
+    def each[I, **P, R](
+        self,
+        func: Callable[
+            Concatenate[dict[str, I], P], Coroutine[Any, Any, dict[str, R] | Snooze | Cancel]
+        ],
+        items: Keyed[I],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> dict[str, R]: ...
+
+    @overload
+    def each[I, **P, R](
+        self,
+        func: Callable[Concatenate[list[I], P], Coroutine[Any, Any, list[R] | Snooze | Cancel]],
+        items: Items[I],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> list[R]: ...
+
+    @overload
+    def each[I, **P, R](
+        self,
+        func: Callable[Concatenate[dict[str, I], P], dict[str, R] | Snooze | Cancel],
+        items: Keyed[I],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> dict[str, R]: ...
+
+    @overload
+    def each[I, **P, R](
+        self,
+        func: Callable[Concatenate[list[I], P], list[R] | Snooze | Cancel],
+        items: Items[I],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> list[R]: ...
+
+    def each(self, func: Callable[..., Any], items: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Add a function that is called once for each batch of items, as `Wiring.each` does."""
+        return _each((self._owner, self._options), func, items, args, kwargs)
+
+    def options(self, **options: Unpack[CallOptions]) -> BatchWiring:
+        """Return a view with further options; see `Wiring.options`."""
+        view: BatchWiring = _view(self._owner, self._options, options)
+
+        return view
+
+
+def _view(owner: Members, given: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+    if "lazy" in options:
+        raise InvalidArgumentError(
+            "lazy must be given to add_cascade, whose function reads a context; a call gets values"
+        )
+
+    check_known_options("a call", options, [*CallOptions.__annotations__, "batch"])
+    added = _add_up(given, options)
+
+    return (_View if added.get("batch") is None else BatchWiring)(owner, added)
+
+
+def _each(
+    wiring: tuple[Members, Mapping[str, Any]],
+    func: Callable[..., Any],
+    items: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Placeholder:
+    owner, options = wiring
+    name = _name_for(owner, options, func)
+    call = bind_each(name, func, items, Arguments(owner, args, kwargs))
+
+    return _add_call(owner, name, call, options)
 
 
 def _add_up(outer: Mapping[str, Any], inner: Mapping[str, Any]) -> dict[str, Any]:
