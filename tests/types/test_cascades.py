@@ -12,7 +12,7 @@ HEAD = """
 from datetime import timedelta
 from typing import Any
 from oban import Job
-from oban_pro import Workflow, from_result
+from oban_pro import Context, Workflow, from_result
 
 def linear(job: Job) -> float: return 30.0 * job.attempt
 def by_day(job: Job) -> timedelta: return timedelta(days=1)
@@ -27,6 +27,7 @@ async def untyped(context): return context
 async def untyped_item(item, context): return item
 async def no_context() -> int: return 1
 async def takes_int(context: int) -> int: return 1
+def large(context: Context) -> bool: return len(context) > 1
 sources = {"wiki": "https://..."}
 workflow = Workflow()
 """
@@ -37,6 +38,8 @@ RIGHT = [
     'workflow.add_cascade("a", (sources, fetch), tags=["x"], meta={"a": 1}, ignore_cancelled=True)',
     'workflow.add_cascade("a", ({1: "x"}, fetch), scheduled_in=60, max_attempts=3)',
     'workflow.add_cascade("a", untyped).add_cascade("b", (range(3), untyped_item))',
+    'workflow.add_cascade("a", load, when=large, priority=1).add_graft("b", grow, when=large)',
+    'workflow.add("a", Job(worker="a"), when=large).add_workflow("b", Workflow(), when=large)',
     'workflow.add_context({"a": 1, "b": [None]}).add_context({})',
     'Workflow(defaults={"queue": "io", "scheduled_in": 60, "meta": {"a": 1}}, name="x")',
     'workflow.add_cascade("a", extract, timeout=60, backoff=linear, give_up_on=ValueError)',

@@ -11,6 +11,7 @@ from oban_pro.values.context import Context
 
 from .arguments import FunctionOptions, SizedOptions
 from .cascades import FromResult
+from .conditions import Condition
 from .limits import check_limits
 from .sizes import check_sizes
 from .specs import cascade_spec, check_given, graft_spec
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 # A dict, so that a function which takes any dict takes it.
 type ContextDict = Context
-type Condition = Callable[[ContextDict], object]
 
 
 class Builder(Wiring, WaitMembers):

@@ -12,9 +12,14 @@ from .functions import CONTEXT, check_function
 from .plan import JUDGE_NAME, JobSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from oban_pro.values.context import Context
 
     from .plan import GroupSpec
+
+# A context is a dict, so a function that takes any dict takes it.
+type Condition = Callable[[Context], object]
 
 JUDGE_WORKER = "oban_pro.workers.Judge"
 """Path of the worker of judges, as rows name it."""

@@ -14,7 +14,7 @@ from oban_pro.errors import DuplicateIdError, InvalidArgumentError
 from .arguments import JobOptions, check_job, named_items
 from .attributes import check_attributes, refuse_attributes
 from .cascades import encode_context
-from .conditions import check_condition, judged
+from .conditions import Condition, check_condition, judged
 from .defaults import check_defaults
 from .ends import check_ends
 from .limits import check_limits
@@ -28,7 +28,7 @@ from .uniqueness import OnConflict, check_unique
 from .waits import Moment, check_deadline, check_delay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from datetime import timedelta
 
     from .attributes import Attribute
@@ -115,7 +115,7 @@ class Members:
         *,
         deps: str | Iterable[object] = (),
         need: int | None = None,
-        when: Callable[[dict[str, Any]], object] | None = None,
+        when: Condition | None = None,
         undo: Job | None = None,
         ignore_cancelled: bool | None = None,
         ignore_discarded: bool | None = None,
@@ -175,7 +175,7 @@ class Members:
         *,
         deps: str | Iterable[object] = (),
         need: int | None = None,
-        when: Callable[[dict[str, Any]], object] | None = None,
+        when: Condition | None = None,
         deadline: Moment | None = None,
         delay: timedelta | float | None = None,
     ) -> Self:
@@ -249,7 +249,7 @@ class Members:
         need: int | None = None,
         tolerate: Tolerate | None = None,
         fail_fast: bool = False,
-        when: Callable[[dict[str, Any]], object] | None = None,
+        when: Condition | None = None,
         deadline: Moment | None = None,
         delay: timedelta | float | None = None,
         limit: int | None = None,

@@ -14,6 +14,7 @@ from oban_pro.values.placeholder import Placeholder, Wire
 
 from .arguments import FunctionOptions, check_known_options
 from .calls import Arguments, Call, bind_call, bind_each
+from .conditions import Condition
 from .names import check_text, find_wired, free_name, normalize_deps
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class MemberOptions(FunctionOptions, total=False):
     rate: tuple[int, timedelta | float] | None
     tolerate: Tolerate | None
     fail_fast: bool
-    when: Callable[[dict[str, Any]], object] | None
+    when: Condition | None
 
 
 class CallOptions(MemberOptions, total=False):
