@@ -6,7 +6,37 @@ that catches `ValueError` or `TypeError` keeps working.
 
 from __future__ import annotations
 
+import re
+
 import psycopg.errors
+
+_TRACEBACK = re.compile(r"(?:  \+ Exception Group )?Traceback \(most recent call last\):")
+_IN_GROUP = "  | "
+
+
+def message_of(error: str) -> str:
+    """Return the line of a stored error that says what went wrong.
+
+    Args:
+        error: As oban stores it, a traceback in most cases.
+
+    Returns:
+        Of a traceback, the first line of the last exception; of anything else, its first line.
+
+    Example:
+        >>> {name: message_of(error) for name, error in context.failed("call").items()}
+        {'13': 'ValueError: bad date'}
+    """
+    message, in_stack = "", False
+
+    for line in error.splitlines():
+        if _TRACEBACK.fullmatch(line):
+            message, in_stack = "", True
+        elif not message and line.strip():
+            text = line.removeprefix(_IN_GROUP) if in_stack else line.strip()
+            message = "" if in_stack and text.startswith(" ") else text
+
+    return message
 
 
 class WorkflowError(Exception):
@@ -107,6 +137,19 @@ class JobFailedError(WorkflowError, RuntimeError):
         self.path = path
         self.state = state
         self.error = error
+
+    @property
+    def message(self) -> str | None:
+        """The line of the error that says what went wrong; None without an error.
+
+        Example:
+            >>> try:
+            ...     await workflow.result("load")
+            ... except JobFailedError as failed:
+            ...     print(failed.path, failed.message)
+            load ValueError: bad date
+        """
+        return None if self.error is None else message_of(self.error)
 
     def __str__(self) -> str:
         reason = "" if self.error is None else f": {self.error}"

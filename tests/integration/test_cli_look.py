@@ -297,6 +297,7 @@ class TestShow:
             "state": "discarded",
             "attempt": 2,
             "max_attempts": 2,
+            "message": "RuntimeError: told to fail",
             "caused": False,
         }
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from oban_pro.model.explanation import Explanation, Link
-from oban_pro.model.wording import human_duration, last_line
+from oban_pro.model.wording import human_duration
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -30,15 +30,6 @@ class TestHumanDuration:
 
     def test_writes_a_single_one_where_asked(self) -> None:
         assert human_duration(timedelta(seconds=3661), units=1) == "1h"
-
-
-class TestLastLine:
-    @pytest.mark.parametrize(
-        ("error", "expected"),
-        [("", ""), ("one", "one"), ("Traceback …\n  a\nKeyError: 'x'\n\n", "KeyError: 'x'")],
-    )
-    def test_is_what_went_wrong(self, error: str, expected: str) -> None:
-        assert last_line(error) == expected
 
 
 class TestSummary:

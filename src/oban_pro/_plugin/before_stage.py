@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from oban_pro import telemetry
 from oban_pro.engine.session import session_of
+from oban_pro.errors import message_of
 from oban_pro.model.paths import join_path
-from oban_pro.model.wording import last_line
 
 from . import ack_jobs, housekeeping, lost_jobs, timers
 from .fire_schedules import fire_schedules
@@ -95,6 +95,6 @@ async def _tell_broken(query: Query, root: SettledRoot) -> None:
         "count": count,
         "path": join_path(cause.path),
         "state": cause.state,
-        "error": last_line(cause.error) if cause.error else None,
+        "error": message_of(cause.error) if cause.error else None,
     }
     telemetry.execute("oban.workflow.broken", metadata)

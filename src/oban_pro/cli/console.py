@@ -10,6 +10,7 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
+from oban_pro.errors import message_of
 from oban_pro.model.wording import hidden_in, visible
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def job_json(line: JobLine) -> dict[str, Any]:
         "max_attempts": line.max_attempts,
         "attempted_at": line.attempted_at,
         "error": line.error,
+        "message": None if line.error is None else message_of(line.error),
         "caused": line.caused,
     }
 

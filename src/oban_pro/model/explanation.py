@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from oban_pro.errors import message_of
+
 from .waiting import tell_deadline
-from .wording import KINDS, SETTLED, count_nodes, human_duration, last_line, until
+from .wording import KINDS, SETTLED, count_nodes, human_duration, until
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -79,8 +80,7 @@ class Link:
         caused: Whether a job was cancelled because of its upstream.
         unended: Whether an execution of a job has not ended although somebody stopped the job.
         unknown_code: The function or worker that the node did not have which took a job last.
-        undo: Of a job that is to run again: the id of its undo, which executes although the job
-            was retried; None if there is none.
+        undo: Of a job that was retried: the id of its undo, if that still executes; else None.
         comes_last: Whether it is a final job, and something else of its workflow has not ended.
         deadline: When it is cancelled unless it settles: by the first deadline that it is under.
         wait: What it waits for that no node runs: signals, or a time.
@@ -260,7 +260,6 @@ _REASONS: dict[str, Reason] = {
 
 
 _WAITS: dict[str, Reason] = {"signal": "listening", "timer": "timed", "call": "parked"}
-
 _UNTIL: dict[str, Reason] = {"scheduled": "scheduled", "retryable": "retrying"}
 
 
@@ -406,6 +405,7 @@ _SENTENCES: dict[str, str] = {
     "discarded": "{label} was discarded after {attempts} attempts{error}",
 }
 
+_OF_PROGRAM = ("__main__:", "__main__.")
 _PROGRAM = "; only the program that enqueued it has that: put it in a module that nodes can import"
 
 
@@ -440,11 +440,11 @@ def _tell(link: Link, at: datetime) -> str:
         why=f": {link.skipped}" if link.skipped else "",
         queue=link.queue,
         code=link.unknown_code,
-        program=_PROGRAM if re.match(r"__main__\b", link.unknown_code or "") else "",
+        program=_PROGRAM if (link.unknown_code or "").startswith(_OF_PROGRAM) else "",
         node=link.node,
         nodes=count_nodes(link.nodes),
         attempts=f"{link.attempt} of {link.max_attempts}",
         since=human_duration(at - (link.attempted_at or at)),
         until=until(link.scheduled_at, at),
-        error=f": {last_line(link.error)}" if link.error and link.state != "completed" else "",
+        error=f": {message_of(link.error)}" if link.error and link.state != "completed" else "",
     )

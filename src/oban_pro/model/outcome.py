@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from oban_pro.errors import message_of
+
 from .status import WorkflowState
 
 
@@ -21,6 +23,16 @@ class Failure:
     path: str
     state: str
     error: str | None
+
+    @property
+    def message(self) -> str | None:
+        """The line of the error that says what went wrong; None without an error.
+
+        Example:
+            >>> [(failure.path, failure.message) for failure in outcome.failed]
+            [('load', 'ValueError: bad date')]
+        """
+        return None if self.error is None else message_of(self.error)
 
 
 class EndLine(NamedTuple):

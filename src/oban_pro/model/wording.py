@@ -79,13 +79,6 @@ def _spell(char: str) -> str:
     return char.encode("unicode_escape").decode()
 
 
-def last_line(error: str) -> str:
-    """Return the line of a traceback that says what went wrong."""
-    lines = [line.strip() for line in error.splitlines() if line.strip()]
-
-    return lines[-1] if lines else ""
-
-
 def human_duration(duration: timedelta, units: int = 2) -> str:
     """Write a duration in its largest units.
 

@@ -9,9 +9,9 @@ from oban import Oban
 from oban_pro import _host
 from oban_pro.engine.session import session_of
 from oban_pro.engine.store import Store
+from oban_pro.errors import message_of
 from oban_pro.model.paths import join_path
 from oban_pro.model.status import WorkflowStatus, build_status
-from oban_pro.model.wording import last_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -62,7 +62,7 @@ def job_table(lines: Sequence[JobLine]) -> str:
             join_path(line.path),
             line.state,
             f"{line.attempt}/{line.max_attempts}",
-            last_line(line.error or ""),
+            message_of(line.error or ""),
         )
         for line in lines[:MAX_LISTED]
     ]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from oban.job import JobState
 
+from oban_pro.errors import message_of
 from oban_pro.handles.locating import require_one
 from oban_pro.model.status import WorkflowStatus
-from oban_pro.model.wording import last_line
 
 from .access import MAX_LISTED, job_table, read_status, with_store
 
@@ -111,7 +111,7 @@ async def assert_job(
     errors = [str(entry["error"]) for entry in entries]
 
     if error_contains is not None and not any(error_contains in error for error in errors):
-        got = ", ".join(repr(last_line(error)) for error in errors) or "none"
+        got = ", ".join(repr(message_of(error)) for error in errors) or "none"
         wrong.append(f"an error must contain {error_contains!r}, got {got}")
 
     if wrong:

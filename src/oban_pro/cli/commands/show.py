@@ -22,8 +22,9 @@ from oban_pro.cli.console import (
 from oban_pro.cli.database import Database, database_options
 from oban_pro.cli.overview import draw_overview
 from oban_pro.engine.session import session_for
+from oban_pro.errors import message_of
 from oban_pro.model.paths import join_path
-from oban_pro.model.wording import human_duration, last_line
+from oban_pro.model.wording import human_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +106,7 @@ def _print_running(console: Console, lines: Sequence[JobLine], total: int) -> No
 
 def _print_failed(console: Console, lines: Sequence[JobLine], total: int) -> None:
     if lines:
-        rows = [(line, last_line(line.error or "")) for line in lines]
+        rows = [(line, message_of(line.error or "")) for line in lines]
         _print_jobs(console, "Failed", rows, total)
 
 
