@@ -23,6 +23,7 @@ def compare(scale: int = 1, *, million: bool = False) -> list[Ratio]:
         *_against_the_floor(scale),
         *_by_size(scale, million=million),
         *_by_shape(scale),
+        *_joined_and_skipped(scale),
         *_reading(scale),
         *_among_stored(scale),
     ]
@@ -162,6 +163,27 @@ def _by_shape(scale: int) -> list[Ratio]:
             Run("workflows", "cascades_of_ten", few),
             Run("workflows", "fan_outs_of_ten", few),
         ),
+    ]
+
+
+def _joined_and_skipped(scale: int) -> list[Ratio]:
+    big = 10_000 // scale
+    phases: tuple[Phase, ...] = ("settled", "rows", "buffers")
+    pairs = [
+        (f"{big:,} → 1 of which it needs one / all", "fan_in_of_any", "fan_in", big + 1),
+        (f"1 → {big:,} → 1 skipped in one wave / completed", "skipped", "fan_out_singly", big + 2),
+    ]
+
+    return [
+        Ratio(
+            label if phase == "settled" else f"{label}, {phase}",
+            Run("workflows", shape, size),
+            Run("workflows", base, size),
+            1.05 if phase == "rows" else 1.1,
+            phase,
+        )
+        for label, shape, base, size in pairs
+        for phase in phases
     ]
 
 

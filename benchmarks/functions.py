@@ -13,6 +13,10 @@ async def start(context: dict[str, Any]) -> int:
     return 0
 
 
+def never(context: dict[str, Any]) -> bool:
+    return False
+
+
 async def item(n: int, context: dict[str, Any]) -> int:
     return n
 

@@ -40,13 +40,24 @@ def fan_out(size: int) -> Iterable[Job]:
 
 def fan_out_singly(size: int) -> Iterable[Job]:
     """Spread one job to many and join them in one, each with its own name and edges."""
-    workflow = _workflow().add("setup", Noop.new({}))
-    names = [f"job-{n}" for n in range(size - 2)]
+    return _spread(_workflow().add("setup", Noop.new({})), size)
 
-    for name, job in zip(names, independent(size - 2), strict=True):
-        workflow.add(name, job, deps="setup")
 
-    return workflow.add("finish", Noop.new({}), deps=names)
+def fan_in(size: int) -> Iterable[Job]:
+    """Join many in one that needs all of them."""
+    return _fan_in(size)
+
+
+def fan_in_of_any(size: int) -> Iterable[Job]:
+    """Join many in one that needs one of them."""
+    return _fan_in(size, need=1)
+
+
+def skipped(size: int) -> Iterable[Job]:
+    """Do as `fan_out_singly`, but skip the first job, and so all others in one wave."""
+    workflow = _workflow().add("setup", Noop.new({}), when=functions.never)
+
+    return _spread(workflow, size)
 
 
 def chain(size: int) -> Iterable[Job]:
@@ -102,6 +113,9 @@ SHAPES: dict[str, Callable[[int], Iterable[Job]]] = {
         fan_out,
         fan_outs_of_ten,
         fan_out_singly,
+        fan_in,
+        fan_in_of_any,
+        skipped,
         nested,
         chain,
         diamonds,
@@ -110,6 +124,25 @@ SHAPES: dict[str, Callable[[int], Iterable[Job]]] = {
         cascades_of_ten,
     )
 }
+
+
+def _spread(workflow: Workflow, size: int) -> Workflow:
+    names = [f"job-{n}" for n in range(size - 2)]
+
+    for name, job in zip(names, independent(size - 2), strict=True):
+        workflow.add(name, job, deps="setup")
+
+    return workflow.add("finish", Noop.new({}), deps=names)
+
+
+def _fan_in(size: int, need: int | None = None) -> Workflow:
+    workflow = _workflow()
+    names = [f"job-{n}" for n in range(size - 1)]
+
+    for name, job in zip(names, independent(size - 1), strict=True):
+        workflow.add(name, job)
+
+    return workflow.add("finish", Noop.new({}), deps=names, need=need)
 
 
 def _nest(jobs: int, depth: int) -> Workflow:

@@ -34,6 +34,10 @@ COMPLETED = partial(AckAction, state="completed", meta={"recorded": True, "retur
 DISCARDED = partial(AckAction, state="discarded", error={"error": "boom"})
 
 
+def met(_context: dict[str, Any]) -> bool:
+    return True
+
+
 def fan_in(**options: Any) -> Workflow:
     """Build a job that depends on very many."""
     workflow = Workflow()
@@ -87,6 +91,36 @@ async def _counts(conn: AsyncConnection[Any]) -> tuple[int, int]:
     assert row is not None
 
     return row[0] or 0, row[1] or 0
+
+
+async def rows_of_a_wave(oban: Oban, pool: AsyncConnectionPool, *steps: str) -> int:
+    """Settle a job and the thousand jobs behind it; returns rows that were written."""
+    workflow = Workflow().add("first", make_job(), when=met)
+
+    for n in range(SIZE):
+        workflow.add(f"{n}", make_job(), deps="first")
+
+    await oban.enqueue_many(workflow.add("end", make_job(), deps=[f"{n}" for n in range(SIZE)]))
+
+    async with pool.connection() as conn:
+        for step in steps:
+            await conn.execute(f"UPDATE oban_jobs SET state = 'completed', {step}".encode())
+
+        written, _ = await _counts(conn)
+        await conn.execute("TRUNCATE oban_jobs")
+
+    return written
+
+
+class TestASkippedWave:
+    async def test_writes_no_more_rows_than_one_that_completes(
+        self, oban: Oban, pool: AsyncConnectionPool
+    ) -> None:
+        first = "WHERE meta ->> 'name' = 'first'"
+        skipped = f'meta = meta || \'{{"skipped": "not met"}}\' {first}'
+        completed = [f"attempt = 1 {first}", "attempt = 1 WHERE state = 'available'"]
+        rows = await rows_of_a_wave(oban, pool, skipped)
+        assert SIZE < rows <= await rows_of_a_wave(oban, pool, *completed)
 
 
 class TestUpstreamsOfOneJoin:
