@@ -135,9 +135,12 @@ class TestAxe:
         await expect(unlocked.locator("a.name")).to_have_count(1)
         assert await violations(unlocked) == []
 
-        for path in ("waits", "queues"):
+        await oban.enqueue_many(other := nested())
+        comparison = f"workflows/{other.id}/compare?with={workflow.id}"
+
+        for path in ("waits", "queues", "history?name=nightly", comparison):
             await unlocked.goto(f"{dashboard}/{path}")
-            await expect(unlocked.locator("#live")).to_have_text("polling")
+            await expect(unlocked.locator("h1")).to_be_visible()
             assert await violations(unlocked) == []
 
         await open_page(unlocked, f"{dashboard}/workflows/{workflow.id}")
@@ -147,7 +150,7 @@ class TestAxe:
 
 
 class TestPhone:
-    @pytest.mark.parametrize("path", ["", "waits", "queues"])
+    @pytest.mark.parametrize("path", ["", "waits", "queues", "history?name=nightly"])
     async def test_never_scrolls_sideways(
         self, path: str, oban: Oban, page: Page, dashboard: str
     ) -> None:

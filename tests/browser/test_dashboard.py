@@ -990,3 +990,22 @@ class TestWaits:
         await expect(unlocked.locator("#panel .summary")).to_have_text(
             "job 'approval' was cancelled: rejected: too expensive"
         )
+
+
+async def test_goes_from_run_to_run(oban: Oban, page: Page, dashboard: str) -> None:
+    for number in range(3):
+        await oban.enqueue_many(diamond(id=f"run-{number}", name="nightly"))
+
+    await page.goto(f"{dashboard}/workflows/run-1")
+    await page.get_by_role("link", name="next run").click()
+    await expect(page).to_have_url(re.compile("run-2$"))
+    await page.get_by_role("link", name="history").click()
+    await expect(page.locator("svg rect")).to_have_count(4)
+    await Workflow(id="run-0").cancel_jobs()
+    await expect(page.locator("#run-run-0")).to_contain_text("cancelled")
+    await page.locator(".history a").first.click()
+    await expect(page).to_have_url(re.compile("run-2$"))
+    await page.go_back()
+    await page.get_by_role("link", name="compare run-1 with run-0").click()
+    await expect(page.locator("tbody tr")).to_have_count(4)
+    await expect(page.locator("tbody tr").first).to_contain_text("was cancelled")

@@ -37,6 +37,7 @@ READING = {
     *("fetch_the_graph", "list_jobs_in_some_states"),
     *("list_jobs_of_a_large_workflow_in_some_states", "pages", "pages_of_a_large_workflow"),
     *("pages_of_a_large_workflow_that_broke", "load_the_contexts_of_many_jobs"),
+    "pages_about_the_runs_of_a_name",
     *("load_the_contexts_of_jobs_of_many_workflows",),
     *("load_a_context_with_results_of_a_nested_workflow", "list_the_newest_workflows"),
     *("explain_what_follows_an_execution", "look_at_what_waits_for_signals_and_times"),

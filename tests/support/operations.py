@@ -851,6 +851,17 @@ async def pages_of_a_large_workflow_that_broke(node: Node) -> None:
     await _browse(node, BROKEN, last.id)
 
 
+@operation
+async def pages_about_the_runs_of_a_name(node: Node) -> None:
+    await node.settle(old := node.nested())
+    await node.enqueue(new := node.nested())
+
+    async with browse(create_app(node.query._pool)) as client:
+        with node.looked_at():
+            for path in ("/history?name=nested", f"/workflows/{new.id}/compare?with={old.id}"):
+                assert (await client.get(path)).status_code == 200
+
+
 async def _browse(node: Node, workflow_id: str, job_id: int | None) -> None:
     async with browse(create_app(node.query._pool)) as client:
         with node.looked_at():

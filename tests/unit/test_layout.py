@@ -180,7 +180,10 @@ class TestDuties:
                     "engine/key_statements.py",
                 ],
             ),
-            ("dashboard", ["web/statements.py", "web/queue_statements.py"]),
+            (
+                "dashboard",
+                ["web/statements.py", "web/queue_statements.py", "web/history_statements.py"],
+            ),
         ],
     )
     def test_every_statement_is_that_of_one_module(self, folder: str, modules: list[str]) -> None:

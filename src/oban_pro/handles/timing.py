@@ -27,12 +27,12 @@ async def timings(place: Place, workflow_id: str, compare: str | None) -> dict[s
         UnknownWorkflowError: If one of the workflows is not in the database.
     """
     session = session_for(place)
-    own = await session.read(lambda store: _read(store, workflow_id))
+    own = await session.read(lambda store: read_timings(store, workflow_id))
 
     if compare is None:
         return own
 
-    others = await session.read(lambda store: _read(store, compare))
+    others = await session.read(lambda store: read_timings(store, compare))
 
     return {
         path: replace(own.get(path) or Timing(path), other=others.get(path))
@@ -40,7 +40,12 @@ async def timings(place: Place, workflow_id: str, compare: str | None) -> dict[s
     }
 
 
-async def _read(store: Store, workflow_id: str) -> dict[str, Timing]:
+async def read_timings(store: Store, workflow_id: str) -> dict[str, Timing]:
+    """Return by path how long the jobs of a workflow took.
+
+    Raises:
+        UnknownWorkflowError: If it is not in the database.
+    """
     groups = await store.status(workflow_id)
 
     if not groups:

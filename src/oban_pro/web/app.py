@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route
 
 from oban_pro.engine.listener import Listener
 
-from . import actions, attention, pages, queues, static_files
+from . import actions, attention, history, pages, queues, static_files
 from .failures import HANDLERS
 from .live import CHANNELS
 from .operators import Operators
@@ -31,11 +31,13 @@ ROUTES = [
     Route("/", pages.show_list, name="list"),
     Route("/waits", attention.show_waits, name="waits"),
     Route("/queues", queues.show_queues, name="queues"),
+    Route("/history", history.show_history, name="history"),
     Route("/health", pages.show_health, name="health"),
     Route("/metrics", pages.show_metrics, name="metrics"),
     Route("/unlock", pages.unlock, name="unlock"),
     Route("/workflows/{id:path}/view.json", pages.show_view, name="view"),
     Route("/workflows/{id:path}/events", pages.show_events, name="events"),
+    Route("/workflows/{id:path}/compare", history.show_comparison, name="compare"),
     Route("/workflows/{id:path}/jobs", pages.show_jobs, name="jobs"),
     Route("/workflows/{id:path}/jobs/{job}", pages.show_job, name="job"),
     Route(

@@ -139,6 +139,8 @@ async def show_workflow(request: Request) -> Response:
     async with session_of(request).connect() as store:
         groups = await store.status(workflow_id)
         crumbs = await crumbs_of(store, request)
+        name = crumbs[0].name if len(crumbs) == 1 else None
+        siblings = None if name is None else await store.history.siblings(workflow_id)
 
     if not groups:
         raise HTTPException(404, f"there is no workflow {workflow_id!r}")
@@ -148,6 +150,8 @@ async def show_workflow(request: Request) -> Response:
         "workflow.html",
         id=workflow_id,
         crumbs=crumbs,
+        run_of=name,
+        siblings=siblings,
         state=sum_groups(groups)[groups[0].key].shown_state,
         allowed=await request.app.state.operators.allowed(request, crumbs[0].id),
     )

@@ -1,4 +1,4 @@
-"""Statements of the dashboard: those of queues and nodes are in `queue_statements`."""
+"""Statements of the dashboard, those of some pages in modules of their own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from oban_pro.engine.statements import Statements
 from oban_pro.engine.store import Store
 from oban_pro.engine.wait_statements import waiting
 
+from .history_statements import HistoryStatements
 from .queue_statements import QueueStatements
 
 if TYPE_CHECKING:
@@ -226,6 +227,8 @@ class PageStore(Store):
         self._page = Statements(conn, prefix, "dashboard")
         self.queues = QueueStatements(conn, prefix, "dashboard")
         """Statements about queues and nodes."""
+        self.history = HistoryStatements(conn, prefix, "dashboard")
+        """Statements about the runs of a name."""
 
     async def count_roots(self, workflow_ids: Sequence[str], looked_at: int) -> dict[str, RootRow]:
         """Count the jobs of root workflows, by id of the workflow.

@@ -35,7 +35,16 @@ _environment.filters |= {
     "time": values.show_time,
     "number": "{:,}".format,
 }
+ICONS = {
+    "executing": "▶",
+    "cancelled": "⊘",
+    "discarded": "✕",
+    "unknown": "✕",
+}
+"""What stands for the state of a workflow beside its colour, as in ``static/states.js``."""
+
 _environment.globals |= {
+    "ICONS": ICONS,
     "STATES": STATES,
     "VERSION": __version__,
     "duration": values.show_duration,

@@ -165,12 +165,18 @@ def show_duration(start: datetime | None, end: datetime | None) -> str:
     if start is None or end is None:
         return ""
 
-    duration = end - start
+    return show_length(end - start)
 
-    if timedelta(0) <= duration < timedelta(seconds=1):
-        return f"{duration / timedelta(milliseconds=1):.0f}ms"
 
-    return human_duration(duration)
+def show_length(length: timedelta | None) -> str:
+    """Write a duration, empty for None."""
+    if length is None:
+        return ""
+
+    if timedelta(0) <= length < timedelta(seconds=1):
+        return f"{length / timedelta(milliseconds=1):.0f}ms"
+
+    return human_duration(length)
 
 
 def show_time(value: datetime | None) -> str:
