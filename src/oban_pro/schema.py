@@ -204,7 +204,7 @@ async def create_web_indexes(pool: Any, prefix: str = "public") -> None:
     """Create the indexes that keep Oban Web's pages of workflows fast.
 
     They are optional, as they make inserting the jobs of workflows a fifth slower. Jobs can be
-    inserted and run meanwhile. Safe to repeat; `uninstall` removes them.
+    inserted and run while it builds them. Safe to repeat; `uninstall` removes them.
 
     Args:
         pool: A database connection pool (e.g., AsyncConnectionPool).

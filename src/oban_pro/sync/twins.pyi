@@ -713,8 +713,8 @@ class Workflow(BlockingMethods, Builder):
 
         Args:
             oban: The name of an Oban instance.
-            filters: ``name``, the whole of it; ``state``; ``attributes``, all of which the workflow
-                must have, true to their type: 1, True and "1" differ; ``since``, inclusive, and
+            filters: ``name``, the whole of it; ``state``; ``attributes``: all of them must be
+                there, true to their type: 1, True and "1" differ; ``since``, inclusive, and
                 ``until``, exclusive: moments of insertion, with a timezone.
 
         Yields:

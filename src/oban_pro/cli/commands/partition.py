@@ -21,8 +21,8 @@ def partition(*, database: Database, queue: str) -> None:
 
     Nodes look at the first 10,000 jobs in line. With the index a busy key
     holds up no other one, however many of its jobs stand in front. Jobs can be
-    inserted and run meanwhile. A node that runs the queue with its partition
-    must be alive, as it says what jobs are told apart by.
+    inserted and run while it is built. A node that runs the queue with its
+    partition must be alive, as it says what jobs are told apart by.
     """
     with explained():
         is_new = asyncio.run(_build(database, queue))
