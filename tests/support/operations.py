@@ -585,7 +585,9 @@ async def stream_results(node: Node) -> None:
 
     with node.looked_at():
         for path in (None, "first", "sub"):
-            assert [found async for found in workflow.stream_recorded(path)]
+            found = [one async for one in workflow.stream_recorded(path)]
+            followed = [one async for one in workflow.stream_recorded(path, follow=True)]
+            assert found == followed != []
 
         assert [one async for one in Workflow(id=BROKEN).stream_recorded("each/7")] == []
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from heapq import merge
+from typing import TYPE_CHECKING, Any, Protocol
 
 from oban_pro.model.paths import join_path
 from oban_pro.values.recorded import decode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
-    from .session import Session
     from .store import Store
     from .stream_statements import Range, RecordedRow
 
@@ -25,8 +25,57 @@ PAGE_SIZE = 1_000_000
 """About how many bytes one page reads, as they are stored."""
 
 
+class Reader(Protocol):
+    """Reads from the database; a session is one."""
+
+    async def read[Result](self, body: Callable[[Store], Awaitable[Result]], /) -> Result:
+        """Call a function with the statements."""
+        ...
+
+
+class Seen:
+    """Jobs that need not be looked at again, as ranges of ids: few, as long as few are open."""
+
+    def __init__(self) -> None:
+        self._ranges: list[Range] = []
+
+    def add(self, ids: Iterable[int]) -> None:
+        """Note some jobs, in order of id."""
+        joined: list[Range] = []
+
+        for first, last in merge(self._ranges, ((id, id) for id in ids)):
+            if joined and first == joined[-1][1] + 1:
+                joined[-1] = joined[-1][0], last
+            else:
+                joined.append((first, last))
+
+        self._ranges = joined
+
+    def left_of(self, ranges: Iterable[Range]) -> Iterator[Range]:
+        """Yield what of some ranges, in order, is to be looked at."""
+        seen = iter(self._ranges)
+        hidden = next(seen, None)
+
+        for first, last in ranges:
+            start = first
+
+            while hidden is not None and hidden[0] <= last:
+                if start < hidden[0]:
+                    yield start, hidden[0] - 1
+
+                start = max(start, hidden[1] + 1)
+
+                if hidden[1] > last:
+                    break
+
+                hidden = next(seen, None)
+
+            if start <= last:
+                yield start, last
+
+
 async def recorded_rows(
-    session: Session[Store], part: int, *, deep: bool
+    reader: Reader, part: int, *, deep: bool, seen: Seen | None = None
 ) -> AsyncIterator[RecordedRow]:
     """Yield the jobs of a part of a workflow that recorded something, in order of id.
 
@@ -34,25 +83,29 @@ async def recorded_rows(
     out; of one whose state changes, what counts is when its page is read.
 
     Args:
-        session: How to reach the database.
+        reader: How to reach the database.
         part: A job, or a group by its key.
         deep: Whether jobs of nested workflows are among them.
+        seen: Jobs to leave out, to which those are added that have completed.
     """
     ranges: list[Range] = [(0, 0)]
 
     while ranges:
         after = ranges[-1][1]
-        ranges = await session.read(partial(_ranges, part=part, after=after, deep=deep))
+        ranges = await reader.read(partial(_ranges, part=part, after=after, deep=deep))
 
-        for window in _windows(ranges):
+        for window in _windows(ranges if seen is None else [*seen.left_of(ranges)]):
             left = window
 
             while left:
-                rows = await session.read(partial(_page, ranges=left))
+                rows = await reader.read(partial(_page, ranges=left))
 
                 for row in rows:
                     if row.value is not None:
                         yield row
+
+                if seen is not None:
+                    seen.add(row.id for row in rows)
 
                 left = _behind(rows[-1].id, left) if rows and rows[-1].more else []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-from . import reading, receiving, streaming
+from . import following, reading, receiving, streaming
 from .locating import check_names
 from .over_all import Keeping
 
@@ -130,35 +130,42 @@ class Results(Keeping):
         """
         return await reading.all_recorded(self._oban, self.id, check_names(names), deps_of)
 
-    async def stream_recorded(self, path: str | None = None) -> AsyncIterator[tuple[str, Any]]:
+    async def stream_recorded(
+        self, path: str | None = None, *, follow: bool = False
+    ) -> AsyncIterator[tuple[str, Any]]:
         """Iterate over what the jobs of this workflow have recorded, nested ones too.
 
         Only one page is in memory at a time, and no transaction stays open. So the loop may take
         any time, and may be left at any time. Jobs that are added after it has begun may be left
-        out.
+        out, unless it follows.
 
         Args:
             path: Only of this job or group: its name, or a path to a nested one, as in
                 ``"load/rows"``; by default of everything.
+            follow: Go on with what is recorded from now on, until the workflow, or what is at the
+                path, has settled. It looks once a second, or as soon as a workflow in it settles.
+                The result of each job comes once, also if the job is run again meanwhile.
 
         Yields:
             The path of each completed job that recorded something, from its root workflow down, and
-            what it recorded; in order of id, upstream first. Nothing, where nothing is there.
+            what it recorded; in order of id, upstream first. Nothing, where nothing is there. If
+            it follows, results come in the order in which they are found.
 
         Raises:
             InvalidArgumentError: If the path is no string.
             CodecError: If what is stored cannot be decoded.
+            UnknownWorkflowError: If it follows, and this workflow is not in the database.
+            UnknownNameError: If it follows, and there is nothing at the path.
 
         Example:
             >>> async for path, value in Workflow(id="nightly").stream_recorded("process"):
             ...     print(path, value)
             process/0 {'rows': 17}
         """
-        names = check_names(None if path is None else [path])
+        check_names(None if path is None else [path])
+        read = following.follow_recorded if follow else streaming.stream_recorded
 
-        async for found in streaming.stream_recorded(
-            self._oban, self.id, names[0] if names else None
-        ):
+        async for found in read(self._oban, self.id, path):
             yield found
 
     async def get_context(self) -> dict[str, Any] | None:

@@ -38,9 +38,7 @@ FIRST_SHOWN = 0.1
 _listeners: WeakKeyDictionary[_host.Query, Listener] = WeakKeyDictionary()
 
 
-def _listen(
-    session: Session[Store], workflow_id: str
-) -> AbstractAsyncContextManager[asyncio.Event]:
+def listen(session: Session[Store], workflow_id: str) -> AbstractAsyncContextManager[asyncio.Event]:
     """Provide an event that is set when a workflow may have settled."""
     # Blocking calls only poll: each waiting thread would occupy a connection to listen.
     if not _host.is_home(session.query):
@@ -123,7 +121,7 @@ async def until_there[Seen](
     pause = first
 
     try:
-        async with blocking.timeout(timeout), _listen(session, workflow_id) as told:
+        async with blocking.timeout(timeout), listen(session, workflow_id) as told:
             while (seen := await looks.look(read)) is None:
                 await blocking.wait_for(told, pause)
                 told.clear()

@@ -56,7 +56,7 @@ def _twin_of(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def twin(self: Any, *args: Any, **options: Any) -> Any:
-        if waits and isinstance(place := self._oban, BlockingSession):
+        if (waits or options.get("follow")) and isinstance(place := self._oban, BlockingSession):
             place.check_may_wait()
 
         result = function(self, *args, **options)

@@ -166,24 +166,32 @@ class BlockingMethods:
             >>> results = Workflow.for_job(job).all_recorded(deps_of=job)
         """
 
-    def stream_recorded(self, path: str | None = None) -> Iterator[tuple[str, Any]]:
+    def stream_recorded(
+        self, path: str | None = None, *, follow: bool = False
+    ) -> Iterator[tuple[str, Any]]:
         """Iterate over what the jobs of this workflow have recorded, nested ones too.
 
         Only one page is in memory at a time, and no transaction stays open. So the loop may take
         any time, and may be left at any time. Jobs that are added after it has begun may be left
-        out.
+        out, unless it follows.
 
         Args:
             path: Only of this job or group: its name, or a path to a nested one, as in
                 ``"load/rows"``; by default of everything.
+            follow: Go on with what is recorded from now on, until the workflow, or what is at the
+                path, has settled. It looks once a second, or as soon as a workflow in it settles.
+                The result of each job comes once, also if the job is run again meanwhile.
 
         Yields:
             The path of each completed job that recorded something, from its root workflow down, and
-            what it recorded; in order of id, upstream first. Nothing, where nothing is there.
+            what it recorded; in order of id, upstream first. Nothing, where nothing is there. If
+            it follows, results come in the order in which they are found.
 
         Raises:
             InvalidArgumentError: If the path is no string.
             CodecError: If what is stored cannot be decoded.
+            UnknownWorkflowError: If it follows, and this workflow is not in the database.
+            UnknownNameError: If it follows, and there is nothing at the path.
 
         Example:
             >>> for path, value in Workflow(id="nightly").stream_recorded("process"):
