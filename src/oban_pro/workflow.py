@@ -63,12 +63,17 @@ class Workflow(Builder, Handle, Searching):
             start once it has settled and its executions have ended. ``"queue"``: wait in line,
             first come, first served.
         max_queued: How many may wait in line; one more raises a `UniqueConflictError`.
+        store: Where to keep recorded values of more than a megabyte, instead of in the rows of
+            their jobs: a URL that fsspec knows, as in ``"s3://bucket/prefix"``. Takes the extra
+            ``store``. So do nested workflows, unless they have their own, those that are grafted,
+            and what is appended. By default nowhere.
 
     Raises:
         InvalidNameError: If the id or the name is not text that PostgreSQL can hold.
         InvalidArgumentError: If an option among the defaults is unknown, or has the wrong type.
-        InvalidOptionError: If it has a value that no job can have, or the deadline is not finite
-            and positive.
+        InvalidOptionError: If it has a value that no job can have, the deadline is not finite
+            and positive, or the store is no URL that fsspec knows.
+        MissingExtraError: If fsspec, or its package for that store, is not installed.
 
     Example:
         >>> workflow = (
@@ -95,6 +100,7 @@ class Workflow(Builder, Handle, Searching):
         unique_for: timedelta | float | None = None,
         on_conflict: OnConflict | None = None,
         max_queued: int | None = None,
+        store: str | None = None,
     ) -> None:
         super().__init__(
             id,
@@ -109,6 +115,7 @@ class Workflow(Builder, Handle, Searching):
             unique_for=unique_for,
             on_conflict=on_conflict,
             max_queued=max_queued,
+            store=store,
         )
         self._oban: Place = oban
 
@@ -181,6 +188,7 @@ class Workflow(Builder, Handle, Searching):
         graft._context = sub_workflow._context
         graft._clocks = sub_workflow._clocks
         graft._defaults = sub_workflow._defaults
+        graft._store = sub_workflow._store
         graft._grafter = job
 
         return graft

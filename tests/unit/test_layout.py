@@ -170,6 +170,7 @@ class TestDuties:
                     "engine/stat_statements.py",
                     "engine/stream_statements.py",
                     "engine/code_statements.py",
+                    "engine/object_statements.py",
                     "engine/reuse_statements.py",
                     "engine/timing_statements.py",
                     "engine/trace_statements.py",

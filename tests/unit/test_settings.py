@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 import oban_pro
 from oban_pro import errors, settings
 
-KNOWN = "modules, notify_dsn, prepared_statements, renamed, schedules, unknown_for"
+KNOWN = "modules, notify_dsn, prepared_statements, renamed, schedules, store_above, unknown_for"
 
 
 @pytest.fixture(autouse=True)
@@ -295,7 +295,7 @@ class TestRefusals:
             "unknown setting OBAN_WORKFLOWS_MODUL in the environment; known:"
             " OBAN_WORKFLOWS_MODULES, OBAN_WORKFLOWS_NOTIFY_DSN,"
             " OBAN_WORKFLOWS_PREPARED_STATEMENTS, OBAN_WORKFLOWS_RENAMED,"
-            " OBAN_WORKFLOWS_SCHEDULES, OBAN_WORKFLOWS_UNKNOWN_FOR"
+            " OBAN_WORKFLOWS_SCHEDULES, OBAN_WORKFLOWS_STORE_ABOVE, OBAN_WORKFLOWS_UNKNOWN_FOR"
         )
 
     @pytest.mark.parametrize("value", ["", " ", "shop,,", "shop.*"])

@@ -303,10 +303,10 @@ class TestJobs:
 
         decode = codec.decode
 
-        def noted(text: str) -> Any:
+        def noted(*args: Any) -> Any:
             decoded_by.append(threading.current_thread())
 
-            return decode(text)
+            return decode(*args)
 
         monkeypatch.setattr(codec, "decode", noted)
         recorded = {"recorded": True, "return": codec.encode([0] * 1_000_000)}

@@ -23,7 +23,7 @@ from oban_pro.engine.insertion import Batch, insert, tell_inserted
 from oban_pro.engine.session import session_of
 from oban_pro.errors import GraftError
 
-from . import deferred_acks, housekeeping, lost_jobs, prefetched
+from . import deferred_acks, housekeeping, lost_jobs, prefetched, stored_results
 from .ack_encoding import Encoded, batches_of, encode, join
 
 if TYPE_CHECKING:
@@ -188,9 +188,12 @@ async def _send(
     acks, session = join(batch), session_of(query)
 
     async def send(seconds: float | None, *, waits: bool) -> Acked:
-        return await session.execute(
+        acked = await session.execute(
             lambda store: store.ack(acks, queue, demand, attempted_by, waits=waits), seconds
         )
+        stored_results.remove_older((ack for ack, _ in batch), acked.acked)
+
+        return acked
 
     if not lost_jobs.is_taken(query, batch[0].ack.job):
         return await send(None, waits=True)

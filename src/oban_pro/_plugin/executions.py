@@ -26,7 +26,7 @@ from oban_pro.model.conditions import Skipped, Verdict
 from oban_pro.model.parking import RunningJob, execution, find_parked
 from oban_pro.model.turns import AGAIN, TURN, Again, NextTurn, turns_of
 
-from . import unknown_code
+from . import stored_results, unknown_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,6 +124,7 @@ async def _process_or_park(executor: _host.Executor) -> None:
 
     _refuse_again(executor)
     unknown_code.defer(executor)
+    await stored_results.keep(executor)
 
 
 async def _may_run(parts: Any) -> bool:

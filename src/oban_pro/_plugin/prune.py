@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary, ref
 
 from oban import telemetry
 
-from oban_pro import _host
+from oban_pro import _host, stores
 from oban_pro.engine.session import session_of
 
 if TYPE_CHECKING:
@@ -95,6 +95,11 @@ async def _prune(query: Query, max_age: int, limit: int) -> int:
         batch = await session.execute(prune)
         pruned += batch.jobs
         seen = seen or batch.before
+
+        if batch.stored:
+            # never before the commit: a row must not refer to what is gone
+            await stores.in_thread(stores.delete_workflows, batch.stored)
+
         await asyncio.sleep(min(time.monotonic() - began, MAX_PAUSE))
 
         if batch.next is None:

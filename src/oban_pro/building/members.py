@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from oban import Job
 
 from oban_pro.errors import DuplicateIdError, InvalidArgumentError
+from oban_pro.stores import check_store
 
 from .arguments import JobOptions, check_job, named_items
 from .attributes import check_attributes, refuse_attributes
@@ -52,6 +53,7 @@ class Members:
         unique_for: timedelta | float | None = None,
         on_conflict: OnConflict | None = None,
         max_queued: int | None = None,
+        store: str | None = None,
     ) -> None:
         self.id = _generate_id() if id is None else check_text(id, "workflow id")
         self.name = None if name is None else check_text(name, "workflow name")
@@ -59,6 +61,7 @@ class Members:
         self._flags = Flags(ignore_cancelled, ignore_discarded)
         self._defaults = check_defaults(defaults)
         self._attributes = check_attributes(attributes)
+        self._store = check_store(store)
         self._has_given_id = id is not None
         self._given_ids: set[str] = set()
         self._members: dict[str, JobSpec | GroupSpec] = {}
@@ -386,6 +389,7 @@ class Members:
             attributes=self._attributes,
             unique=self._unique,
             reuse=self._reuse,
+            store=self._store,
         )
 
 

@@ -117,6 +117,8 @@ class GroupSpec:
     tolerance: Tolerance | None = None
     # the job that asks its condition
     judge: JobSpec | None = None
+    # the URL of where large recorded values are kept
+    store: str | None = None
 
 
 class External(NamedTuple):
@@ -153,6 +155,7 @@ class Attachment:
     is_limited: bool = False
     # whether the gate is a judge
     is_judged: bool = False
+    store: str | None = None
 
 
 class Join(NamedTuple):
@@ -206,6 +209,8 @@ class PlannedGroup:
     cause: Cause | None = None
     # the defaults of its spec, merged into those of the workflows around it
     defaults: Mapping[str, Any] | None = None
+    # the store of its spec, or that of the workflow around it
+    store: str | None = None
 
     @property
     def empty_state(self) -> str:
@@ -264,6 +269,8 @@ class Plan:
     is_inserted: bool = False
     # bits of the rare rules that its jobs and groups use
     rules: int = 0
+    # whether results that it reuses may be objects in a store
+    copies_objects: bool = False
     # which of the jobs are judges
     judges: set[int] = field(default_factory=set)
     # the workflow that it replaces, and how many jobs that cancelled

@@ -124,12 +124,13 @@ class _Frame:
 
 def _open_root(plan: Plan, spec: GroupSpec, root_id: str) -> _Frame:
     group = PlannedGroup(spec, root_id, spec.flags)
-    group.defaults = spec.defaults
+    group.defaults, group.store = spec.defaults, spec.store
     grafter, attachment = plan.grafter, plan.attachment
 
     if grafter is not None:
         sup_id, sub_name = grafter.meta[meta.WORKFLOW_ID], grafter.meta[meta.NAME]
-        placement = meta.group_placement(root_id, spec.name, sup_id, sub_name)
+        group.store = spec.store or grafter.meta.get(meta.STORE)
+        placement = meta.group_placement(root_id, spec.name, sup_id, sub_name, group.store)
         group.gate_deps = [
             meta.dep_on_job(sup_id, dep) if isinstance(dep, str) else dep
             for dep in grafter.meta[meta.DEPS]
@@ -137,11 +138,16 @@ def _open_root(plan: Plan, spec: GroupSpec, root_id: str) -> _Frame:
         around = defaults.from_json(grafter.meta.get(meta.WORKFLOW_DEFAULTS))
         group.defaults = defaults.merge(around, spec.defaults)
     elif attachment is not None:
+        group.store = attachment.store
         placement = meta.group_placement(
-            root_id, attachment.name, attachment.sup_workflow_id, attachment.sub_name
+            root_id,
+            attachment.name,
+            attachment.sup_workflow_id,
+            attachment.sub_name,
+            attachment.store,
         )
     else:
-        placement = meta.group_placement(root_id, spec.name, None, None)
+        placement = meta.group_placement(root_id, spec.name, None, None, group.store)
 
     known = {} if attachment is None else attachment.members
     frame = _open(plan, group, "", placement, known)
@@ -233,7 +239,8 @@ def _add_group(plan: Plan, frame: _Frame, name: str, spec: GroupSpec) -> _Frame:
     nested_id = spec.id or str(uuid5(NESTED_IDS, plan.id + path))
     group = PlannedGroup(spec, nested_id, spec.flags, frame.index, name)
     group.defaults = defaults.merge(frame.group.defaults, spec.defaults)
-    placement = meta.group_placement(nested_id, spec.name, frame.group.id, name)
+    group.store = spec.store or frame.group.store
+    placement = meta.group_placement(nested_id, spec.name, frame.group.id, name, group.store)
     inner = _open(plan, group, path, placement, {})
     inner.outer = frame
     inner.delay += () if spec.deps else frame.delay

@@ -166,6 +166,10 @@ class CallerSession(BlockingSession):
 
         return store
 
+    def commits_alone(self) -> bool:
+        """Tell whether there is no transaction of the caller's to join."""
+        return self._joined() is None
+
     def _joined(self) -> AsyncConnection[Any] | None:
         """Return the connection whose transaction to join; None in autocommit mode."""
         conn = synchronous.for_writing(self._caller)

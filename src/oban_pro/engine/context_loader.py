@@ -27,6 +27,7 @@ from oban_pro.values.recorded import (
     going_on,
     lists_among,
     nest,
+    size_of,
 )
 
 from .session import query_for, session_for
@@ -57,7 +58,7 @@ async def context_of(job: Job) -> Context:
     loader = _loaders.setdefault(query, _Loader()) if is_home else _Loader()
     parts = await loader.load(job)
 
-    if parts.size + len(str(job.meta.get(AGAIN, ""))) > DECODE_IN_PLACE:
+    if parts.size + _length(job.meta.get(AGAIN)) > DECODE_IN_PLACE:
         return await asyncio.to_thread(_build, job, parts)
 
     with uncollected():
@@ -137,7 +138,15 @@ class _Parts(NamedTuple):
 
 
 def _size(sources: Iterable[Source]) -> int:
-    return sum(len(source.value or "") for source in sources)
+    return sum(_length(source.value) for source in sources)
+
+
+def _length(encoded: Any) -> int:
+    """Return how much there is to decode; of what is in a store never so little as to block."""
+    if not codec.may_refer(encoded):
+        return len(str(encoded or ""))
+
+    return max(size_of(encoded), DECODE_IN_PLACE + 1)
 
 
 class _Loader:

@@ -109,6 +109,8 @@ class Rows:
     numbers: list[int] = field(default_factory=list)
     shapes: list[Shape] = field(default_factory=list)
     args: str = "[]"
+    # what those record that get a copy of a reused object, by id
+    copied: dict[int, str] = field(default_factory=dict)
 
     def number(self, ids: Sequence[int], now: datetime) -> None:
         """Set the ids, states and times of the jobs as they are inserted."""
@@ -143,7 +145,10 @@ class Rows:
         if all(shape.reused is None for shape in self.shapes):
             return {}
 
-        return {"sources": array((one.planned and one.planned.source) or 0 for one in self.entries)}
+        sources = array((one.planned and one.planned.source) or 0 for one in self.entries)
+        copied = {str(id): encoded for id, encoded in self.copied.items()}
+
+        return {"sources": sources, "copied": orjson.dumps(copied).decode()}
 
 
 @uncollected()

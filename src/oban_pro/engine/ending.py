@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oban_pro.model import meta
 from oban_pro.values.context import Context
-from oban_pro.values.recorded import nest
+from oban_pro.values.recorded import nest, read_sources
 
 from . import context_loader, inline
 from .session import session_for
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from oban import Job
 
     from oban_pro.model.outcome import Outcome
+    from oban_pro.values.recorded import Source
 
     from .store import Store
 
@@ -34,12 +35,13 @@ async def what_ended(job: Job) -> tuple[Context, Outcome]:
     workflow_id = meta.workflow_id(job) or ""
     around = await context_loader.context_of(job)
 
-    async def body(store: Store) -> tuple[Outcome, dict[str, Any], list[str]]:
+    async def body(store: Store) -> tuple[Outcome, list[Source], list[str]]:
         outcome = await store.outcome(workflow_id)
         recorded = await store.recorded(workflow_id, None)
 
-        return outcome, nest(recorded), await store.member_names(workflow_id)
+        return outcome, recorded, await store.member_names(workflow_id)
 
-    outcome, results, names = await session_for(job).read(body)
+    outcome, recorded, names = await session_for(job).read(body)
+    results = nest(await read_sources(recorded))
 
     return Context(dict(around), results, job.meta.get(meta.NAME, ""), names), outcome

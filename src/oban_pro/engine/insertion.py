@@ -274,7 +274,10 @@ async def _insert_groups(store: Store, placed: Sequence[_Placed]) -> None:
 
 def _group_row(placed: _Placed, index: int) -> dict[str, Any]:
     group = placed.plan.groups[index]
-    own = {"defaults": defaults.to_json(group.defaults)} if group.defaults else {}
+    own: dict[str, Any] = {"defaults": defaults.to_json(group.defaults)} if group.defaults else {}
+
+    if group.store is not None:
+        own["store"] = group.store
 
     if (tolerance := group.spec.tolerance) is not None:
         others = None if group.spec.judge is None else group.total - 1 + group.subs
@@ -311,6 +314,10 @@ async def _insert_jobs(
         own = [*islice(remaining, len(some))]
         rows = encode(some)
         rows.number(own, now)
+
+        if any(shape.reused for shape in rows.shapes):
+            rows.copied = await reusing.copy_objects(store, some)
+
         await store.insert_jobs(rows.params(own))
 
 

@@ -11,10 +11,11 @@ from oban_pro.model import meta
 from oban_pro.values import codec
 from oban_pro.values.context import Context
 from oban_pro.values.lazy import LazyResults
-from oban_pro.values.recorded import ABSENT, decode, failures_of, going_on
+from oban_pro.values.recorded import ABSENT, Absent, failures_of, read, read_turn
 
 from .session import session_for
-from .streaming import decoded, find_item, recorded_rows
+from .stream_statements import RecordedRow
+from .streaming import find_item, recorded_rows, values_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from .session import Session
     from .store import Store
-    from .stream_statements import Member, RecordedRow
+    from .stream_statements import Member
 
 GROUPS = 1_000
 """How many nested groups one statement looks for."""
@@ -49,7 +50,7 @@ async def lazy_context_of(job: Job) -> Context:
         if source.kind == "context":
             values |= codec.from_json(orjson.loads(source.value or "{}"))
         elif source.kind == "job":
-            results[source.name] = decode(source.name, source.value or "")
+            results[source.name] = await read(source.name, source.value or "")
         elif source.kind != "failed" and source.parent is None:
             results[source.name] = LazyResults(source.name, _Stored(session, source.id))
 
@@ -57,9 +58,9 @@ async def lazy_context_of(job: Job) -> Context:
     deps = [*dict.fromkeys([*(name for name in spelled if name != meta.ALL_JOBS), *results])]
     failures = failures_of(sources)
 
-    return Context(
-        values | going_on(job), results, job.meta.get(meta.NAME, ""), deps, failures=failures
-    )
+    values |= await read_turn(job)
+
+    return Context(values, results, job.meta.get(meta.NAME, ""), deps, failures=failures)
 
 
 class _Stored:
@@ -72,7 +73,7 @@ class _Stored:
     async def entries(self) -> AsyncIterator[Entry]:
         """Yield what each member recorded, by name."""
         async for row in recorded_rows(self._session, self._key, deep=False):
-            for path, value in decoded(row):
+            for path, value in await values_of(row):
                 yield path[-1], value
 
         groups: Sequence[Member] = ()
@@ -89,12 +90,19 @@ class _Stored:
 
     async def find(self, name: str) -> Any:
         """Return what one member recorded, or `ABSENT`."""
-        return await self._session.read(partial(self._find, name=name))
+        found = await self._session.read(partial(self._find, name=name))
+
+        if not isinstance(found, RecordedRow):
+            return found
+
+        values = {path[-1]: value for path, value in await values_of(found)}
+
+        return values.get(name, ABSENT)
 
     async def _groups(self, store: Store, before: int) -> list[Member]:
         return await store.part_members(self._key, None, before, GROUPS)
 
-    async def _find(self, store: Store, name: str) -> Any:
+    async def _find(self, store: Store, name: str) -> LazyResults | RecordedRow | Absent:
         found = await store.part_members(self._key, name, 0, 1)
         rows: list[RecordedRow] = []
 
@@ -105,13 +113,9 @@ class _Stored:
             rows = await store.recorded_page([(member.id, member.id)], 1)
 
         if not found:
-            item = await find_item(store, self._key, name)
+            return await find_item(store, self._key, name) or ABSENT
 
-            return ABSENT if item is None else item[1]
-
-        recorded = [row.value for row in rows if row.value is not None]
-
-        return decode(name, recorded[0]) if recorded else ABSENT
+        return next((row for row in rows if row.value is not None), ABSENT)
 
 
 async def _sources(store: Store, job: int) -> Any:

@@ -11,7 +11,6 @@ from oban import Job
 
 from oban_pro.model import job_notes
 from oban_pro.model.status import GroupCounts
-from oban_pro.values.recorded import ABSENT, JOBS, Recorded, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,6 +97,7 @@ class StoredGroup(NamedTuple):
     gate_need: int | None
     is_limited: bool
     is_judged: bool
+    store: str | None
 
 
 class StoredMember(NamedTuple):
@@ -166,6 +166,14 @@ class Announced(NamedTuple):
     workflow_id: str
     name: str | None
     path: list[str]
+
+
+class SettledGroups(NamedTuple):
+    """Keys of the workflows of a root that have settled, whether it has a key, or any a store."""
+
+    keys: list[int]
+    is_unique: bool
+    is_stored: bool
 
 
 class SettledRoot(NamedTuple):
@@ -269,46 +277,13 @@ class Pruned(NamedTuple):
         jobs: How many jobs it removed.
         next: Where the next batch begins, if there is any.
         before: What had settled before that time had aged.
+        stored: Workflows that it removed and that may have objects: store, id, last job of each.
     """
 
     jobs: int
     next: str | None
     before: str
-
-
-class Difference(NamedTuple):
-    """A value in the bookkeeping that does not fit the states of the jobs.
-
-    ``name`` is that of the job or nested workflow within its workflow, None for a root. Where the
-    row of a job is gone and nobody knows how the job ended, ``field`` is ``"gone"`` and ``actual``
-    is ``"unknown"``: nothing mends that by itself. Of a sequence that is behind the ids in use,
-    ``field`` is ``"sequence"``, ``name`` that of the sequence, and both ids are None.
-    """
-
-    root_id: str | None
-    workflow_id: str | None
-    name: str | None
-    field: str
-    stored: str | None
-    actual: str | None
-
-    @property
-    def is_unknown(self) -> bool:
-        """Whether it says that nobody knows how a job ended."""
-        return (self.field, self.actual) == ("gone", "unknown")
-
-    def __str__(self) -> str:
-        if self.workflow_id is None:
-            return (
-                f"sequence {self.name} must be at {self.actual}, got {self.stored or 'its start'}"
-            )
-
-        where = self.workflow_id if self.name is None else f"{self.workflow_id}/{self.name}"
-
-        if self.is_unknown:
-            return f"the row of {where} is gone, and nobody knows how the job ended"
-
-        return f"{self.field} of {where} must be {self.actual}, got {self.stored}"
+    stored: list[list[str]] | None
 
 
 def by_path[R](make: Callable[..., R]) -> Callable[..., R]:
@@ -365,15 +340,6 @@ def taken_job(row: tuple[Any, ...], queue: str, attempted_by: Sequence[str]) -> 
         job.extra[job_notes.UNREADABLE] = error
 
     return job
-
-
-def recorded_member(
-    member_id: int, parent: int | None, name: str, kind: str, value: str | None
-) -> Recorded:
-    """Build what a member recorded from a row; a group recorded nothing itself."""
-    decoded = decode(name, value or "") if kind in JOBS else ABSENT
-
-    return Recorded(member_id, parent, name, kind, decoded)
 
 
 def group_counts(*columns: Any) -> GroupCounts:

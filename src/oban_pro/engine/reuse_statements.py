@@ -20,6 +20,8 @@ class OldGroup(NamedTuple):
     id: str
     # whether it and all around it have the same context
     is_alike: bool
+    # where it keeps large values, if anywhere
+    store: str | None
 
 
 class OldJob(NamedTuple):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from oban_pro import stores
 from oban_pro.building.cascades import CASCADE_WORKER
 from oban_pro.building.conditions import JUDGE_WORKER
 from oban_pro.building.plan import GRAFTER_NAME
@@ -16,6 +17,7 @@ from oban_pro.errors import UnknownNameError, UnknownWorkflowError
 from oban_pro.gc_pause import uncollected
 from oban_pro.model import meta
 from oban_pro.model.paths import join_path, split_path
+from oban_pro.values.recorded import copy_to
 
 from .encoding import array, dump_args
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from oban_pro.building.plan import Plan, PlannedJob
     from oban_pro.building.reuse import Reuse
 
+    from .encoding import Entry
     from .reuse_statements import OldGroup
     from .store import Store
 
@@ -78,6 +81,7 @@ async def decide(store: Store, plan: Plan, reuse: Reuse) -> list[Verdict]:
         UnknownNameError: If something is to run again that is not in the plan.
     """
     groups = await _find_groups(store, plan, reuse.workflow_id)
+    plan.copies_objects = any(group.store is not None for group in groups.values())
     verdicts = _first_look(plan, reuse, groups)
     wanted = [n for n, verdict in enumerate(verdicts) if not verdict]
 
@@ -107,6 +111,38 @@ async def tell_plan(store: Store, plan: Plan, reuse: Reuse) -> dict[str, str]:
         join_path(path): verdict if isinstance(verdict, str) else meta.REUSED
         for path, verdict in zip(paths, verdicts, strict=True)
     }
+
+
+async def copy_objects(store: Store, entries: Iterable[Entry]) -> dict[int, str]:
+    """Copy the objects that reused results refer to, so that each job has its own.
+
+    Args:
+        store: Statements within a transaction that holds the reused workflow.
+        entries: Jobs that are to be inserted, with their ids.
+
+    Returns:
+        What jobs record that refers to copies, encoded, by id.
+
+    Raises:
+        CodecError: Naming a job whose object is missing.
+        Exception: Whatever the file system raises.
+    """
+    reused = {
+        planned.source: (job, plan.groups[planned.group])
+        for job, planned, plan in entries
+        if planned is not None
+        and planned.source is not None
+        and plan is not None
+        and plan.copies_objects
+    }
+    copied = {}
+
+    for source, encoded in await store.reused_values([*reused]) if reused else []:
+        job, group = reused[source]
+        url = f"{stores.folder(group.store or '', group.id, job.id)}/{stores.COPIED}"
+        copied[job.id or 0] = await stores.in_thread(copy_to, url, job.meta[meta.NAME], encoded)
+
+    return copied
 
 
 def paths_in(plan: Plan) -> tuple[list[Path], list[Path]]:
@@ -169,6 +205,9 @@ def _first_look(plan: Plan, reuse: Reuse, groups: dict[int, OldGroup]) -> list[V
 
         if job.group not in groups:
             return ABSENT
+
+        if groups[job.group].store is not None and plan.groups[job.group].store is None:
+            return "its workflow had a store, and this one has none"
 
         return 0 if groups[job.group].is_alike else "its context differs"
 

@@ -88,9 +88,14 @@ class SearchStatements(Statements):
 
         return await self.made(RootLine, "roots", params)
 
-    async def delete(self, workflow_id: str) -> str:
-        """Remove a workflow that has settled; returns ``"deleted"``, or why it is not."""
-        return await self.one(str, "delete", {"id": workflow_id})
+    async def delete(self, workflow_id: str) -> tuple[str, list[list[str]] | None]:
+        """Remove a workflow that has settled; returns ``"deleted"``, or why it is not.
+
+        Also returns which workflows in it may have objects: store, id and last job of each.
+        """
+        ((done, stored),) = await self.rows("delete", {"id": workflow_id})
+
+        return done, stored
 
     async def keep(self, workflow_id: str, seconds: float | None, moment: datetime | None) -> bool:
         """Let the pruner pass over a workflow for a time; returns whether there is that root."""

@@ -211,6 +211,10 @@ class Session[S: Store]:
         async with self.explaining(kind):
             return await repeat(attempt, seconds)
 
+    def commits_alone(self) -> bool:
+        """Tell whether what `execute` changes now is committed once that returns."""
+        return True
+
     def explaining(
         self, kind: Kind, caller: AsyncConnection[Any] | None = None
     ) -> AbstractAsyncContextManager[None]:

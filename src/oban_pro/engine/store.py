@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,12 +13,12 @@ from oban_pro import rights
 from oban_pro.building.plan import External
 from oban_pro.model.explanation import Dependency, JobLine, Link
 from oban_pro.render import Drawn
-from oban_pro.values.recorded import Recorded, Source
+from oban_pro.values.recorded import Source
 
+from .differences import Difference
 from .results import (
     Acked,
     Acks,
-    Difference,
     GraftPoint,
     Lost,
     Pruned,
@@ -25,13 +26,13 @@ from .results import (
     Reserved,
     RootLine,
     Serving,
+    SettledGroups,
     SettledRoot,
     StoredGroup,
     StoredMember,
     Taken,
     by_path,
     group_counts,
-    recorded_member,
     taken_job,
 )
 from .search_statements import RootFilters
@@ -200,11 +201,9 @@ class Store(StoreParts):
 
         return await self.one(int, "rerun", {"workflows": [*workflows], "names": [*names]})
 
-    async def settled_groups(self, workflow_id: str) -> tuple[list[int], bool]:
-        """Read which workflows of a workflow's root have settled, and whether that has a key."""
-        ((keys, is_unique),) = await self.rows("settled_groups", {"id": workflow_id})
-
-        return keys, is_unique
+    async def settled_groups(self, workflow_id: str) -> SettledGroups:
+        """Read which workflows of a workflow's root have settled."""
+        return await self.one(SettledGroups, "settled_groups", {"id": workflow_id})
 
     # Running
 
@@ -416,9 +415,9 @@ class Store(StoreParts):
 
         return await self.fetch_all(args_row(Source), "contexts", params)
 
-    async def recorded(self, workflow_id: str, names: Sequence[str] | None) -> list[Recorded]:
-        """Read and decode what jobs recorded, groups before what is in them."""
-        return await self.made(recorded_member, "recorded", {"id": workflow_id, "names": names})
+    async def recorded(self, workflow_id: str, names: Sequence[str] | None) -> list[Source]:
+        """Read what jobs recorded, groups before what is in them."""
+        return await self.made(partial(Source, 0), "recorded", {"id": workflow_id, "names": names})
 
     async def group_context(self, workflow_id: str) -> str | None:
         """Read the context that was added to a workflow, as JSON."""

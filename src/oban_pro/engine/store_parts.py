@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .end_statements import EndStatements
 from .key_statements import KeyStatements
+from .object_statements import ObjectStatements
 from .reuse_statements import ReuseStatements
 from .schedule_statements import ScheduleStatements
 from .search_statements import SearchStatements
@@ -18,6 +19,7 @@ class StoreParts(
     EndStatements,
     WaitStatements,
     KeyStatements,
+    ObjectStatements,
     ReuseStatements,
     ScheduleStatements,
     SearchStatements,

@@ -7,7 +7,7 @@ from heapq import merge
 from typing import TYPE_CHECKING, Any, Protocol
 
 from oban_pro.model.paths import join_path
-from oban_pro.values.recorded import decode
+from oban_pro.values.recorded import read
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -110,27 +110,33 @@ async def recorded_rows(
                 left = _behind(rows[-1].id, left) if rows and rows[-1].more else []
 
 
-def decoded(row: RecordedRow) -> Iterator[tuple[list[str], Any]]:
-    """Yield what a job recorded, with its path; of a batch, each of its results.
+async def values_of(row: RecordedRow) -> list[tuple[list[str], Any]]:
+    """Return what a job recorded, with its path; of a batch, each of its results.
 
     Raises:
         CodecError: Naming the job.
     """
-    value = decode(join_path(row.path), row.value or "")
+    value = await read(join_path(row.path), row.value or "")
 
     if row.is_batch:
-        yield from (([*row.path[:-1], name], result) for name, result in value.items())
-    else:
-        yield row.path, value
+        return [([*row.path[:-1], name], result) for name, result in value.items()]
+
+    return [(row.path, value)]
 
 
-async def find_item(store: Store, part: int, item: str) -> tuple[list[str], Any] | None:
-    """Return the result of one item of a fan-out in batches, with its path; None if none is."""
+async def find_item(store: Store, part: int, item: str) -> RecordedRow | None:
+    """Return the batch that recorded the result of an item of a fan-out; None if none did."""
     batch = await store.batch_of(part, item)
     rows = [] if batch is None else await store.recorded_page([(batch, batch)], 1)
-    results = (found for row in rows if row.value is not None for found in decoded(row))
 
-    return next((found for found in results if found[0][-1] == item), None)
+    return next((row for row in rows if row.value is not None), None)
+
+
+async def item_of(row: RecordedRow | None, item: str) -> tuple[list[str], Any] | None:
+    """Return the result of one item of a batch, with its path; None if it has none."""
+    values = [] if row is None else await values_of(row)
+
+    return next((found for found in values if found[0][-1] == item), None)
 
 
 async def _ranges(store: Store, part: int, after: int, *, deep: bool) -> list[Range]:

@@ -12,7 +12,7 @@ from oban_pro.building.undos import UNDO_NAME, blocked_job, from_json
 from oban_pro.errors import InvalidArgumentError
 from oban_pro.model import meta
 from oban_pro.values.context import Context
-from oban_pro.values.recorded import decode
+from oban_pro.values.recorded import read
 
 from . import context_loader
 from .session import session_for
@@ -87,4 +87,4 @@ async def context_of(job: Job) -> Context:
     if undone.meta.get(meta.RECORDED) is not True:
         return context.for_undo({})
 
-    return context.for_undo({context.job: decode(context.job, undone.meta[meta.RETURN])})
+    return context.for_undo({context.job: await read(context.job, undone.meta[meta.RETURN])})

@@ -15,7 +15,7 @@ from oban_pro.engine.session import session_for
 from oban_pro.errors import NotInJobError, SignalTimeout
 from oban_pro.model.durations import check_duration
 from oban_pro.model.parking import WAIT, WAIT_UNTIL, Parked, RunningJob, execution, may_block
-from oban_pro.values.recorded import decode
+from oban_pro.values.recorded import read
 
 from .waiting import listener_of
 
@@ -165,7 +165,7 @@ async def _await(
         answer = await _block(session, job.id, ask, block)
 
     if answer.answer == "signal":
-        return decode(f"signal for job {job.id}", answer.payload or "")
+        return await read(f"signal for job {job.id}", answer.payload or "")
 
     label = "a signal" if name is None else f"a signal {name!r}"
 

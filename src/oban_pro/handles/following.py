@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from oban_pro import blocking
 from oban_pro.engine.session import session_for
-from oban_pro.engine.streaming import Seen, decoded, recorded_rows
+from oban_pro.engine.streaming import Seen, recorded_rows, values_of
 from oban_pro.errors import UnknownNameError, UnknownWorkflowError
 from oban_pro.model.paths import join_path
 
@@ -52,7 +52,7 @@ async def follow_recorded(
             part, is_open = await reader.read(partial(look, workflow_id=workflow_id))
 
             async for row in recorded_rows(reader, part, deep=True, seen=seen):
-                for names, value in decoded(row):
+                for names, value in await values_of(row):
                     found += 1
                     yield join_path(names), value
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,7 +14,7 @@ from oban_pro.model.paths import is_path
 from oban_pro.model.status import WorkflowStatus, build_status
 from oban_pro.render import stored_graph
 from oban_pro.values import codec
-from oban_pro.values.recorded import decode, decode_sources, nest
+from oban_pro.values.recorded import nest, read, read_sources
 
 from . import locating
 from .streaming import read_item
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from oban_pro.engine.store import Store
     from oban_pro.model.outcome import Outcome
     from oban_pro.render import Graph
+    from oban_pro.values.recorded import Source
 
 
 async def status(place: Place, workflow_id: str) -> WorkflowStatus:
@@ -98,8 +98,7 @@ async def get_recorded(place: Place, workflow_id: str, name: str) -> Any:
     job = await get_job(place, workflow_id, name)
 
     if job is None and is_path(name):
-        read = partial(read_item, workflow_id=workflow_id, path=name)
-        item = await session_for(place).read(read)
+        item = await read_item(session_for(place), workflow_id, name)
 
         return item and item[1]
 
@@ -110,7 +109,7 @@ async def get_recorded(place: Place, workflow_id: str, name: str) -> Any:
     if job.worker == MAPPER_WORKER:
         return None
 
-    return decode(name, job.meta.get(meta.RETURN, ""))
+    return await read(name, job.meta.get(meta.RETURN, ""))
 
 
 async def all_recorded(
@@ -122,32 +121,46 @@ async def all_recorded(
     """Return what the jobs of a workflow recorded, nested; or those that one job depends on."""
     async with session_for(place).connect() as store:
         if deps_of is None:
-            return await _find_recorded(store, workflow_id, names)
+            found = await _find_recorded(store, workflow_id, names)
+        else:
+            sources = await store.contexts([_stored(deps_of)], {})
 
-        sources = await store.contexts([_stored(deps_of)], {})
+    if deps_of is None:
+        return await _nest_found(found)
 
-    results = nest(decode_sources(sources))
+    results = nest(await read_sources(sources))
 
     return {name: value for name, value in results.items() if names is None or name in names}
 
 
-async def _find_recorded(
-    store: Store, workflow_id: str, names: Sequence[str] | None
-) -> dict[str, Any]:
+type _Found = list[tuple[Sequence[str], list[Source]]]
+"""What was recorded, with the names of the groups on the way to it."""
+
+
+async def _find_recorded(store: Store, workflow_id: str, names: Sequence[str] | None) -> _Found:
     beyond = await locating.find_beyond(store, workflow_id, names or ())
 
     if names is None or not beyond:
-        return nest(await store.recorded(workflow_id, names))
+        return [((), await store.recorded(workflow_id, names))]
 
     here = [name for name in names if name not in beyond]
-    results = nest(await store.recorded(workflow_id, here))
+    found: _Found = [((), await store.recorded(workflow_id, here))]
     groups = {located.workflow_id: located.groups for located in beyond.values()}
 
     for owner, owned in locating.by_workflow(beyond.values()).items():
-        if values := nest(await store.recorded(owner, owned)):
+        found.append((groups[owner], await store.recorded(owner, owned)))
+
+    return found
+
+
+async def _nest_found(found: _Found) -> dict[str, Any]:
+    results: dict[str, Any] = {}
+
+    for groups, sources in found:
+        if values := nest(await read_sources(sources)):
             inside = results
 
-            for group in groups[owner]:
+            for group in groups:
                 inside = inside.setdefault(group, {})
 
             inside |= values

@@ -9,14 +9,17 @@ from oban_pro.errors import CascadeError, InvalidArgumentError, JobFailedError
 from oban_pro.model.paths import join_path
 from oban_pro.values.context import listed
 from oban_pro.values.placeholder import Placeholder, Wire, owner_of, wire_of
-from oban_pro.values.recorded import lists_among, nest
+from oban_pro.values.recorded import lists_among, nest, read_sources
 
 from . import locating
 from .waiting import until_there
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from oban_pro.engine.session import Place, Session
     from oban_pro.engine.store import Store
+    from oban_pro.values.recorded import Source
 
 FIRST_PAUSE = 0.05
 """Seconds until the second look. Notifications tell of workflows, not of single jobs."""
@@ -26,11 +29,11 @@ FAILED = frozenset({"cancelled", "deleted", "discarded"})
 
 
 class _Outcome(NamedTuple):
-    """How a member has settled: what it recorded, or what it failed with."""
+    """How a member has settled: what it and those in it recorded, or what it failed with."""
 
     state: str
-    value: Any = None
-    is_list: bool = False
+    name: str = ""
+    recorded: Sequence[Source] = ()
     error: str | None = None
 
 
@@ -58,7 +61,10 @@ async def result(
     if outcome.state in FAILED:
         raise JobFailedError(path, outcome.state, outcome.error)
 
-    return _follow(wire, outcome)
+    recorded = await read_sources(outcome.recorded)
+    is_list = outcome.name in lists_among(recorded)
+
+    return _follow(wire, nest(recorded).get(outcome.name), is_list=is_list)
 
 
 def _wire(workflow_id: str, of: object) -> Wire:
@@ -77,10 +83,8 @@ def _wire(workflow_id: str, of: object) -> Wire:
     return Wire((of,))
 
 
-def _follow(wire: Wire, outcome: _Outcome) -> Any:
-    value = outcome.value
-
-    if wire.shape == "list" or (wire.shape == "mapped" and outcome.is_list):
+def _follow(wire: Wire, value: Any, *, is_list: bool) -> Any:
+    if wire.shape == "list" or (wire.shape == "mapped" and is_list):
         value = listed(value)
 
     try:
@@ -120,9 +124,7 @@ async def _outcome(store: Store, owner: str, name: str) -> _Outcome | None:
     if member.state in FAILED:
         return _Outcome(member.state, error=await _error(store, owner, name, member.workflow_id))
 
-    recorded = [*await store.recorded(owner, [name])]
-
-    return _Outcome(member.state, nest(recorded).get(name), name in lists_among(recorded))
+    return _Outcome(member.state, name, await store.recorded(owner, [name]))
 
 
 async def _error(store: Store, owner: str, name: str, group_id: str | None) -> str | None:

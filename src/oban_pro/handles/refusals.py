@@ -36,6 +36,11 @@ _ERRORS: dict[str | None, type[Exception]] = {
 }
 
 
+def is_refusal(error: DatabaseError) -> bool:
+    """Tell whether the database refused something, and so changed nothing."""
+    return error.sqlstate in _ERRORS
+
+
 @asynccontextmanager
 async def naming[S: Store](
     session: Session[S], workflow_id: str | None = None, path: str | None = None

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
+from oban_pro import stores
 from oban_pro.building.attributes import attributes_json, check_attributes
 from oban_pro.building.names import check_text
 from oban_pro.engine.search_statements import Filters
@@ -166,7 +167,22 @@ async def pause(place: Place, workflow_id: str, *, by: str | None) -> bool:
 
 async def try_delete(place: Place, workflow_id: str) -> bool:
     """Remove a workflow if it has settled; returns whether it was removed."""
-    return await session_for(place).execute(lambda store: store.delete(workflow_id)) == "deleted"
+    return await _delete(place, workflow_id) == "deleted"
+
+
+async def _delete(place: Place, workflow_id: str) -> str:
+    """Remove a workflow if it has settled, then its objects; returns why not, or "deleted".
+
+    In a transaction of the caller's, which may still be rolled back, the objects stay.
+    """
+    session = session_for(place)
+    commits = session.commits_alone()
+    done, stored = await session.execute(lambda store: store.delete(workflow_id))
+
+    if done == "deleted" and stored and commits:
+        await stores.in_thread(stores.delete_workflows, stored)
+
+    return done
 
 
 async def delete(place: Place, workflow_id: str) -> None:
@@ -177,7 +193,7 @@ async def delete(place: Place, workflow_id: str) -> None:
         OpenWorkflowError: If it is open, or an execution of it has not ended.
         InvalidArgumentError: If it is nested in another one.
     """
-    done = await session_for(place).execute(lambda store: store.delete(workflow_id))
+    done = await _delete(place, workflow_id)
 
     if done == "unknown":
         raise UnknownWorkflowError(f"there is no workflow {workflow_id!r}")

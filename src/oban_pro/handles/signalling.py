@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from oban_pro import telemetry
@@ -12,8 +13,9 @@ from oban_pro.building.waits import chosen_by, encode_payload
 from oban_pro.engine.callers import unwrap
 from oban_pro.engine.session import session_for
 from oban_pro.errors import InvalidArgumentError
-from oban_pro.values.recorded import decode
+from oban_pro.values.recorded import read
 
+from . import payloads
 from .refusals import naming
 
 if TYPE_CHECKING:
@@ -58,11 +60,15 @@ async def send(
     sent = encode_sent(path, payload, name, by)
     session, caller = session_for(place), await unwrap(conn)
 
-    async def body(store: Store) -> int:
-        return await store.signal(workflow_id, path, sent)
+    async def send_it(each: list[Sent]) -> int:
+        (sent,) = each
+
+        return await _run(session, lambda store: store.signal(workflow_id, path, sent), caller)
+
+    find = partial(payloads.owner_at, workflow_id=workflow_id, path=path)
 
     async with naming(session, workflow_id, path):
-        count = await _run(session, body, caller)
+        count = await payloads.send_kept(session, caller, sent, find, send_it)
 
     if count:
         tell("signalled", workflow_id, path, by)
@@ -128,11 +134,24 @@ async def send_to_jobs(
     sent = encode_sent("the job", payload, name, by)
     session, caller = session_for(place), await unwrap(conn)
 
-    async def body(store: Store) -> int:
-        return await store.signal_jobs(ids, sent, is_strict=not is_list)
+    async def send_it(each: list[Sent]) -> int:
+        parts = [ids] if len(each) == 1 else [[one] for one in ids]
+
+        async def body(store: Store) -> int:
+            strict = not is_list
+            both = zip(parts, each, strict=True)
+
+            return sum([await store.signal_jobs(*one, is_strict=strict) for one in both])
+
+        if len(parts) == 1:
+            return await _run(session, body, caller)
+
+        return await session.transact(body, caller)
+
+    find = partial(payloads.owners_of, job_ids=ids)
 
     async with naming(session):
-        return await _run(session, body, caller)
+        return await payloads.send_kept(session, caller, sent, find, send_it)
 
 
 async def reject(
@@ -162,7 +181,7 @@ async def signals(place: Place, workflow_id: str, path: str) -> list[Signal]:
     async with session_for(place).connect() as store:
         rows = await store.signals(workflow_id, path)
 
-    return [Signal(decode(path, text), by, at, taken) for text, by, at, taken in rows]
+    return [Signal(await read(path, text), by, at, taken) for text, by, at, taken in rows]
 
 
 def tell(what: str, workflow_id: str, path: str, by: str | None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from oban_pro import telemetry
+from oban_pro import stores, telemetry
 from oban_pro.building.attributes import refuse_attributes
 from oban_pro.building.defaults import from_json
 from oban_pro.building.ends import ENDS, is_final_spec
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from oban_pro.engine.results import StoredGroup
     from oban_pro.engine.session import Session
     from oban_pro.engine.store import Store
+    from oban_pro.stores import Stored
 
 
 async def append(
@@ -101,6 +102,12 @@ async def _attach(store: Store, workflow_id: str, spec: GroupSpec) -> Attachment
     if group is None:
         raise UnknownWorkflowError(f"there is no workflow {workflow_id!r} to append to")
 
+    if spec.store is not None and spec.store != group.store:
+        raise InvalidArgumentError(
+            "an addition must not have a store of its own, as it is kept where the workflow is; use"
+            f" add_workflow(), got {spec.store!r}"
+        )
+
     if group.kind == "graft":
         raise InvalidArgumentError(
             f"workflow {workflow_id!r} is the graft {group.sub_name!r}; append to what was grafted"
@@ -121,6 +128,7 @@ async def _attach(store: Store, workflow_id: str, spec: GroupSpec) -> Attachment
         gate_need=group.gate_need,
         is_limited=group.is_limited,
         is_judged=group.is_judged,
+        store=group.store,
     )
 
 
@@ -218,19 +226,24 @@ async def retry_jobs[S: Store](
             "downstream=True must come with names: those of the jobs to start from"
         )
 
-    async def body(store: S) -> int:
+    async def body(store: S) -> tuple[int, list[Stored]]:
         await store.lock_root(workflow_id)
         parts = await locating.require(store, workflow_id, names)
-        count = await retry_parts(store, workflow_id, parts, downstream=downstream)
+        retried = await retry_parts(store, workflow_id, parts, downstream=downstream)
 
         for clock in clocks:
             for path in [None] if names is None else names:
                 await store.set_deadline(workflow_id, path, clock)
 
-        return count
+        return retried
+
+    commits = session.commits_alone()
 
     async with naming(session, workflow_id):
-        count = await session.transact(body)
+        count, removed = await session.transact(body)
+
+    if removed and commits:
+        await stores.in_thread(stores.delete_workflows, removed)
 
     tell_steered("retried", workflow_id, names, count, downstream=downstream)
 
@@ -320,16 +333,20 @@ async def retry_parts(
     parts: Mapping[str, Sequence[str] | None],
     *,
     downstream: bool = False,
-) -> int:
-    """Run jobs of some workflows of one root again; returns how many.
+) -> tuple[int, list[Stored]]:
+    """Run jobs of some workflows of one root again.
 
     Args:
         store: Statements within a transaction that has locked the root.
         workflow_id: One of the workflows of the root.
         parts: Names of members by the id of their workflow, None for all of it.
         downstream: Whether everything that depends on these members runs again as well.
+
+    Returns:
+        How many run again; and what had been grafted and is removed, as far as it has a store.
     """
-    settled, is_unique = await store.settled_groups(workflow_id)
+    settled, is_unique, is_stored = await store.settled_groups(workflow_id)
+    stored = await store.stored_workflows(workflow_id) if is_stored else []
 
     if downstream:
         members = [(owner, name) for owner, owned in parts.items() for name in owned or ()]
@@ -343,7 +360,9 @@ async def retry_parts(
     if count and is_unique:
         await store.retake(workflow_id)
 
-    return count
+    left = {id for _, id, _ in await store.stored_workflows(workflow_id)} if stored else set()
+
+    return count, [one for one in stored if one[1] not in left]
 
 
 def tell_steered(

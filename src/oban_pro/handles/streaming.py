@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from oban_pro.engine.session import session_for
-from oban_pro.engine.streaming import decoded, find_item, recorded_rows
+from oban_pro.engine.streaming import find_item, item_of, recorded_rows, values_of
 from oban_pro.model.paths import join_path, split_path
 
 from . import locating
@@ -14,8 +14,9 @@ from . import locating
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from oban_pro.engine.session import Place
+    from oban_pro.engine.session import Place, Session
     from oban_pro.engine.store import Store
+    from oban_pro.engine.stream_statements import RecordedRow
 
 
 async def stream_recorded(
@@ -27,18 +28,24 @@ async def stream_recorded(
 
     if part is not None:
         async for row in recorded_rows(session, part, deep=True):
-            for names, value in decoded(row):
+            for names, value in await values_of(row):
                 yield join_path(names), value
-    elif item := await session.read(partial(read_item, workflow_id=workflow_id, path=path or "")):
+    elif item := await read_item(session, workflow_id, path or ""):
         yield join_path(item[0]), item[1]
 
 
-async def read_item(store: Store, workflow_id: str, path: str) -> tuple[Sequence[str], Any] | None:
+async def read_item(
+    session: Session[Store], workflow_id: str, path: str
+) -> tuple[Sequence[str], Any] | None:
     """Return the path and the result of one item of a batch; None if no batch has that item."""
     *names, item = split_path(path)
-    part = await _part(store, workflow_id, join_path(names)) if names else None
 
-    return await find_item(store, part, item) if part is not None and part < 0 else None
+    async def find(store: Store) -> RecordedRow | None:
+        part = await _part(store, workflow_id, join_path(names)) if names else None
+
+        return await find_item(store, part, item) if part is not None and part < 0 else None
+
+    return await item_of(await session.read(find), item)
 
 
 async def _part(store: Store, workflow_id: str, path: str | None) -> int | None:

@@ -18,5 +18,8 @@ RETURNED = "oban_workflows_returned"
 JUDGED = "oban_workflows_judged"
 """Whether the running execution has asked the condition of its job, and it was met."""
 
+OLDER_OBJECTS = "oban_workflows_older_objects"
+"""The objects in a store that the running execution found of its job."""
+
 DELAY = "oban_workflows_delay"
 """How long after its insertion the job is to run: a timedelta, counted on the database's clock."""

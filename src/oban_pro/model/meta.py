@@ -30,6 +30,8 @@ REUSED = "reused"
 JUDGED_GRAFT = "workflow_judged_graft"
 UNDOES = "workflow_undoes"
 """Of a job that undoes another one: the id of that."""
+STORE = "workflow_store"
+"""Where large recorded values of the workflow are kept: a URL."""
 RECORDED = "recorded"
 RETURN = "return"
 UNKNOWN_SINCE = "unknown_since"
@@ -56,6 +58,7 @@ PLACEMENT = frozenset(
         REUSED,
         JUDGED_GRAFT,
         FINAL,
+        STORE,
     }
 )
 
@@ -73,7 +76,11 @@ def dep_on_group(workflow_id: str) -> Dep:
 
 
 def group_placement(
-    workflow_id: str, name: str | None, sup_workflow_id: str | None, sub_name: str | None
+    workflow_id: str,
+    name: str | None,
+    sup_workflow_id: str | None,
+    sub_name: str | None,
+    store: str | None,
 ) -> dict[str, Any]:
     """Build the part of the meta that all jobs of one workflow share."""
     placement: dict[str, Any] = {WORKFLOW: True, WORKFLOW_ID: workflow_id}
@@ -84,6 +91,9 @@ def group_placement(
     if sup_workflow_id is not None:
         placement[SUP_WORKFLOW_ID] = sup_workflow_id
         placement[SUB_NAME] = sub_name
+
+    if store is not None:
+        placement[STORE] = store
 
     return placement
 

@@ -621,6 +621,7 @@ class Workflow(BlockingMethods, Builder):
         unique_for: timedelta | float | None = None,
         on_conflict: OnConflict | None = None,
         max_queued: int | None = None,
+        store: str | None = None,
     ) -> None: ...
     @classmethod
     def for_job(cls, job: Job) -> Self:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from oban_pro import settings, stores
 from oban_pro.errors import CodecError
 from oban_pro.model import meta
 from oban_pro.model.turns import AGAIN
@@ -12,7 +14,7 @@ from oban_pro.model.turns import AGAIN
 from . import codec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from oban import Job
 
@@ -93,16 +95,103 @@ def lists_among(entries: Iterable[Recorded]) -> set[str]:
     return lists
 
 
-def decode(name: str, encoded: str) -> Any:
+def decode(name: str, encoded: str, read_object: Callable[[str], bytes] = stores.read) -> Any:
     """Decode what a job recorded.
 
+    Of a value that is kept outside of the database this reads the object, which takes its time: see
+    `read`.
+
+    Args:
+        name: Of the job.
+        encoded: What it recorded.
+        read_object: Returns what is in the object at a URL.
+
     Raises:
-        CodecError: Naming the job.
+        CodecError: Naming the job, and the object that cannot be read.
     """
     try:
-        return codec.decode(encoded)
+        return codec.decode(encoded, lambda reference: codec.unpack(read_object(reference.url)))
     except CodecError as error:
         raise CodecError(f"recorded value of job {name!r}: {error}") from error
+
+
+async def read(name: str, encoded: str) -> Any:
+    """Decode what a job recorded, without blocking the event loop.
+
+    Raises:
+        CodecError: Naming the job, and the object that cannot be read.
+    """
+    if codec.may_refer(encoded):
+        return await stores.in_thread(decode, name, encoded)
+
+    return decode(name, encoded)
+
+
+def is_large(encoded: str) -> bool:
+    """Tell whether a recorded value is kept in a store, if there is one."""
+    return len(encoded) * 3 // 4 > settings.store_above()
+
+
+def keep_at(url: str, encoded: str) -> str:
+    """Write a recorded value to an object; returns the reference to it, encoded. This blocks.
+
+    Raises:
+        Exception: Whatever the file system raises.
+    """
+    data = codec.to_bytes(encoded)
+    stores.write(url, data)
+
+    return codec.encode_reference(codec.Reference(url, len(data)))
+
+
+def copy_to(url: str, name: str, encoded: str) -> str:
+    """Copy what a job recorded to another object, as far as it is kept in one; this blocks.
+
+    Returns:
+        What refers to the copy, encoded.
+
+    Raises:
+        CodecError: Naming the job, and the object that cannot be read.
+        Exception: Whatever the file system raises.
+    """
+    whole, _ = codec.BEGINNINGS
+
+    if not codec.may_refer(encoded):
+        return encoded
+
+    if not encoded.startswith(whole):
+        # signals of a wait for several
+        copied = codec.encode(decode(name, encoded))
+
+        return keep_at(url, copied) if is_large(copied) else copied
+
+    (reference,) = references_in(encoded)
+
+    try:
+        stores.write(url, stores.read(reference.url))
+    except CodecError as error:
+        raise CodecError(f"recorded value of job {name!r}: {error}") from error
+
+    return codec.encode_reference(reference._replace(url=url))
+
+
+def size_of(encoded: str) -> int:
+    """Return how many characters a recorded value has, wherever it is kept.
+
+    Of one that is kept outside of the database it is an estimate.
+    """
+    return len(encoded) + sum(one.size for one in references_in(encoded)) * 4 // 3
+
+
+def references_in(encoded: str) -> list[codec.Reference]:
+    """Return the references to objects in what a job recorded."""
+    found: list[codec.Reference] = []
+
+    if codec.may_refer(encoded):
+        with suppress(CodecError):
+            codec.decode(encoded, found.append)
+
+    return found
 
 
 def going_on(job: Job) -> dict[str, Any]:
@@ -115,6 +204,16 @@ def going_on(job: Job) -> dict[str, Any]:
     name = job.meta.get(meta.NAME, "")
 
     return {} if encoded is None else {name: decode(name, encoded)}
+
+
+async def read_turn(job: Job) -> dict[str, Any]:
+    """Do as `going_on`, without blocking the event loop."""
+    encoded = job.meta.get(AGAIN)
+
+    if encoded is not None and codec.may_refer(encoded):
+        return await stores.in_thread(going_on, job)
+
+    return going_on(job)
 
 
 class Source(NamedTuple):
@@ -134,15 +233,37 @@ class Source(NamedTuple):
     value: str | None
 
 
-def decode_sources(sources: Iterable[Source]) -> Iterator[Recorded]:
+async def read_sources(sources: Sequence[Source]) -> list[Recorded]:
+    """Decode recorded values, without blocking the event loop while objects are read.
+
+    Raises:
+        CodecError: Naming the job, and the object that cannot be read.
+    """
+    if any(source.value and codec.may_refer(source.value) for source in sources):
+        return await stores.in_thread(lambda: [*decode_sources(sources)])
+
+    return [*decode_sources(sources)]
+
+
+def decode_sources(sources: Sequence[Source]) -> Iterator[Recorded]:
     """Decode the recorded values among the sources of a context.
+
+    Reads the objects of those that are kept outside of the database, some of them ahead; this
+    blocks: see `read_sources`.
 
     Raises:
         CodecError: Naming the job.
     """
+    objects = stores.read_each(
+        reference.url
+        for source in sources
+        if source.kind in JOBS
+        for reference in references_in(source.value or "")
+    )
+
     for source in sources:
         if source.kind in JOBS:
-            value = decode(source.name, source.value or "")
+            value = decode(source.name, source.value or "", lambda _: next(objects))
             yield Recorded(source.id, source.parent, source.name, source.kind, value)
         elif source.kind not in ("context", "reader", "shared", "failed"):
             yield Recorded(source.id, source.parent, source.name, source.kind)

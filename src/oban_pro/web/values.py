@@ -71,10 +71,14 @@ def show_recorded(job_meta: dict[str, Any]) -> str | None:
         return f"too large to be shown: {len(encoded):,} characters encoded"
 
     try:
-        return show_python(codec.decode(encoded))
+        return show_python(codec.decode(encoded, _show_reference))
     except Exception as error:
         # The ``repr`` of a user's class may raise anything.
         return f"cannot be shown: {error}"
+
+
+def _show_reference(reference: codec.Reference) -> _Mark:
+    return _Mark(f"{reference.size:,} bytes, kept at {reference.url}")
 
 
 def show_errors(errors: Any) -> list[dict[str, Any]]:
@@ -97,7 +101,7 @@ def times_of(errors: Any) -> list[datetime]:
 
 
 class _Mark(str):
-    """Stands for what was cut off: in JSON a string, in Python bare words."""
+    """Stands for what is not shown: in JSON a string, in Python bare words."""
 
     __slots__ = ()
 

@@ -30,15 +30,18 @@ type Examination = tuple[list[Difference], int | None, list[Difference]]
 @click.command()
 @click.argument("id", required=False)
 @click.option("--repair", is_flag=True, help="Mend what is wrong.")
+@click.option("--store", help="Look at the store at this URL, too.")
 @json_option
 @database_options
-def doctor(*, database: Database, id: str | None, repair: bool, as_json: bool) -> None:
+def doctor(
+    *, database: Database, id: str | None, repair: bool, store: str | None, as_json: bool
+) -> None:
     """Recompute every counter, and report what differs.
 
     Of the workflow ID and all it belongs to, or of all workflows. Exits with 0 when nothing is
     wrong, or nothing is any more, else with 1.
     """
-    found, mended, left = run(_examine(database, id, repair=repair))
+    found, mended, left = run(_examine(database, id, store, repair=repair))
 
     if as_json:
         echo_json(
@@ -54,17 +57,21 @@ def doctor(*, database: Database, id: str | None, repair: bool, as_json: bool) -
     sys.exit(1 if left else 0)
 
 
-async def _examine(database: Database, id: str | None, *, repair: bool) -> Examination:
+async def _examine(
+    database: Database, id: str | None, store: str | None, *, repair: bool
+) -> Examination:
     async with connected(database):
         if id is not None:
             await status_of(id)
 
-        found = await engine.audit(CLIENT, id)
+        found = await engine.audit(CLIENT, id, store=store)
 
         if not repair:
             return found, None, found
 
-        return found, await engine.repair(CLIENT, id), await engine.audit(CLIENT, id)
+        mended = await engine.repair(CLIENT, id, store=store)
+
+        return found, mended, await engine.audit(CLIENT, id, store=store)
 
 
 def _print(

@@ -38,7 +38,8 @@ SELECT
     )
   END AS gate_need,
   g.kind = 'fan_out' AND COALESCE(g.max_open, g.rate_allowed) IS NOT NULL AS is_limited,
-  g.judged IS NOT NULL AS is_judged
+  g.judged IS NOT NULL AS is_judged,
+  g.store
 FROM
   /* TEMPLATE: schema */oban_workflow_groups g
   JOIN /* TEMPLATE: schema */oban_workflow_groups root ON root.key = g.root

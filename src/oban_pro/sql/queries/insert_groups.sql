@@ -2,12 +2,12 @@
 INSERT INTO /* TEMPLATE: schema */oban_workflow_groups (
   key, id, root, parent, kind, name, context, empty_state, total, suspended, completed, subs, subs_completed,
   subs_cancelled, defaults, max_open, rate_allowed, rate_period, has_begun,
-  tolerates, fail_fast, voided, judged
+  tolerates, fail_fast, voided, judged, store
 ) OVERRIDING SYSTEM VALUE
 SELECT
   g.key, g.id, g.root, g.parent, g.kind, g.name, g.context, g.empty_state, g.total, g.suspended, g.completed, g.subs,
   g.subs_completed, g.subs_cancelled, g.defaults, g.max_open, g.rate_allowed, g.rate_period, g.has_begun,
-  g.tolerates, g.fail_fast, g.voided, g.judged
+  g.tolerates, g.fail_fast, g.voided, g.judged, g.store
 FROM
   json_to_recordset(%(groups)s::json) AS g(
     key bigint,
@@ -32,7 +32,8 @@ FROM
     tolerates numeric,
     fail_fast boolean,
     voided boolean,
-    judged smallint
+    judged smallint,
+    store text
   )
 ORDER BY
   g.id

@@ -1,5 +1,5 @@
 -- Insert jobs as insert_jobs does, some of which have a source: a completed job whose result stands for theirs. These are
--- inserted as completed, with what that job recorded. OFFSET 0 keeps to lookups by key, whatever is known of the table.
+-- inserted as completed, with what that job recorded, or with a reference to a copy of that. OFFSET 0 keeps to lookups by key, whatever is known of the table.
 WITH shapes AS MATERIALIZED (
   SELECT
     *, CASE WHEN reused IS NULL THEN '{}' ELSE jsonb_build_object('reused', reused) END AS origin
@@ -44,9 +44,10 @@ inserted AS (
       unnest(%(sources)s::bigint[])
     ) AS r(id, n, args, meta, source)
     JOIN shapes s ON s.n = r.n
+    CROSS JOIN (SELECT %(copied)s::jsonb AS copied OFFSET 0) c
     LEFT JOIN LATERAL (
       SELECT
-        jsonb_build_object('recorded', j.meta -> 'recorded', 'return', j.meta -> 'return') AS meta
+        jsonb_build_object('recorded', j.meta -> 'recorded', 'return', COALESCE(c.copied -> r.id::text, j.meta -> 'return')) AS meta
       FROM
         /* TEMPLATE: schema */oban_jobs j
       WHERE

@@ -9,12 +9,12 @@ WITH RECURSIVE given AS MATERIALIZED (
 ),
 found AS (
   SELECT
-    given.n, g.key, g.id, g.context::text IS NOT DISTINCT FROM given.context::text AS is_alike
+    given.n, g.key, g.id, g.context::text IS NOT DISTINCT FROM given.context::text AS is_alike, g.store
   FROM
     given
     CROSS JOIN LATERAL (
       SELECT
-        key, id, context
+        key, id, context, store
       FROM
         /* TEMPLATE: schema */oban_workflow_groups
       WHERE
@@ -28,7 +28,7 @@ found AS (
     given.parent IS NULL
   UNION ALL
   SELECT
-    given.n, g.key, g.id, found.is_alike AND g.context::text IS NOT DISTINCT FROM given.context::text
+    given.n, g.key, g.id, found.is_alike AND g.context::text IS NOT DISTINCT FROM given.context::text, g.store
   FROM
     found
     JOIN given ON given.parent = found.n
@@ -36,12 +36,12 @@ found AS (
       SELECT id FROM /* TEMPLATE: schema */oban_workflow_members WHERE group_key = found.key AND name = given.name OFFSET 0
     ) m
     CROSS JOIN LATERAL (
-      SELECT key, id, kind, context FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = m.id OFFSET 0
+      SELECT key, id, kind, context, store FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = m.id OFFSET 0
     ) g
   WHERE
     g.kind = given.kind
 )
 SELECT
-  n, key, id, is_alike
+  n, key, id, is_alike, store
 FROM
   found

@@ -1,7 +1,9 @@
--- Which workflows of a root have settled, that of the root and those nested in it, and whether the root has a key.
+-- Which workflows of a root have settled, that of the root and those nested in it, whether the root has a key, and whether
+-- any of them has a store.
 SELECT
   COALESCE(array_agg(g.key) FILTER (WHERE g.settled_at IS NOT NULL), '{}'),
-  COALESCE(bool_or(g.unique_key IS NOT NULL), false)
+  COALESCE(bool_or(g.unique_key IS NOT NULL), false),
+  COALESCE(bool_or(g.store IS NOT NULL), false)
 FROM
   /* TEMPLATE: schema */oban_workflow_groups g
 WHERE

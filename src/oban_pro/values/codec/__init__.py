@@ -33,17 +33,25 @@ from oban_pro.values.placeholder import Placeholder
 
 from . import etf, tags
 from .objects import copy_of, fields_of
+from .references import BEGINNINGS, MARK, Reference, encode_reference, may_refer, reviving
 from .tags import is_placeholder
 
 __all__ = [
+    "BEGINNINGS",
+    "MARK",
+    "Reference",
     "copy_of",
     "decode",
     "encode",
+    "encode_reference",
     "fields_of",
     "from_json",
     "is_placeholder",
+    "may_refer",
     "record",
+    "to_bytes",
     "to_json",
+    "unpack",
 ]
 
 RECORD_LIMIT: Final = 64_000_000
@@ -69,11 +77,13 @@ def encode(value: Any) -> str:
     return record(value, limit=sys.maxsize).encoded
 
 
-def decode(text: str) -> Any:
+def decode(text: str, load: Callable[[Reference], Any] | None = None) -> Any:
     """Decode a recorded value, written by `encode`, by oban, or by Oban for Elixir.
 
     Args:
         text: Base64 of an Erlang term, padded or not.
+        load: Returns the value of a reference to one that is kept elsewhere. Without it those are
+            refused.
 
     Returns:
         The value as it was encoded.
@@ -88,10 +98,32 @@ def decode(text: str) -> Any:
     if not isinstance(text, str):
         raise CodecError(f"a recorded value must be base64 text, got {type(text).__name__}")
     try:
-        term = a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
+        return etf.unpack(to_bytes(text), tags.revive if load is None else reviving(load))
+    except CodecError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise CodecError(f"cannot decode a recorded value: {error}") from error
+
+
+def unpack(term: bytes) -> Any:
+    """Decode the bytes of an Erlang term, as an object in a store holds them.
+
+    Raises:
+        CodecError: When they are damaged, or mean something that Python can not hold.
+    """
+    try:
         return etf.unpack(term, tags.revive)
     except (ValueError, RecursionError) as error:
         raise CodecError(f"cannot decode a recorded value: {error}") from error
+
+
+def to_bytes(text: str) -> bytes:
+    """Return the bytes of the Erlang term that a recorded value is.
+
+    Raises:
+        ValueError: When the text is not base64.
+    """
+    return a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
 
 
 def to_json(value: Any, wire: Callable[[Placeholder], object] | None = None) -> Any:

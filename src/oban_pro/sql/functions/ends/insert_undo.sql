@@ -43,7 +43,8 @@ BEGIN
         'sub_name', COALESCE(graft.name, m.name),
         'name', 'undo',
         'deps', '[]'::jsonb,
-        'graft', true
+        'graft', true,
+        'workflow_store', g.store
       )
     ),
     0,
@@ -51,7 +52,7 @@ BEGIN
     v_now,
     v_now
   FROM
-    (SELECT key, id, name, parent FROM oban_workflow_groups WHERE key = p_key OFFSET 0) g
+    (SELECT key, id, name, parent, store FROM oban_workflow_groups WHERE key = p_key OFFSET 0) g
     LEFT JOIN LATERAL (SELECT name FROM oban_workflow_members WHERE id = g.key OFFSET 0) m ON true
     LEFT JOIN LATERAL (SELECT key, id, kind FROM oban_workflow_groups WHERE key = g.parent OFFSET 0) around ON true
     -- what was grafted goes by the name of its graft

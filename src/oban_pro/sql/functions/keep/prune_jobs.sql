@@ -1,7 +1,7 @@
 -- Remove jobs in one settled state that are in no workflow, oldest first, and their signals. Returns how many jobs were
 -- removed, and where the next call begins: NULL when nothing is left.
 --
--- Called by: oban_workflow_prune_v1.
+-- Called by: oban_workflow_prune_v2.
 -- Locks: the jobs, passing over those that somebody holds; then rows of signals and calls.
 -- Twice: removes what is left.
 --

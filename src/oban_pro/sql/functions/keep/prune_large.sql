@@ -3,7 +3,7 @@
 --
 -- The jobs are removed first, in the order of the members. The state of each is kept in its member, so all counters
 -- stay right, and the jobs that are left can still be retried. Once no job is left, the id of the workflow is free, and
--- the bookkeeping is removed in the same way.
+-- the bookkeeping is removed in the same way. "stored" is that of oban_workflow_prune_v2, once all is gone.
 --
 -- Called by: oban_workflow_prune_workflows.
 -- Locks: the jobs, and rows of the three tables; the caller holds the root.
@@ -13,7 +13,8 @@ CREATE OR REPLACE FUNCTION oban_workflow_prune_large(
   p_limit integer,
   p_start jsonb,
   OUT jobs integer,
-  OUT next jsonb
+  OUT next jsonb,
+  OUT stored text[]
 )
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -30,6 +31,7 @@ DECLARE
   );
   v_members bigint[];
   v_rules smallint;
+  v_last bigint;
 BEGIN
   v_members := ARRAY(
     SELECT
@@ -56,9 +58,11 @@ BEGIN
       p_limit
   );
 
+  v_last := GREATEST((v_start ->> 'last')::bigint, (SELECT max(id) FROM unnest(v_members) AS m(id)));
+
   -- NULL where no member is left
   SELECT
-    jsonb_build_object('root', p_root, 'step', v_step, 'group', m.group_key, 'name', m.name)
+    jsonb_build_object('root', p_root, 'step', v_step, 'group', m.group_key, 'name', m.name, 'last', v_last)
   INTO
     next
   FROM
@@ -96,7 +100,7 @@ BEGIN
     FROM
       deleted;
 
-    next := COALESCE(next, jsonb_build_object('root', p_root, 'step', 'members'));
+    next := COALESCE(next, jsonb_build_object('root', p_root, 'step', 'members', 'last', v_last));
   ELSE
     v_rules := (SELECT rules FROM oban_workflow_groups WHERE key = p_root);
 
@@ -107,6 +111,16 @@ BEGIN
     DELETE FROM oban_workflow_members WHERE id = ANY(v_members);
 
     IF next IS NULL THEN
+      stored := (
+        SELECT
+          array_agg(ARRAY[store, id, COALESCE(v_last, 0)::text])
+        FROM
+          oban_workflow_groups
+        WHERE
+          key = ANY(v_groups)
+          AND store IS NOT NULL
+      );
+
       DELETE FROM oban_workflow_groups WHERE key = ANY(v_groups);
     END IF;
   END IF;

@@ -1,14 +1,6 @@
--- Remove jobs and root workflows that settled more than p_max_age seconds ago, at most p_limit jobs. Returns how many
--- jobs were removed, and where the next call of the same pass begins: NULL when nothing is left.
+-- As oban_workflow_prune_v2, without what may have objects in a store.
 --
--- p_start is '{}' for the first call of a pass, then what the call before returned. So no call reads again what earlier
--- calls have removed or skipped. Plain jobs are removed first, state by state, then workflows, then signals. A pass
--- that begins with "since" skips plain jobs that settled before that time: an earlier pass has removed them, and only
--- jobs of workflows are left from then. "before" is what the next pass may begin with.
---
--- Called by: our pruner.prune, again and again.
--- Locks: see oban_workflow_prune_jobs and oban_workflow_prune_workflows. Both skip what is locked.
--- Twice: removes what is left.
+-- Called by: nodes of older releases. Locks and running twice: see there.
 CREATE OR REPLACE FUNCTION oban_workflow_prune_v1(
   p_max_age double precision,
   p_limit integer,
@@ -17,34 +9,8 @@ CREATE OR REPLACE FUNCTION oban_workflow_prune_v1(
   OUT next jsonb,
   OUT before timestamp
 )
-LANGUAGE plpgsql
+LANGUAGE sql
 SET search_path FROM CURRENT
 AS $$
-DECLARE
-  v_engine text := current_setting('oban_workflows.engine', true);
-  v_stages text[] := ARRAY['completed', 'cancelled', 'discarded', 'workflows', 'signals'];
-  v_stage integer := COALESCE(array_position(v_stages, p_start ->> 'stage'), 1);
-BEGIN
-  before := timezone('UTC', now()) - make_interval(secs => p_max_age);
-  PERFORM set_config('oban_workflows.engine', (pg_trigger_depth() + 1)::text, true);
-
-  IF v_stages[v_stage] = 'workflows' THEN
-    SELECT * FROM oban_workflow_prune_workflows(before, p_limit, p_start) INTO jobs, next;
-  ELSIF v_stages[v_stage] = 'signals' THEN
-    jobs := 0;
-
-    PERFORM oban_workflow_prune_signals();
-  ELSE
-    SELECT * FROM oban_workflow_prune_jobs(v_stages[v_stage], before, p_limit, p_start) INTO jobs, next;
-  END IF;
-
-  IF next IS NULL AND v_stage < cardinality(v_stages) THEN
-    next := '{}';
-    v_stage := v_stage + 1;
-  END IF;
-
-  next := next || jsonb_build_object('stage', v_stages[v_stage], 'since', p_start -> 'since');
-
-  PERFORM set_config('oban_workflows.engine', COALESCE(v_engine, ''), true);
-END;
+  SELECT p.jobs, p.next, p.before FROM oban_workflow_prune_v2(p_max_age, p_limit, p_start) p
 $$;

@@ -1,9 +1,9 @@
 -- Remove root workflows that have settled and aged, oldest first: jobs and bookkeeping together. Returns how many jobs
--- were removed, and where the next call begins: NULL when nothing is left.
+-- were removed, and where the next call begins: NULL when nothing is left. "stored" is that of oban_workflow_prune_v2.
 --
 -- A workflow with a job that row level security hides is left to a role that sees all of it.
 --
--- Called by: oban_workflow_prune_v1.
+-- Called by: oban_workflow_prune_v2.
 -- Locks: the roots first, skipping locked ones; then the jobs. A workflow with a locked job is skipped for the rest of
 -- the pass.
 -- Twice: removes what is left.
@@ -12,7 +12,8 @@ CREATE OR REPLACE FUNCTION oban_workflow_prune_workflows(
   p_limit integer,
   p_start jsonb,
   OUT jobs integer,
-  OUT next jsonb
+  OUT next jsonb,
+  OUT stored text[]
 )
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -30,6 +31,7 @@ DECLARE
   v_rules smallint := 0;
   v_size bigint := 0;
   v_groups bigint[];
+  v_stored boolean;
   v_large record;
 BEGIN
   -- A loop locks few more roots than it removes.
@@ -101,9 +103,21 @@ BEGIN
     SELECT * FROM oban_workflow_prune_large(v_root.key, p_limit, p_start) INTO v_large;
 
     jobs := v_large.jobs;
+    stored := v_large.stored;
     next := next || COALESCE(v_large.next, '{}');
   ELSE
-    v_groups := ARRAY(SELECT key FROM oban_workflow_groups WHERE root = ANY(v_roots));
+    SELECT
+      COALESCE(array_agg(key), '{}'), COALESCE(bool_or(store IS NOT NULL), false)
+    INTO
+      v_groups, v_stored
+    FROM
+      oban_workflow_groups
+    WHERE
+      root = ANY(v_roots);
+
+    IF v_stored THEN
+      stored := oban_workflow_stored_v1(v_groups);
+    END IF;
 
     DELETE FROM
       oban_jobs

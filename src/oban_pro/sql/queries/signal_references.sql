@@ -1,0 +1,7 @@
+-- The payloads of signals that begin as a reference to an object does, encoded as recorded values.
+SELECT
+  /* TEMPLATE: schema */oban_workflow_recorded_v1(payload)
+FROM
+  /* TEMPLATE: schema */oban_workflow_signals
+WHERE
+  substring(payload FROM 1 FOR length(%(mark)s::bytea)) = %(mark)s::bytea
