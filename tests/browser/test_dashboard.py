@@ -1009,3 +1009,31 @@ async def test_goes_from_run_to_run(oban: Oban, page: Page, dashboard: str) -> N
     await page.get_by_role("link", name="compare run-1 with run-0").click()
     await expect(page.locator("tbody tr")).to_have_count(4)
     await expect(page.locator("tbody tr").first).to_contain_text("was cancelled")
+
+
+async def test_acts_on_a_group_starts_again_and_deletes(
+    oban: Oban, unlocked: Page, dashboard: str
+) -> None:
+    workflow = (
+        Workflow(id="the-one").add_workflow("sub", diamond()).add("after", work(), deps="sub")
+    )
+    await oban.enqueue_many(workflow)
+    await unlocked.goto(f"{dashboard}/workflows/the-one")
+    said, panel = unlocked.locator("#said"), unlocked.locator("#panel")
+    await expect(unlocked.locator("#again")).to_be_disabled()
+    await expect(unlocked.locator("#delete")).to_be_disabled()
+    await unlocked.locator('#graph g.vertex[aria-label^="sub, "]').click(position={"x": 30, "y": 8})
+    await panel.get_by_role("button", name="Cancel").click()
+    await expect(said).to_have_text("Cancelled 4 jobs.")
+    await expect(unlocked.locator("#state")).to_contain_text("cancelled")
+    await expect(panel.get_by_role("button", name="Cancel")).to_have_count(0)
+    await expect(panel.get_by_role("button", name="Retry", exact=True)).to_be_visible()
+
+    await unlocked.locator("#again").click()
+    await expect(said).to_have_text("Started again: 5 jobs.")
+    await unlocked.locator("#cancel").click()
+    await expect(said).to_have_text("Cancelled 5 jobs.")
+
+    await unlocked.locator("#delete").click()
+    await expect(unlocked).to_have_url(f"{dashboard}/")
+    await expect(unlocked.locator("#list")).to_contain_text("No workflows yet.")

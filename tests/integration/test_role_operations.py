@@ -79,6 +79,7 @@ WARNED = {"fire_a_schedule"}
 PAGES = {
     *(name for name in OPERATIONS if name.startswith("pages")),
     *("list_the_newest_workflows", "retry_from_a_job_on", "answer_waits_on_the_page"),
+    "act_on_a_settled_workflow_and_its_groups",
 }
 
 FORBIDDEN = {

@@ -1715,6 +1715,23 @@ async def retry_from_a_job_on(node: Node) -> None:
                 assert (await client.post(path)).status_code == 200
 
 
+@operation
+async def act_on_a_settled_workflow_and_its_groups(node: Node) -> None:
+    await node.settle(workflow := node.nested())
+    app = create_app(node.query._pool, allow_operations=True, token=TOKEN)
+
+    async with browse(app) as client:
+        await client.get("/unlock", params={"token": TOKEN})
+        client.headers["X-CSRF-Token"] = app.state.guard._prove("csrf")
+        view = (await client.get(f"/workflows/{workflow.id}/view.json")).json()
+        many = next(one["id"] for one in view["members"] if one["name"] == "many")
+
+        with node.looked_at():
+            for path in ("start-again", f"jobs/{many}/cancel", "cancel", "delete"):
+                answer = await client.post(f"/workflows/{workflow.id}/{path}")
+                assert answer.status_code == 200, answer.text
+
+
 # Others, whom the triggers see
 
 

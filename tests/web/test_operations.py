@@ -1,5 +1,7 @@
 """Who may cancel and retry, and what it does."""
 
+from typing import Any
+
 import httpx
 import pytest
 from oban import Oban
@@ -9,11 +11,20 @@ from oban_pro import Workflow
 from oban_pro.web import create_app, static_files
 from oban_pro.web.security import KnownHosts
 from tests.support.dashboard import TOKEN, browse
+from tests.support.fixtures import Run
 from tests.support.graphs import diamond, work
 
 
 async def states(workflow: Workflow) -> dict[str, str]:
     return {job.meta["name"]: job.state for job in await workflow.all_jobs(with_subs=True)}
+
+
+async def members(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+    members: list[dict[str, Any]] = (await client.get("/workflows/the-one/view.json")).json()[
+        "members"
+    ]
+
+    return members
 
 
 async def set_state(pool: AsyncConnectionPool, state: str, *ids: int | None) -> None:
@@ -274,3 +285,134 @@ class TestActing:
         (job, *_) = await workflow.all_jobs()
         answer = await operator.post(f"/workflows/the-one/jobs/{job.id}/delete")
         assert answer.status_code == 404
+
+
+class TestGroups:
+    @pytest.fixture
+    async def outer(self, oban: Oban) -> Workflow:
+        outer = (
+            Workflow(id="outer", ignore_cancelled=True)
+            .add_workflow("sub", diamond())
+            .add_many("many", [work() for _ in range(3)])
+            .add("after", work(), deps="sub")
+        )
+        await oban.enqueue_many(outer)
+
+        return outer
+
+    async def key(self, client: httpx.AsyncClient, name: str) -> str:
+        view = (await client.get("/workflows/outer/view.json")).json()
+
+        return next(str(one["id"]) for one in view["members"] if one["name"] == name)
+
+    async def test_are_cancelled_and_retried(
+        self, outer: Workflow, operator: httpx.AsyncClient
+    ) -> None:
+        url = f"/workflows/outer/jobs/{await self.key(operator, 'many')}"
+        assert (await operator.post(f"{url}/cancel")).text == "Cancelled 3 jobs."
+        assert (await outer.status()).counts["cancelled"] == 3
+        assert (await operator.post(f"{url}/retry")).text == "Retried 3 jobs."
+        assert (await outer.status()).counts["cancelled"] == 0
+
+    async def test_run_again_with_what_depends_on_them(
+        self, outer: Workflow, operator: httpx.AsyncClient, pool: AsyncConnectionPool
+    ) -> None:
+        await set_state(
+            pool, "completed", *[job.id for job in await outer.all_jobs(with_subs=True)]
+        )
+        url = f"/workflows/outer/jobs/{await self.key(operator, 'sub')}"
+        assert (await operator.post(f"{url}/retry-from")).text == "Retried 5 jobs."
+        counts = (await outer.status()).counts
+        assert (counts["completed"], counts["available"], counts["suspended"]) == (3, 1, 4)
+
+    async def test_of_other_workflows_are_not_found(
+        self, outer: Workflow, workflow: Workflow, operator: httpx.AsyncClient
+    ) -> None:
+        key = await self.key(operator, "sub")
+
+        for path in (f"the-one/jobs/{key}", "outer/jobs/-", "outer/jobs/-9", "outer/jobs/-x"):
+            assert (await operator.post(f"/workflows/{path}/cancel")).status_code == 404
+
+
+class TestStartingAgain:
+    async def test_runs_all_of_it_with_the_same_arguments(
+        self, run: Run, operator: httpx.AsyncClient
+    ) -> None:
+        workflow = (
+            Workflow(id="the-one")
+            .add_workflow("sub", diamond())
+            .add_many("many", [work() for _ in range(3)], deps="sub")
+            .add("beside", work())
+            .add_final("report", work())
+        )
+        await run(workflow)
+        before = {job.meta["name"]: job for job in await workflow.all_jobs(with_subs=True)}
+        answer = await operator.post("/workflows/the-one/start-again")
+        assert answer.text == "Started again: 8 jobs."
+        await workflow.wait()
+        after = {job.meta["name"]: job for job in await workflow.all_jobs(with_subs=True)}
+        assert {name: job.args for name, job in after.items()} == {
+            name: job.args for name, job in before.items()
+        }
+        assert all(job.attempted_at != before[name].attempted_at for name, job in after.items())
+        assert {job.state for job in after.values()} == {"completed"}
+
+    async def test_goes_forward_after_an_undo(
+        self, run: Run, operator: httpx.AsyncClient, pool: AsyncConnectionPool
+    ) -> None:
+        workflow = (
+            Workflow(id="the-one")
+            .add("a", work(), undo=work())
+            .add("b", work("fail", max_attempts=1), deps="a")
+        )
+        await run(workflow)
+        assert "undo" in {group["name"] for group in await members(operator)}
+        async with pool.connection() as conn:
+            await conn.execute("UPDATE oban_jobs SET args = '{}' WHERE args ? 'do'")
+
+        answer = await operator.post("/workflows/the-one/start-again")
+        assert answer.text == "Started again: 2 jobs."
+        assert (await workflow.wait()).state == "completed"
+
+    async def test_needs_a_settled_workflow(
+        self, workflow: Workflow, operator: httpx.AsyncClient
+    ) -> None:
+        answer = await operator.post("/workflows/the-one/start-again")
+        assert answer.status_code == 409
+        assert "is open; cancel it first" in answer.text
+
+    async def test_says_who_holds_the_key(self, oban: Oban, operator: httpx.AsyncClient) -> None:
+        first = Workflow(id="first", unique="key").add("a", work())
+        await oban.enqueue_many(first)
+        await first.cancel_jobs()
+        await oban.enqueue_many(Workflow(id="second", unique="key").add("a", work()))
+        answer = await operator.post("/workflows/first/start-again")
+        assert answer.status_code == 409
+        assert "second" in answer.text
+
+
+class TestDeleting:
+    async def test_removes_a_settled_workflow_and_leads_to_the_list(
+        self, workflow: Workflow, operator: httpx.AsyncClient
+    ) -> None:
+        answer = await operator.post("/workflows/the-one/delete")
+        assert answer.status_code == 409
+        assert "is open" in answer.text
+        await workflow.cancel_jobs()
+        answer = await operator.post("/workflows/the-one/delete")
+        assert (answer.text, answer.headers["HX-Redirect"]) == ("Deleted.", "/")
+        assert (await operator.get("/workflows/the-one")).status_code == 404
+        assert (await operator.post("/workflows/the-one/delete")).status_code == 404
+
+    async def test_is_not_offered_for_a_part_of_another_one(
+        self, oban: Oban, operator: httpx.AsyncClient
+    ) -> None:
+        outer = Workflow(id="outer").add_workflow("sub", Workflow().add("x", work()))
+        (job,) = await oban.enqueue_many(outer)
+        part = f"/workflows/{job.meta['workflow_id']}"
+        assert 'id="delete"' not in (await operator.get(part)).text
+        assert 'id="delete"' in (await operator.get("/workflows/outer")).text
+        await outer.cancel_jobs()
+        answer = await operator.post(f"{part}/delete")
+        assert answer.status_code == 409
+        assert "part of another one" in answer.text

@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from oban_pro.errors import InvalidSignalError
-from oban_pro.handles import signalling, steering
+from oban_pro.errors import (
+    InvalidArgumentError,
+    InvalidSignalError,
+    OpenWorkflowError,
+    UniqueConflictError,
+    UnknownNameError,
+    UnknownWorkflowError,
+)
+from oban_pro.handles import searching, signalling, steering
 from oban_pro.handles.refusals import naming
 from oban_pro.model.wording import count_jobs
 
 from .pages import crumbs_of, find_job, job_of, session_of
+from .queries import keys_of
 from .templating import id_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from starlette.requests import Request
     from starlette.responses import Response
 
     from .operators import Act
-    from .session import PageSession
-    from .statements import JobDetail
+    from .statements import JobDetail, PageStore
+
+REFUSALS = (
+    *(InvalidArgumentError, InvalidSignalError, OpenWorkflowError, UniqueConflictError),
+    *(UnknownNameError, UnknownWorkflowError),
+)
+"""What is raised where something cannot be done, and says why."""
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Tell the page what cannot be done."""
+    try:
+        yield
+    except REFUSALS as error:
+        raise HTTPException(409, str(error)) from None
 
 
 @asynccontextmanager
@@ -39,22 +61,28 @@ async def _on_workflow(request: Request, action: str) -> AsyncIterator[Act]:
 
         act.on(crumbs)
         await operators.check(act)
-        yield act
+
+        with _refusing():
+            yield act
 
 
 @asynccontextmanager
-async def _on_job(request: Request, action: str) -> AsyncIterator[tuple[Act, JobDetail]]:
-    """Let an operator do something to a job of the workflow of a page."""
+async def _on_job(
+    request: Request, action: str, key: int | None = None
+) -> AsyncIterator[tuple[Act, JobDetail]]:
+    """Let an operator do something to a job of the workflow of a page, or to a group of a key."""
     operators = request.app.state.operators
 
     async with operators.acting(request, action) as act:
         async with session_of(request).connect() as store:
-            job = await find_job(store, request)
+            job = await find_job(store, request, job_of(request) if key is None else key)
             crumbs = await crumbs_of(store, request)
 
         act.on(crumbs, job["path"])
         await operators.check(act)
-        yield act, job
+
+        with _refusing():
+            yield act, job
 
 
 async def cancel(request: Request) -> Response:
@@ -70,11 +98,49 @@ async def retry(request: Request) -> Response:
         return _said(act, "Retried", await steering.retry_jobs(session_of(request), id_of(request)))
 
 
-async def act_on_job(request: Request) -> Response:
-    """Cancel a job, run it again, or run it and all that depends on it again."""
-    action, session = request.path_params["action"], session_of(request)
+async def start_again(request: Request) -> Response:
+    """Run all of a settled workflow again, with the same arguments."""
+    session, workflow_id = session_of(request), id_of(request)
 
-    async with _on_job(request, action) as (act, job):
+    async with _on_workflow(request, "start-again") as act:
+        async with session.connect() as store:
+            group = await store.group(workflow_id)
+
+            if group is None or not await _has_settled(store, workflow_id):
+                raise OpenWorkflowError(f"workflow {workflow_id!r} is open; cancel it first")
+
+            names = [member.name for member in await store.members(group.key)]
+            # Final jobs run again by themselves.
+            finals = {*await store.finals_among(group.key, names)}
+
+        names = [name for name in names if name not in finals]
+        count = await steering.retry_jobs(session, workflow_id, names, downstream=True)
+        return _said(act, "Started again:", count)
+
+
+async def _has_settled(store: PageStore, workflow_id: str) -> bool:
+    groups = await store.status(workflow_id)
+
+    return bool(groups) and groups[0].state != "executing"
+
+
+async def delete(request: Request) -> Response:
+    """Remove a workflow that has settled, and lead to the list."""
+    async with _on_workflow(request, "delete") as act:
+        await searching.delete(session_of(request), id_of(request))
+        response = _answer(act, "Deleted.")
+        response.headers["HX-Redirect"] = f"{request.scope.get('root_path', '')}/"
+
+        return response
+
+
+async def act_on_job(request: Request) -> Response:
+    """Cancel a job or group, run it again, or run it and all that depends on it again."""
+    action, session = request.path_params["action"], session_of(request)
+    named = request.path_params["job"]
+    key = next(iter(keys_of(named)), None) if named.startswith("-") else None
+
+    async with _on_job(request, action, key) as (act, job):
         workflow_id, names = job["workflow_id"], [job["name"]]
 
         match action:
@@ -100,7 +166,7 @@ async def signal_job(request: Request) -> Response:
         payload = {"choice": form["choice"]} if "choice" in form else None
         sent = signalling.encode_sent(job["name"], payload, None, act.by)
 
-        async with _refusing(session):
+        async with naming(session):
             count = await session.execute(
                 lambda store: store.signal_jobs([job_of(request)], sent, is_strict=True)
             )
@@ -115,7 +181,7 @@ async def reject_job(request: Request) -> Response:
     async with _on_job(request, "reject") as (act, job):
         reason = (await _form(request)).get("reason") or None
 
-        async with _refusing(session):
+        async with naming(session):
             count = await session.execute(
                 lambda store: store.reject(job["workflow_id"], job["name"], reason, act.by)
             )
@@ -138,16 +204,6 @@ def _answer(act: Act, said: str) -> Response:
     act.said = said
 
     return HTMLResponse(said)
-
-
-@asynccontextmanager
-async def _refusing(session: PageSession) -> AsyncIterator[None]:
-    """Say what the database refuses."""
-    try:
-        async with naming(session):
-            yield
-    except InvalidSignalError as error:
-        raise HTTPException(409, str(error)) from None
 
 
 async def _form(request: Request) -> dict[str, str]:

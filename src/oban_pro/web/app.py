@@ -59,6 +59,13 @@ ROUTES = [
         name="act",
     ),
     Route("/workflows/{id:path}/cancel", actions.cancel, methods=["POST"], name="cancel"),
+    Route(
+        "/workflows/{id:path}/start-again",
+        actions.start_again,
+        methods=["POST"],
+        name="start-again",
+    ),
+    Route("/workflows/{id:path}/delete", actions.delete, methods=["POST"], name="delete"),
     Route("/workflows/{id:path}/retry", actions.retry, methods=["POST"], name="retry"),
     Route("/workflows/{id:path}", pages.show_workflow, name="workflow"),
     Mount(f"/{static_files.BASE}", static_files.KeptFiles(directory=static_files.FOLDER)),
@@ -90,8 +97,9 @@ def create_app(
         user: Tells from a request who reads the page, None if nobody does; sync, then it is called
             in a thread, or async. Needed for waits that want signals of several senders.
         may: Tells whether somebody may do something: gets what ``user`` returned, the action, which
-            is "cancel", "retry", "retry-from", "signal" or "reject", and the id of the root
-            workflow; sync or async. It is not asked about nobody, who may do nothing.
+            is "cancel", "retry", "retry-from", "start-again", "signal", "reject" or "delete", and
+            the id of the root workflow; sync or async. It is not asked about nobody, who may do
+            nothing.
 
     Returns:
         The app. Each action writes a line of JSON to the logger ``oban_pro.audit``, and sends the

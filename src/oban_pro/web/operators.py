@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 AUDIT = "oban_pro.audit"
 """The logger that gets a line of JSON for each action."""
 
-ACTIONS = ("cancel", "retry", "retry-from", "signal", "reject")
+ACTIONS = ("cancel", "retry", "retry-from", "start-again", "signal", "reject", "delete")
 """What can be done on the pages, as `may` is asked for it."""
 
 logger = logging.getLogger(AUDIT)

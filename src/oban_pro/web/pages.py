@@ -246,7 +246,7 @@ async def show_job(request: Request) -> Response:
     workflow_id, job_id = id_of(request), job_of(request)
 
     async with session_of(request).connect() as store:
-        job = await find_job(store, request)
+        job = await find_job(store, request, job_id)
         neighbours = await store.neighbours(job_id, NEIGHBOURS)
         explanation = await explain_in(store, job["workflow_id"], job["name"])
         crumbs = await crumbs_of(store, request)
@@ -292,17 +292,17 @@ async def crumbs_of(store: PageStore, request: Request) -> list[Breadcrumb]:
     return crumbs
 
 
-async def find_job(store: PageStore, request: Request) -> JobDetail:
-    """Read the job that a path names.
+async def find_job(store: PageStore, request: Request, member: int) -> JobDetail:
+    """Read a job of the workflow that a path names, or as much as there is of a group.
 
     Raises:
         HTTPException: 404 if it is not there.
     """
-    workflow_id, job_id = id_of(request), job_of(request)
-    job = await store.job(workflow_id, job_id)
+    workflow_id = id_of(request)
+    job = await store.job(workflow_id, member)
 
     if job is None:
-        raise HTTPException(404, f"there is no job {job_id} in workflow {workflow_id!r}")
+        raise HTTPException(404, f"there is no job {member} in workflow {workflow_id!r}")
 
     job["meta"] = values.only(dict, job["meta"])
 

@@ -5,6 +5,7 @@ import { drawFailures } from "./failures.js";
 import { ask, follow, now } from "./follow.js";
 import { countHidden, drawGraph, follow as followEdge, layOut, paintGraph } from "./graph.js";
 import { foldChains } from "./chains.js";
+import { showGroupPanel } from "./group.js";
 import { build } from "./model.js";
 import { STATES } from "./states.js";
 import { filterByState, followTable, groupsOf, nameScope, refreshTable, restoreTable, revealRow, selectRow, showGroup, tableState } from "./table.js";
@@ -18,7 +19,7 @@ const SETTLED = ["completed", "skipped", "cancelled", "discarded"];
 
 const page = document.getElementById("workflow");
 const part = Object.fromEntries(
-  ["graph", "timeline", "panel", "legend", "state", "summary", "live", "retry", "cancel", "hidden", "failures"].map((id) => [id, document.getElementById(id)]),
+  ["graph", "timeline", "panel", "legend", "state", "summary", "live", "retry", "cancel", "again", "delete", "hidden", "failures"].map((id) => [id, document.getElementById(id)]),
 );
 const asked = new URLSearchParams(location.search);
 const keysOf = (name) => (asked.get(name) ?? "").split(",").filter(Boolean);
@@ -36,6 +37,8 @@ let drawnFor = null;
 let revealed = null;
 let origin = null;
 let silence = null;
+// What is being deleted is not looked at any more.
+let isLeaving = false;
 const settleGraph = oneStop(part.graph, "g[data-id]", (id, key) => followEdge(graph, id, key));
 const settleTimeline = oneStop(part.timeline, "g[data-id]");
 // The group whose box has just been opened or folded: the focus stays on it.
@@ -94,6 +97,7 @@ function paintHead(root) {
   const broken = ["cancelled", "discarded", "retryable"].some((state) => root.counts[state]);
   if (part.cancel) part.cancel.disabled = !open.length;
   if (part.retry) part.retry.disabled = !broken;
+  for (const button of [part.again, part.delete]) if (button) button.disabled = open.length > 0;
   const settled = SETTLED.reduce((sum, state) => sum + (root.counts[state] ?? 0), 0);
   const end = root.settled_at ? Date.parse(root.settled_at) : model.now;
   const took = root.attempted_at ? ` · ${duration(end - Date.parse(root.attempted_at))}` : "";
@@ -214,24 +218,11 @@ function showPanel() {
     }).then(closeButton);
   } else if (member) {
     part.panel.dataset.of = selected;
-    show(part.panel, ...groupPanel(member));
+    showGroupPanel(part.panel, member, model.path(member), page.dataset);
   } else {
     part.panel.hidden = true;
   }
   closeButton();
-}
-
-function groupPanel(member) {
-  const states = Object.entries(member.counts).map(([state, number]) => [
-    html("dt", {}, state), html("dd", {}, count(number)),
-  ]);
-  const link = member.workflow_id
-    ? [html("p", {}, html("a", { href: page.dataset.workflows + encodeURIComponent(member.workflow_id) }, "Open as a page of its own"))]
-    : [];
-  return [
-    html("h2", {}, `${model.path(member)} `, html("span", { class: `badge state-${member.state}` }, member.state)),
-    html("dl", {}, ...states.flat()), ...link,
-  ];
 }
 
 function closeButton() {
@@ -242,6 +233,7 @@ function closeButton() {
 }
 
 async function fetchView() {
+  if (isLeaving) return;
   const query = new URLSearchParams({
     open: [...opened].join(), shut: [...shut].join(), windows: JSON.stringify(Object.fromEntries(windows)), near: nearby() ?? "",
   });
@@ -303,8 +295,15 @@ part.panel.addEventListener("click", (event) => {
   event.preventDefault();
   select(link.dataset.select);
 });
-document.body.addEventListener("htmx:responseError", ({ detail }) => say(`Refused: ${detail.xhr.responseText}`));
-document.body.addEventListener("htmx:sendError", () => say("No connection: nothing was done."));
+document.body.addEventListener("htmx:beforeRequest", ({ target }) => { isLeaving = target === part.delete; });
+document.body.addEventListener("htmx:responseError", ({ detail }) => {
+  isLeaving = false;
+  say(`Refused: ${detail.xhr.responseText}`);
+});
+document.body.addEventListener("htmx:sendError", () => {
+  isLeaving = false;
+  say("No connection: nothing was done.");
+});
 document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
   if (detail.requestConfig.verb !== "post") return;
   if (detail.successful) say(detail.xhr.responseText);
