@@ -46,6 +46,10 @@ def workflows() -> list[Workflow]:
     return [wide.add("end", *steps(1), deps="out"), grafts, nested, *small]
 
 
+# oban asks for a lease of 30 seconds, and gets one of 3: who starts later leads, beside the first.
+LEAD_ON = "UPDATE oban_leaders SET expires_at = timezone('UTC', now()) + interval '30 s'"
+
+
 class TestKilledNodes:
     @pytest.mark.timeout(400)
     async def test_lose_nothing_and_start_nothing_too_early(
@@ -82,6 +86,7 @@ class TestKilledNodes:
             await oban.enqueue_many([*Workflow().add("a", Step.new({"seconds": 1_000}))])
             await wait_for_runs(conn, 1)
             await conn.execute("UPDATE oban_jobs SET args = '{}'")
+            await conn.execute(LEAD_ON)
             other = nodes.start()
             assert await rows(conn, "SELECT node FROM oban_leaders") == [("node-1",)]
             nodes.kill(leader)
@@ -101,6 +106,7 @@ class TestKilledNodes:
             await oban.enqueue_many([*Workflow().add("a", Step.new({"seconds": 1_000}))])
             await wait_for_runs(conn, 1)
             await conn.execute("UPDATE oban_jobs SET args = '{}'")
+            await conn.execute(LEAD_ON)
             nodes.start()
             assert await rows(conn, "SELECT node FROM oban_leaders") == [("node-1",)]
             nodes.kill(leader)
