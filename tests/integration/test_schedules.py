@@ -446,6 +446,7 @@ class TestCommands:
         first = invoke(dsn, "schedules", "run", "single").stdout.split()[-1].rstrip(".")
         single = invoke(dsn, "schedules", "run", "single").stdout
         assert single == f"Enqueued nothing: {first} is there already.\n"
+        assert invoke(dsn, "schedules").stdout == "No node has seen a schedule yet.\n"
         span = ("--from", "2026-11-01", "--to", "2026-11-03")
         filled = invoke(dsn, "schedules", "backfill", "nightly", *span)
         told = "nightly@2026-11-01T00:00:00Z to nightly@2026-11-02T00:00:00Z"

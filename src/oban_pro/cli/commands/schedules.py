@@ -61,7 +61,7 @@ def schedules(
         return
 
     console = make_console()
-    console.print(_draw(found) if found else "No schedules.")
+    console.print(_draw(found) if found else "No node has seen a schedule yet.")
 
 
 @schedules.command("run")
