@@ -1,5 +1,6 @@
 """Final jobs: they start when everything else of their workflow has settled, however it did."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -39,6 +40,10 @@ def pair(**options: Any) -> Workflow:
         .add_final("good", make_job(), on="completed", deps="always")
         .add_final("bad", make_job(), on="failed")
     )
+
+
+def soon() -> datetime:
+    return datetime.now(UTC) + timedelta(hours=1)
 
 
 async def told(engine: Engine, *names: str) -> list[str]:
@@ -167,6 +172,30 @@ class TestFinalJobs:
         await engine.complete("first")
         assert await told(engine, "f") == ["available"]
 
+    async def test_of_an_empty_workflow_are_cancelled_in_line_with_it(self, engine: Engine) -> None:
+        in_line: dict[str, Any] = {"unique": "k", "on_conflict": "queue"}
+        await engine.enqueue(Workflow(**in_line).add("first", make_job()))
+        await engine.enqueue(Workflow(id="w", **in_line).add_final("f", make_job()))
+        assert await HANDLE.cancel_jobs() == 1
+        assert (await HANDLE.status()).state == "cancelled"
+
+        await HANDLE.retry_jobs()
+        assert await told(engine, "f") == ["suspended"]
+
+        await engine.complete("first")
+        assert await told(engine, "f") == ["available"]
+        assert await HANDLE.cancel_jobs() == 0
+
+    async def test_of_an_empty_workflow_that_has_not_opened_are_cancelled_with_it(
+        self, engine: Engine
+    ) -> None:
+        inner = Workflow().add_final("f", make_job())
+        outer = Workflow(id="w").add("a", make_job()).add_workflow("sub", inner, deps="a")
+        await engine.enqueue(outer.add_workflow("late", inner, deps="a", deadline=soon()))
+        assert await HANDLE.cancel_jobs(names=["sub"]) == 1
+        await pass_time(engine)
+        assert await told(engine, "sub/f", "late/f") == ["cancelled", "cancelled"]
+
     async def test_wait_for_what_is_grafted(self, engine: Engine, oban: Oban) -> None:
         inner = Workflow().add("x", make_job()).add_final("f", make_job())
         workflow = Workflow().add_graft("g", make_job()).add_final("f", make_job())
@@ -203,6 +232,32 @@ class TestFinalJobs:
             await engine.discard("a")
 
         assert changes["f", "suspended", "available"] == 1
+
+    async def test_that_were_skipped_count_as_completed_once_they_are_deleted(
+        self, engine: Engine
+    ) -> None:
+        await engine.enqueue(pair())
+        await engine.complete("a")
+        await engine.complete("b")
+        await engine.delete("bad")
+        assert await doctor.audit() == []
+
+    async def test_of_a_workflow_that_breaks_unseen_are_cancelled_by_the_doctor(
+        self, engine: Engine
+    ) -> None:
+        inner = Workflow().add("x", make_job()).add_final("f", make_job())
+        inner.add_signal("go", deps="x", ignore_cancelled=True)
+        deep = Workflow().add_workflow("deep", inner).add_final("f", make_job())
+        await engine.enqueue(Workflow().add("a", make_job()).add_workflow("sub", deep, deps="a"))
+
+        async with engine.conn.transaction():
+            await engine.conn.execute(b"SET LOCAL session_replication_role = replica")
+            await engine.conn.execute(b"UPDATE oban_jobs SET state = 'cancelled' WHERE id = 1")
+
+        await doctor.repair()
+        assert await told(engine, "sub/deep/f", "sub/f") == ["cancelled", "cancelled"]
+        assert await engine.retry("sub/f") == 1
+        assert await told(engine, "sub/f") == ["suspended"]
 
     async def test_are_mended_by_the_doctor(self, engine: Engine) -> None:
         await engine.enqueue(pair())
@@ -253,6 +308,21 @@ class TestCancelling:
         await engine.enqueue(outer)
         assert await HANDLE.cancel_jobs(names=["sub", "all", "sub/f"]) == 2
         assert await told(engine, "sub/f") == ["the workflow was cancelled"]
+
+    @pytest.mark.parametrize("depth", [0, 1, 3])
+    async def test_starts_those_of_a_workflow_that_opens_by_it(
+        self, engine: Engine, depth: int
+    ) -> None:
+        before = Workflow().add("b", make_job())
+
+        for _ in range(depth):
+            before = Workflow().add_workflow("b", before)
+
+        inner = Workflow(ignore_cancelled=True).add("x", make_job()).add_final("f", make_job())
+        outer = Workflow(id="w").add_workflow("a", before).add_workflow("sub", inner, deps="a")
+        await engine.enqueue(outer)
+        assert await HANDLE.cancel_jobs() == 2
+        assert await told(engine, "sub/f") == ["available"]
 
     async def test_by_a_deadline_spares_them(self, engine: Engine) -> None:
         await engine.enqueue(pair(deadline=60))

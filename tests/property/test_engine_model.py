@@ -38,7 +38,7 @@ from oban_pro.model import meta
 from tests.support import model
 from tests.support.elixir import ELIXIR
 from tests.support.engine import make_job
-from tests.support.model import SETTLED, Group, Member, Model, is_final
+from tests.support.model import SETTLED, Group, Member, Model, is_final, is_spared
 from tests.support.recount import recount
 from tests.support.silence import HEARD, rescue
 
@@ -581,7 +581,7 @@ class Machine(RuleBasedStateMachine):
         named = [job for job in jobs if self.workflows[job.parent.path] == handle.id]
         named = [job for job in named if names and job.path.rpartition("/")[2] in names]
         jobs = [job for job in jobs if job.state in (*OPEN, "executing")]
-        jobs = [job for job in jobs if finals or not job.runs_on or job in named]
+        jobs = [job for job in jobs if finals or not is_spared(job) or job in named]
         assert self.run(handle.cancel_jobs(names=names, finals=finals)) == len(jobs)
         self._stop(jobs, unended=True)
         self.model.cancel(jobs, groups)
@@ -612,7 +612,7 @@ class Machine(RuleBasedStateMachine):
             await session_of(self.query).execute(lambda store: store.tick())
 
         self.run(tick())
-        self._stop(self.model.pass_time(), unended=True)
+        self._stop(self.model.pass_time(), unended=True, counted=True)
 
     def _waits(self) -> list[model.Job]:
         return [job for job in self.model.jobs() if job.wait]

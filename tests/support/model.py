@@ -208,6 +208,11 @@ def is_final(member: Member) -> TypeGuard[Job]:
     return isinstance(member, Job) and member.runs_on is not None
 
 
+def is_spared(job: Job) -> bool:
+    """Tell whether a job runs although its workflow is cancelled."""
+    return is_final(job) and (job.parent.opened or bool(job.parent.body()))
+
+
 def runs(member: Member) -> bool:
     """Tell whether an execution in a member has not ended, though its job was stopped."""
     if isinstance(member, Job):
@@ -679,7 +684,7 @@ class Model:
         self._carry(before)
         self.resume_all(member for member in self.paused() if member.until)
         before = self.causes()
-        late = [job for group in groups for job in group.jobs() if not job.runs_on] + own
+        late = [job for group in groups for job in group.jobs() if not is_spared(job)] + own
         late = [job for job in self.jobs() if job in late and job.state not in SETTLED]
         executing = [job for job in late if job.state == "executing"]
 
@@ -692,6 +697,9 @@ class Model:
 
         for job in late:
             self._set(job, "cancelled")
+
+        for job in executing:
+            job.unended += self.is_ours
 
         self._carry(before)
 

@@ -1,6 +1,7 @@
 -- Note how everything except the final jobs has settled, in the workflows around the given members. From then on their
 -- final jobs wait only for each other. Where something has to be undone first, the graft that undoes it is inserted, and
--- the workflow is open again before anybody is told. Returns the jobs that nothing is pending for.
+-- the workflow is open again before anybody is told. Returns the jobs that nothing is pending for; while something settles
+-- they are waiting, since that may open their workflow, and come again as p_waiting.
 --
 -- p_next_ids, p_next_old and p_next_new are what has settled just now; returned without what is open again.
 --
@@ -9,10 +10,12 @@
 -- Twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_end_bodies(
   p_ids bigint[],
+  p_waiting bigint[],
   p_next_ids bigint[],
   p_next_old text[],
   p_next_new text[],
   OUT ready bigint[],
+  OUT waiting bigint[],
   OUT ids bigint[],
   OUT old text[],
   OUT new text[]
@@ -28,15 +31,14 @@ DECLARE
   v_undone bigint[];
   v_ended bigint[];
 BEGIN
-  ready := '{}';
   ids := p_next_ids;
   old := p_next_old;
   new := p_next_new;
 
   SELECT
-    array_agg(i.key), array_agg(i.grafter)
+    array_agg(i.key), p_waiting || array_agg(i.grafter)
   INTO
-    v_undone, ready
+    v_undone, waiting
   FROM (
     SELECT
       u.key, oban_workflow_insert_undo(u.key, u.queue) AS grafter
@@ -56,8 +58,6 @@ BEGIN
     WHERE
       u.queue IS NOT NULL
   ) i;
-
-  ready := COALESCE(ready, '{}');
 
   IF v_undone IS NOT NULL THEN
     SELECT
@@ -87,20 +87,25 @@ BEGIN
   )
   SELECT array_agg(group_key) INTO v_ended FROM ended;
 
-  IF v_ended IS NULL THEN
-    RETURN;
+  IF v_ended IS NOT NULL THEN
+    WITH counted AS (
+      UPDATE
+        oban_workflow_members m
+      SET
+        pending = m.pending - 1
+      WHERE
+        m.id = ANY(ARRAY(SELECT f.id FROM oban_workflow_finals f WHERE f.group_key = ANY(v_ended)))
+      RETURNING
+        m.id, m.pending
+    )
+    SELECT waiting || array_agg(c.id) INTO waiting FROM counted c WHERE c.pending = 0;
   END IF;
 
-  WITH counted AS (
-    UPDATE
-      oban_workflow_members m
-    SET
-      pending = m.pending - 1
-    WHERE
-      m.id = ANY(ARRAY(SELECT f.id FROM oban_workflow_finals f WHERE f.group_key = ANY(v_ended)))
-    RETURNING
-      m.id, m.pending
-  )
-  SELECT ready || COALESCE(array_agg(c.id), '{}') INTO ready FROM counted c WHERE c.pending = 0;
+  ready := '{}';
+
+  IF cardinality(ids) = 0 THEN
+    ready := waiting;
+    waiting := '{}';
+  END IF;
 END;
 $$;

@@ -23,7 +23,7 @@ BEGIN
   SELECT
     e.group_key,
     count(f.id)::int,
-    (count(*) FILTER (WHERE f.state = 'completed'))::int,
+    (count(*) FILTER (WHERE f.state IN ('completed', 'skipped')))::int,
     (count(*) FILTER (WHERE f.state IN ('cancelled', 'deleted')))::int,
     (count(*) FILTER (WHERE f.state = 'discarded'))::int,
     e.opened OR (

@@ -1,7 +1,7 @@
 -- Whether a job is a final job of an empty workflow that has never opened. Whatever breaks such a workflow cancels its
 -- final jobs. Final jobs of other workflows wait for the end of everything else.
 --
--- Called by: oban_workflow_stuck_jobs, oban_workflow_wait_on_purpose. Locks nothing.
+-- Called by: oban_workflow_is_gated_final, oban_workflow_spare_ends, oban_workflow_finals_of. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_is_unopened_final(p_id bigint)
 RETURNS boolean
 LANGUAGE sql

@@ -1,4 +1,5 @@
--- Jobs that are to be cancelled, without final jobs and what undoes something: these are spared unless they are named.
+-- Jobs that are to be cancelled, without final jobs and what undoes something: these are spared unless they are named. Final
+-- jobs of an empty workflow that has not opened are not: they are cancelled with it.
 --
 -- p_jobs are those of the members p_names of the workflow p_id, or all.
 --
@@ -32,6 +33,9 @@ BEGIN
     JOIN oban_workflow_groups g ON g.key = m.group_key
   WHERE
     (g.id = p_id AND m.name = ANY(p_names)) IS TRUE
-    OR NOT (j.id = ANY(v_undoing) OR EXISTS (SELECT FROM oban_workflow_finals f WHERE f.id = j.id));
+    OR NOT (
+      j.id = ANY(v_undoing)
+      OR EXISTS (SELECT FROM oban_workflow_finals f WHERE f.id = j.id) AND NOT oban_workflow_is_unopened_final(j.id)
+    );
 END;
 $$;

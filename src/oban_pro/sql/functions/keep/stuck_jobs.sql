@@ -91,7 +91,7 @@ BEGIN
       w.id AS job,
       w.id,
       w.group_key,
-      w.gated OR oban_workflow_is_unopened_final(w.id) AS gated,
+      w.gated OR oban_workflow_is_gated_final(w.id) AS gated,
       w.ignore_cancelled,
       w.ignore_discarded
     FROM

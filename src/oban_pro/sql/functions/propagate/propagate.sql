@@ -50,6 +50,7 @@ DECLARE
   -- jobs that nothing is pending for any more: since this wave, and since before
   v_fresh bigint[] := p_ready;
   v_ready bigint[] := '{}';
+  v_ends bigint[] := '{}';
   v_released record;
   -- not the start of the transaction: a job may have been inserted since, while this one waited for the lock
   v_now timestamp := timezone('UTC', clock_timestamp());
@@ -141,9 +142,9 @@ BEGIN
       INTO v_next_ids, v_next_old, v_next_new, v_count_ids, v_count_old, v_count_new, v_started;
 
       IF p_rules & 16 > 0 THEN
-        SELECT b.ready, b.ids, b.old, b.new
-        FROM oban_workflow_end_bodies(v_jobs, v_next_ids, v_next_old, v_next_new) b
-        INTO v_fresh, v_next_ids, v_next_old, v_next_new;
+        SELECT b.ready, b.waiting, b.ids, b.old, b.new
+        FROM oban_workflow_end_bodies(v_jobs, v_ends, v_next_ids, v_next_old, v_next_new) b
+        INTO v_fresh, v_ends, v_next_ids, v_next_old, v_next_new;
       END IF;
 
       IF p_rules & 1024 > 0 THEN

@@ -18,7 +18,7 @@ BEGIN
     SELECT
       m.id,
       m.group_key,
-      m.gated OR p_rules & 16 > 0 AND oban_workflow_is_unopened_final(m.id) AS gated,
+      m.gated OR p_rules & 16 > 0 AND oban_workflow_is_gated_final(m.id) AS gated,
       m.ignore_cancelled,
       m.ignore_discarded
     FROM
