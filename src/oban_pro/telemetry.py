@@ -13,6 +13,8 @@ Attach to them with `oban.telemetry.attach`:
   line, of the first job that broke by itself. Once for each time that a root workflow with such
   jobs settles, after ``settled``.
 - ``oban.workflow.grafted``: ``workflow_id`` of what was grafted, ``job``, ``count`` of jobs.
+- ``oban.workflow.undoing``: ``workflow_id`` of a workflow, nested ones too, that did not complete
+  and is undone, ``job`` that planned it, ``count`` of undos.
 - ``oban.workflow.appended``: ``workflow_id``, ``count`` of jobs.
 - ``oban.workflow.cancelled``, ``oban.workflow.retried``: ``workflow_id``, ``names``, ``count``; the
   second one also ``downstream``, whether what depends on the names runs again as well.
@@ -67,6 +69,7 @@ EVENTS = (
     "oban.workflow.settled",
     "oban.workflow.broken",
     "oban.workflow.grafted",
+    "oban.workflow.undoing",
     "oban.workflow.appended",
     "oban.workflow.cancelled",
     "oban.workflow.retried",

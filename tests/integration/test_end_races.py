@@ -106,6 +106,33 @@ class LastTwoThatAreTolerated(Race):
         assert (after.state, len(after.errors)) == ("cancelled", 1)
 
 
+class OneThatSatisfiesAJoin(Race):
+    """What needs one of both runs, whichever is first."""
+
+    how = ({"state": "completed"}, FAILED)
+
+    def build(self, workflow: Workflow) -> Workflow:
+        workflow.add("a", make_job()).add("b", make_job())
+
+        return workflow.add("after", make_job(), deps=["a", "b"], need=1)
+
+    async def check(self, states: dict[str, str]) -> None:
+        after = await self.handle.get_job("after")
+        assert after is not None
+        assert after.state == "available"
+
+
+class LastTwoThatBreakAJoin(OneThatSatisfiesAJoin):
+    """What needs one of both is cancelled once, with the one that comes second."""
+
+    how = (FAILED, FAILED)
+
+    async def check(self, states: dict[str, str]) -> None:
+        after = await self.handle.get_job("after")
+        assert after is not None
+        assert (after.state, len(after.errors)) == ("cancelled", 1)
+
+
 class LastTwoThatAreSkipped(Race):
     """What depends on both is skipped with the one that comes second."""
 
@@ -139,6 +166,8 @@ PAIRS = [
     LastTwoOfTheBody,
     LateAckAndTheEnd,
     LastTwoThatAreTolerated,
+    OneThatSatisfiesAJoin,
+    LastTwoThatBreakAJoin,
     LastTwoThatAreSkipped,
     OneThatIsSkipped,
 ]

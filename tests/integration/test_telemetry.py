@@ -8,6 +8,7 @@ import pytest
 from oban import Oban
 
 from oban_pro import Workflow, doctor, telemetry
+from oban_pro.testing import run_workflow
 from tests.support.fixtures import StartOban
 from tests.support.graphs import work
 
@@ -85,6 +86,19 @@ class TestSettled:
         # The caller tells of the cancelling, the watcher of the end.
         assert sorted(told[1:3]) == sorted(told[4:]) == ["cancelled", "settled"]
         assert (told[0], told[3]) == ("inserted", "retried")
+
+
+class TestUndoing:
+    async def test_tells_the_workflow_and_how_many_undos(self, oban: Oban, events: Events) -> None:
+        inner = Workflow().add("a", work(), undo=work()).add("b", work(), undo=work(), deps="a")
+        inner.add("c", work("fail", max_attempts=1), deps="b")
+        outer = Workflow(id="w").add_workflow("sub", inner)
+        await run_workflow(outer, with_safety=True)
+        (told,) = [meta for name, meta in events if name.endswith("undoing")]
+        sub = (await outer.status()).subs["sub"]
+        assert (told["workflow_id"], told["count"]) == (sub.id, 2)
+        assert told["job"].meta["name"] == "undo"
+        assert "grafted" not in names(events)
 
 
 class TestWaits:

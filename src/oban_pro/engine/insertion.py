@@ -12,10 +12,12 @@ from psycopg.errors import UniqueViolation
 from oban_pro import telemetry
 from oban_pro.building import defaults
 from oban_pro.building.plan import EXTERNAL, GRAFTED_NAME, Flags, Plan, plan_of
+from oban_pro.building.undos import UNDOER_WORKER
 from oban_pro.building.uniqueness import KEYS
 from oban_pro.building.waits import JOINS, TOLERANCES
 from oban_pro.errors import DuplicateIdError
 from oban_pro.gc_pause import uncollected
+from oban_pro.model import meta
 
 from . import reusing, rule_rows
 from .claiming import insert_unique
@@ -117,6 +119,9 @@ def tell_inserted(plans: Iterable[Plan]) -> None:
                 replaced, count = plan.replaced
                 names = {"workflow_id": replaced, "names": None, "count": count}
                 telemetry.execute("oban.workflow.cancelled", names)
+        elif plan.grafter.worker == UNDOER_WORKER:
+            metadata["workflow_id"] = meta.workflow_id(plan.grafter)
+            telemetry.execute("oban.workflow.undoing", {**metadata, "job": plan.grafter})
         else:
             telemetry.execute("oban.workflow.grafted", {**metadata, "job": plan.grafter})
 
