@@ -34,6 +34,8 @@ from .model.ticks import check_expression, check_zone, first_at, ticks
 from .workflow import Workflow
 
 if TYPE_CHECKING:
+    from .engine.schedule_statements import StoredSchedule
+    from .engine.session import Place
     from .engine.store import Store
 
 __all__ = ["CATCH_UP_LIMIT", "Schedule", "schedule", "schedules"]
@@ -333,6 +335,23 @@ def find(name: str) -> Schedule:
     raise UnknownNameError(f"there is no schedule {name!r}{hint}")
 
 
+def next_tick(stored: StoredSchedule) -> datetime | None:
+    """Return the next tick of a schedule as the database knows it; None while it is paused."""
+    if stored.paused_at is not None:
+        return None
+
+    made = Schedule(
+        lambda _: None,
+        stored.expression,
+        name=stored.name,
+        timezone=stored.timezone,
+        catch_up="latest",
+        overlap="allow",
+    )
+
+    return next(made.ticks(datetime.now(UTC)), None)
+
+
 async def make(schedule: Schedule, tick: datetime) -> Workflow | None:
     """Build the workflow of a tick, with its id.
 
@@ -376,7 +395,7 @@ def exclude(schedule: Schedule, workflow: Workflow) -> Workflow:
     return workflow
 
 
-async def enqueue_tick(schedule: Schedule, tick: datetime, oban: str) -> Workflow | None:
+async def enqueue_tick(schedule: Schedule, tick: datetime, oban: Place) -> Workflow | None:
     """Enqueue the workflow of a tick; returns it, which tells whether it is a duplicate."""
     workflow = await make(schedule, tick.replace(microsecond=0))
 

@@ -22,8 +22,8 @@ Attach to them with `oban.telemetry.attach`:
   for the workflow itself, ``by``, ``count`` of the jobs held back or brought back. Nothing where a
   pause ends by itself.
 - ``oban.workflow.operated``: somebody acted on the dashboard, or tried to: ``workflow_id`` of the
-  root, ``path`` of a job or None, ``action``, ``by``, ``client`` address, ``at`` in UTC,
-  ``outcome``, ``said``.
+  root or ``schedule``, ``path`` of a job or None, ``action``, ``by``, ``client`` address, ``at`` in
+  UTC, ``outcome``, ``said``.
 - ``oban.workflow.limited``: ``workflow_id``, ``path`` of a fan-out, its new ``limit``.
 - ``oban.workflow.waiting``: ``workflow_id`` and ``name`` of a root workflow, ``path`` of a wait for
   signals that has opened, and still is open at the next tick; ``by`` is None. Once for each time

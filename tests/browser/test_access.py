@@ -8,6 +8,8 @@ from oban import Oban
 from playwright.async_api import Page, expect
 
 from oban_pro import Workflow
+from oban_pro._plugin.fire_schedules import look
+from oban_pro.schedules import Schedule
 from tests.support.flows import keep_item
 from tests.support.graphs import diamond, work
 
@@ -35,6 +37,16 @@ BARS = """() => {
     return [style.content, (high + 0.05) / (low + 0.05)];
   });
 }"""
+
+
+NIGHTLY = Schedule(
+    lambda _: None,
+    "0 2 * * *",
+    name="nightly",
+    timezone="Europe/Kyiv",
+    catch_up="latest",
+    overlap="allow",
+)
 
 
 async def open_page(page: Page, address: str) -> None:
@@ -138,7 +150,9 @@ class TestAxe:
         await oban.enqueue_many(other := nested())
         comparison = f"workflows/{other.id}/compare?with={workflow.id}"
 
-        for path in ("waits", "queues", "history?name=nightly", comparison):
+        await look(oban._query, NIGHTLY)
+
+        for path in ("waits", "queues", "schedules", "history?name=nightly", comparison):
             await unlocked.goto(f"{dashboard}/{path}")
             await expect(unlocked.locator("h1")).to_be_visible()
             assert await violations(unlocked) == []
@@ -150,11 +164,12 @@ class TestAxe:
 
 
 class TestPhone:
-    @pytest.mark.parametrize("path", ["", "waits", "queues", "history?name=nightly"])
+    @pytest.mark.parametrize("path", ["", "waits", "queues", "schedules", "history?name=nightly"])
     async def test_never_scrolls_sideways(
         self, path: str, oban: Oban, page: Page, dashboard: str
     ) -> None:
         workflow = nested().add_signal("a long name of something that waits for a signal")
+        await look(oban._query, NIGHTLY)
         await oban.enqueue_many([*workflow, work(queue="a-queue-with-a-name-as-long-as-any" * 2)])
         await page.set_viewport_size({"width": 390, "height": 844})
         await page.goto(f"{dashboard}/{path}")

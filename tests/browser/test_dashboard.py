@@ -12,8 +12,10 @@ from playwright.async_api import Dialog, Page, Response, expect
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
+from oban_pro._plugin.fire_schedules import look
 from oban_pro.demo.flow import build_workflow
 from tests.browser.conftest import TOKEN
+from tests.browser.test_access import NIGHTLY
 from tests.support.cli import start_cli
 from tests.support.fixtures import StartOban
 from tests.support.flows import keep_item, nothing
@@ -1037,3 +1039,16 @@ async def test_acts_on_a_group_starts_again_and_deletes(
     await unlocked.locator("#delete").click()
     await expect(unlocked).to_have_url(f"{dashboard}/")
     await expect(unlocked.locator("#list")).to_contain_text("No workflows yet.")
+
+
+async def test_pauses_a_schedule(oban: Oban, unlocked: Page, dashboard: str) -> None:
+    await look(oban._query, NIGHTLY)
+    await unlocked.goto(f"{dashboard}/schedules")
+    row = unlocked.locator("#schedule-nightly")
+    await expect(row.get_by_role("button", name="Run nightly now")).to_be_visible()
+
+    for action, said in (("pause", "paused"), ("resume", "running"), ("pause", "paused")):
+        await row.get_by_role("button", name=f"{action} nightly").click()
+        await expect(unlocked.locator("#said")).to_have_text(f"nightly is {said}.")
+
+    await expect(row).to_contain_text("paused since")

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse
 
 from oban_pro.errors import (
     InvalidArgumentError,
+    InvalidScheduleError,
     InvalidSignalError,
     OpenWorkflowError,
     UniqueConflictError,
@@ -35,14 +36,14 @@ if TYPE_CHECKING:
     from .statements import JobDetail, PageStore
 
 REFUSALS = (
-    *(InvalidArgumentError, InvalidSignalError, OpenWorkflowError, UniqueConflictError),
-    *(UnknownNameError, UnknownWorkflowError),
+    *(InvalidArgumentError, InvalidScheduleError, InvalidSignalError, OpenWorkflowError),
+    *(UniqueConflictError, UnknownNameError, UnknownWorkflowError),
 )
 """What is raised where something cannot be done, and says why."""
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def refusing() -> Iterator[None]:
     """Tell the page what cannot be done."""
     try:
         yield
@@ -62,7 +63,7 @@ async def _on_workflow(request: Request, action: str) -> AsyncIterator[Act]:
         act.on(crumbs)
         await operators.check(act)
 
-        with _refusing():
+        with refusing():
             yield act
 
 
@@ -81,7 +82,7 @@ async def _on_job(
         act.on(crumbs, job["path"])
         await operators.check(act)
 
-        with _refusing():
+        with refusing():
             yield act, job
 
 
@@ -128,7 +129,7 @@ async def delete(request: Request) -> Response:
     """Remove a workflow that has settled, and lead to the list."""
     async with _on_workflow(request, "delete") as act:
         await searching.delete(session_of(request), id_of(request))
-        response = _answer(act, "Deleted.")
+        response = answer(act, "Deleted.")
         response.headers["HX-Redirect"] = f"{request.scope.get('root_path', '')}/"
 
         return response
@@ -193,14 +194,15 @@ def _told(act: Act, what: str, job: JobDetail, count: int) -> Response:
     if count:
         signalling.tell(what.lower(), job["workflow_id"], job["name"], act.by)
 
-    return _answer(act, f"{what}." if count else "Nothing took it.")
+    return answer(act, f"{what}." if count else "Nothing took it.")
 
 
 def _said(act: Act, what: str, count: int) -> Response:
-    return _answer(act, f"{what} {count_jobs(count)}.")
+    return answer(act, f"{what} {count_jobs(count)}.")
 
 
-def _answer(act: Act, said: str) -> Response:
+def answer(act: Act, said: str) -> Response:
+    """Tell the page, and the audit log, what was done."""
     act.said = said
 
     return HTMLResponse(said)

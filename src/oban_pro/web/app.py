@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route
 
 from oban_pro.engine.listener import Listener
 
-from . import actions, attention, history, pages, queues, static_files
+from . import actions, attention, history, pages, queues, schedules, static_files
 from .failures import HANDLERS
 from .live import CHANNELS
 from .operators import Operators
@@ -32,6 +32,10 @@ ROUTES = [
     Route("/waits", attention.show_waits, name="waits"),
     Route("/queues", queues.show_queues, name="queues"),
     Route("/history", history.show_history, name="history"),
+    Route("/schedules", schedules.show_schedules, name="schedules"),
+    Route("/schedules/run", schedules.run_schedule, methods=["POST"], name="run-schedule"),
+    Route("/schedules/pause", schedules.pause_schedule, methods=["POST"], name="pause-schedule"),
+    Route("/schedules/resume", schedules.resume_schedule, methods=["POST"], name="resume-schedule"),
     Route("/health", pages.show_health, name="health"),
     Route("/metrics", pages.show_metrics, name="metrics"),
     Route("/unlock", pages.unlock, name="unlock"),
@@ -98,8 +102,8 @@ def create_app(
             in a thread, or async. Needed for waits that want signals of several senders.
         may: Tells whether somebody may do something: gets what ``user`` returned, the action, which
             is "cancel", "retry", "retry-from", "start-again", "signal", "reject" or "delete", and
-            the id of the root workflow; sync or async. It is not asked about nobody, who may do
-            nothing.
+            the id of the root workflow; or "run-schedule" or "pause-schedule" and the name of a
+            schedule. Sync or async. It is not asked about nobody, who may do nothing.
 
     Returns:
         The app. Each action writes a line of JSON to the logger ``oban_pro.audit``, and sends the

@@ -33,7 +33,10 @@ AUDIT = "oban_pro.audit"
 """The logger that gets a line of JSON for each action."""
 
 ACTIONS = ("cancel", "retry", "retry-from", "start-again", "signal", "reject", "delete")
-"""What can be done on the pages, as `may` is asked for it."""
+"""What can be done to workflows, as `may` is asked for it."""
+
+SCHEDULE_ACTIONS = ("run-schedule", "pause-schedule")
+"""What can be done to schedules; to pause one is to resume it as well."""
 
 logger = logging.getLogger(AUDIT)
 
@@ -43,8 +46,10 @@ class Act:
     """Something that somebody does on a page.
 
     Args:
-        workflow_id: Id of the root workflow; the one that was asked for until that is known.
-        action: One of `ACTIONS`.
+        workflow_id: Id of the root workflow; the one that was asked for until that is known. None
+            for a schedule.
+        action: One of `ACTIONS` or `SCHEDULE_ACTIONS`.
+        schedule: The name of a schedule, None for a workflow.
         path: Path of the job from the root, None for a whole workflow.
         by: Who does it, None if nobody says.
         client: The address that the request came from.
@@ -53,10 +58,11 @@ class Act:
         said: What the page was told.
     """
 
-    workflow_id: str
+    workflow_id: str | None
     action: str
     client: str | None
     at: str
+    schedule: str | None = None
     path: str | None = None
     by: str | None = None
     outcome: str = "failed"
@@ -95,29 +101,45 @@ class Operators:
         self._user = user
         self._may = may
 
-    async def allowed(self, request: Request, root_id: str) -> frozenset[str]:
-        """Return which of `ACTIONS` the reader of a page may take in a workflow."""
+    async def allowed(
+        self, request: Request, target: str, actions: Sequence[str] = ACTIONS
+    ) -> frozenset[str]:
+        """Return which actions the reader of a page may take.
+
+        Args:
+            request: The request for the page.
+            target: The id of a root workflow, or the name of a schedule.
+            actions: Which actions there are.
+        """
         if not self._guard.permits(request):
             return frozenset()
 
         if self._may is None:
-            return frozenset(ACTIONS)
+            return frozenset(actions)
 
         user = await self._ask_user(request)
 
-        return frozenset([one for one in ACTIONS if await self._permits(user, one, root_id)])
+        return frozenset([one for one in actions if await self._permits(user, one, target)])
 
     @asynccontextmanager
-    async def acting(self, request: Request, action: str) -> AsyncIterator[Act]:
+    async def acting(
+        self, request: Request, action: str, schedule: str | None = None
+    ) -> AsyncIterator[Act]:
         """Let somebody do something, and tell how it went.
 
         Whoever may not is refused before the block is entered, or by `check` in it.
+
+        Args:
+            request: The request for it.
+            action: What.
+            schedule: To which schedule; None for the workflow of the path.
 
         Raises:
             HTTPException: 403, saying what is missing.
         """
         client = request.client.host if request.client else None
-        act = Act(id_of(request), action, client, datetime.now(UTC).isoformat())
+        workflow_id = id_of(request) if schedule is None else None
+        act = Act(workflow_id, action, client, datetime.now(UTC).isoformat(), schedule)
 
         try:
             self._guard.check(request)
@@ -134,24 +156,26 @@ class Operators:
             act.tell()
 
     async def check(self, act: Act) -> None:
-        """Refuse what somebody may not do to a workflow.
+        """Refuse what somebody may not do.
 
         Raises:
             HTTPException: 403.
         """
-        if not await self._permits(act.by, act.action, act.workflow_id):
-            raise HTTPException(403, f"{act.by or 'nobody'} may not {act.action} this workflow")
+        target = act.workflow_id or act.schedule or ""
+
+        if not await self._permits(act.by, act.action, target):
+            raise HTTPException(403, f"{act.by or 'nobody'} may not {act.action} {target!r}")
 
     async def _ask_user(self, request: Request) -> str | None:
         user: str | None = None if self._user is None else await _call(self._user, request)
 
         return user
 
-    async def _permits(self, user: str | None, action: str, root_id: str) -> bool:
+    async def _permits(self, user: str | None, action: str, target: str) -> bool:
         if self._may is None:
             return True
 
-        return user is not None and bool(await _call(self._may, user, action, root_id))
+        return user is not None and bool(await _call(self._may, user, action, target))
 
 
 async def _call(function: Callable[..., Any], *args: Any) -> Any:

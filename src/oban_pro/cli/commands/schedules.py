@@ -173,25 +173,8 @@ async def _read(database: Database) -> list[StoredSchedule]:
         return await store.schedules()
 
 
-def _next(one: StoredSchedule) -> datetime | None:
-    """Return the next tick, as the database knows the schedule."""
-    if one.paused_at is not None:
-        return None
-
-    made = ours.Schedule(
-        lambda _: None,
-        one.expression,
-        name=one.name,
-        timezone=one.timezone,
-        catch_up="latest",
-        overlap="allow",
-    )
-
-    return next(made.ticks(datetime.now(UTC)), None)
-
-
 def _to_json(one: StoredSchedule) -> dict[str, Any]:
-    return one._asdict() | {"next_tick": _next(one)}
+    return one._asdict() | {"next_tick": ours.next_tick(one)}
 
 
 def _draw(found: list[StoredSchedule]) -> Table:
@@ -202,7 +185,7 @@ def _draw(found: list[StoredSchedule]) -> Table:
         table.add_column(title)
 
     for one in found:
-        coming = _next(one)
+        coming = ours.next_tick(one)
         until = "paused" if coming is None else f"in {human_duration(coming - now)}"
         table.add_row(
             plain(one.name),

@@ -12,6 +12,7 @@ import click
 
 from oban_pro.cli.database import Database, database_options
 from oban_pro.cli.failures import CommandFailure, explained
+from oban_pro.cli.user_code import search_here
 from oban_pro.engine.connecting import open_connection
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ def web(
     answers under addresses, localhost, and the names that it is told.
     """
     token = (token or secrets.token_urlsafe(24)) if allow_operations else None
+
+    # A schedule that is run from its page is imported.
+    search_here()
 
     with explained():
         asyncio.run(_check(database))
