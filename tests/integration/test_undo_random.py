@@ -151,13 +151,85 @@ class Saga:
         )
         self.node.running.pop(job.id or 0, None)
 
-        if not acked and state == "completed" and undoes is None:
+        plans = job.worker == "oban_pro.workers.Undoer"
+
+        if not acked and state == "completed" and undoes is None and not plans:
             self.late.add(paths[job.id or 0])
 
     names: tuple[str, ...] = ()
 
 
+class Retried(Saga):
+    """The same, which is retried now and then, also while it is undone."""
+
+    def __init__(self, node: Node, rng: random.Random) -> None:
+        super().__init__(node, rng)
+        # by path: what was done, and was not undone since
+        self.done: set[str] = set()
+        self.retries = 3
+
+    async def run(self) -> None:
+        await super().run()
+
+        while self.retries:
+            await self.retry()
+            await super().run()
+
+    async def end(self, job: Job) -> None:
+        if self.retries and self.rng.random() < 0.05:
+            await self.retry()
+
+        paths = {id: path for path, id in self.node.ids.items()}
+        path = paths.get(job.id or 0, "undo/")
+        undone = len(self.undone)
+        await super().end(job)
+        state = (await self.node.states()).get(path)
+
+        # one that was retried meanwhile runs again
+        if state != "cancelled":
+            self.late.discard(path)
+
+        if self.undone[undone:]:
+            assert self.undone[-1] in self.done, f"{self.undone[-1]} must not be undone again"
+            self.done.remove(self.undone[-1])
+        elif "undo/" not in path and (path in self.late or state == "completed"):
+            self.done.add(path)
+
+    async def retry(self) -> None:
+        self.retries -= 1
+        states = await self.node.states()
+        paths = {id: path for path, id in self.node.ids.items()}
+        undoing = {paths.get(job.meta.get(meta.UNDOES, 0)) for job in self.node.running.values()}
+        await self.handle.retry_jobs()
+        await self.node._learn()
+        # what returned although it was cancelled is forgotten, unless it is being undone
+        failed = {path for path, state in states.items() if state in ("cancelled", "discarded")}
+        self.late -= failed
+        self.done -= failed - undoing
+
+
 class TestRandomSagas:
+    @pytest.mark.parametrize("seeds", [range(n, n + 5) for n in (0, 5, 55)])
+    async def test_undo_nothing_twice_however_often_they_are_retried(
+        self, oban: Oban, conn: AsyncConnection, seeds: range
+    ) -> None:
+        node = Node(oban, conn)
+
+        for seed in seeds:
+            await node.psql("TRUNCATE oban_jobs")
+            await node.join({"oban_workflows_patience": 60.0})
+            rng = random.Random(seed)
+            drawn = draw(rng)
+            await node.enqueue(build(drawn, "w"))
+            saga = Retried(node, rng)
+            saga.names = (*drawn,)
+            await saga.run()
+
+            states, undoable = await node.states(), with_undo(drawn)
+            did = {path for path in undoable if states[path] == "completed"}
+            expected = did if await node.root() == "completed" else set[str]()
+            assert saga.done & undoable == expected, f"seed {seed}"
+
     @pytest.mark.parametrize("seeds", [range(n, n + 5) for n in range(0, 20, 5)])
     async def test_undo_each_completed_job_once_and_in_reverse(
         self, oban: Oban, conn: AsyncConnection, seeds: range
