@@ -30,10 +30,12 @@ ELSEWHERE = {
     "docs/how-to/back-up-and-restore.md": "tests/docs/test_copies.py",
     "docs/how-to/every-night.md": "tests/integration/test_schedules.py",
     "docs/how-to/find-and-steer-many.md": "tests/integration/test_cli_found.py, test_timings.py",
+    "docs/how-to/keep-large-values-elsewhere.md": "tests/integration/test_stores.py",
     "examples/django_shop/README.md": "tests/integration/test_django.py",
+    "examples/nightly/README.md": "tests/examples/test_nightly.py",
 }
-"""Pages whose commands need more than one database or server, a node with a schedule, or two runs
-and an answer; and where such commands are typed."""
+"""Pages whose commands need more than one database or server, a store, a node with a schedule, or
+two runs and an answer; and where such commands are typed."""
 
 SHELLS = {
     page: commands
