@@ -29,6 +29,7 @@ from oban_pro.errors import (
 from oban_pro.sync import Handle
 from oban_pro.web import values
 from tests.support import kept
+from tests.support.cli import invoke
 from tests.support.engine import Engine, make_job
 from tests.support.graphs import settled
 
@@ -526,6 +527,19 @@ class TestDoctor:
         assert await doctor.audit() == []
         assert {*kept.objects(folder)} == {f"{job.id}/1", "results/notes.txt", "b/c"}
         assert await workflow.get_recorded("large") == kept.text("a")
+
+    async def test_looks_at_a_store_that_no_workflow_names_on_the_command_line(
+        self, store: str, folder: Path, dsn: str
+    ) -> None:
+        await asyncio.to_thread(stores.write, f"{stores.folder(store, 'gone', 7)}/1", b"")
+
+        found = await asyncio.to_thread(invoke, dsn, "doctor", "--store", store)
+        mended = await asyncio.to_thread(invoke, dsn, "doctor", "--store", store, "--repair")
+
+        assert (found.exit_code, mended.exit_code) == (1, 0)
+        assert "1 difference. Mend with --repair." in found.output
+        assert mended.output.endswith("Mended 1 row.\n")
+        assert kept.objects(folder) == []
 
     async def test_spares_what_may_still_be_recorded(self, engine: Engine, store: str) -> None:
         workflow = Workflow(store=store).add("a", make_job())
