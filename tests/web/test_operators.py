@@ -8,15 +8,17 @@ import httpx
 import oban.telemetry
 import orjson
 import pytest
-from fastapi import FastAPI, Request
 from oban import Oban
 from psycopg_pool import AsyncConnectionPool
-from starlette.middleware.sessions import SessionMiddleware
+from starlette.requests import Request
 
 from oban_pro import Workflow
 from oban_pro.web import create_app
 from tests.support.dashboard import TOKEN, browse
 from tests.support.graphs import diamond, work
+
+fastapi = pytest.importorskip("fastapi", reason="FastAPI is not installed")
+sessions = pytest.importorskip("starlette.middleware.sessions", reason="needs itsdangerous")
 
 HERE = "/workflows/workflows/the-one"
 
@@ -37,10 +39,10 @@ async def may_later(name: str, action: str, workflow_id: str) -> bool:
     return may(name, action, workflow_id)
 
 
-def mount(pool: AsyncConnectionPool, **options: Any) -> FastAPI:
+def mount(pool: AsyncConnectionPool, **options: Any) -> Any:
     """An app with a login, and the dashboard in it."""
-    app = FastAPI()
-    app.add_middleware(SessionMiddleware, secret_key="for tests")
+    app = fastapi.FastAPI()
+    app.add_middleware(sessions.SessionMiddleware, secret_key="for tests")
     app.mount("/workflows", create_app(pool, user=user, **options))
 
     @app.post("/login/{name}")
