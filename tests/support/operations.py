@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from oban import Job, Oban
+from oban import Job, Oban, Record
 from oban._executor import AckAction
 from oban._extensions import use_ext
 from oban._lifeline import _rescue as plain_rescue
 from oban._pruner import _prune as plain_prune
 
-from oban_pro import Workflow, doctor, signal, workers
+from oban_pro import Workflow, doctor, signal, stores, workers
 from oban_pro._plugin import before_stage, fire_schedules, housekeeping, rescue
 from oban_pro.building.attributes import attributes_json
 from oban_pro.cli.commands import show
@@ -30,6 +30,7 @@ from oban_pro.errors import InvalidArgumentError, JobFailedError
 from oban_pro.handles.stats import read_stats
 from oban_pro.schedules import Schedule
 from oban_pro.testing import run_workflow
+from oban_pro.values.recorded import keep_at
 from oban_pro.web import create_app
 from tests.support import flows, growth
 from tests.support.dashboard import TOKEN, browse
@@ -209,6 +210,26 @@ async def enqueue_what_reuses_another_workflow(node: Node) -> None:
     for rerun in ([], ["first"]):
         with node.looked_at():
             await node.enqueue(node.nested().reuse(old.id, rerun))
+
+
+@operation
+async def reuse_and_signal_what_is_kept_in_a_store(node: Node) -> None:
+    store = f"memory://{node.queue}"
+
+    def build() -> Workflow:
+        return Workflow(store=store).add("a", node.job())
+
+    (job,) = await node.start(old := build())
+    url = f"{stores.folder(store, old.id, job.id)}/1"
+    reference = await stores.in_thread(keep_at, url, Record("large").encoded)
+    await node.ack([job], meta={"recorded": True, "return": reference})
+
+    with node.looked_at():
+        await node.enqueue(new := build().reuse(old.id))
+        assert await new.get_recorded("a") == "large"
+        assert not await doctor.audit(workflow_id=old.id)
+        (waiting,) = await node.start(build())
+        assert await signal(waiting.id or 0, "x" * 1_100_000) == 1
 
 
 @operation
