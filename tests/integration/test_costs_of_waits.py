@@ -5,7 +5,6 @@ from uuid import uuid4
 
 import pytest
 from oban import Job, Oban
-from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow, sql
@@ -13,6 +12,7 @@ from oban_pro._host import AckAction
 from oban_pro._plugin.ack_encoding import encode, join
 from oban_pro.engine.store import Store
 from tests.support.engine import make_job
+from tests.support.explained import buffers_of
 from tests.support.waits import LATE
 
 NODE = ["node", str(uuid4())]
@@ -26,19 +26,6 @@ WHERE proname LIKE 'oban_workflow_%%' AND pg_stat_get_xact_function_calls(oid) >
 def of_folder(folder: str) -> set[str]:
     """Return the names of the functions in a folder below ``sql/functions``."""
     return {f"oban_workflow_{name}" for name, _ in sql.read_named(f"functions/{folder}")}
-
-
-async def explained(conn: AsyncConnection[Any], statement: str) -> int:
-    """Return the buffers that a statement touches, once all of its plans are made."""
-    for _ in range(2):
-        cursor = await conn.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}".encode())
-        row = await cursor.fetchone()
-        await conn.rollback()
-
-    assert row is not None
-    plan = row[0][0]["Plan"]
-
-    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
 class TestAWorkflowWithoutAny:
@@ -81,7 +68,7 @@ class TestAWorkflowWithoutAny:
         await oban.enqueue_many(Workflow().add_many("all", [make_job() for _ in range(1_000)]))
 
         async with pool.connection() as conn:
-            assert await explained(conn, "SELECT oban_workflow_tick_v1(NULL, 200)") < 20
+            assert await buffers_of(conn, "SELECT oban_workflow_tick_v1(NULL, 200)") < 20
 
 
 def _completed(jobs: list[Job]) -> Any:
@@ -105,11 +92,11 @@ class TestOpenWaits:
 
         async with pool.connection() as conn:
             await oban.enqueue_many(build(10))
-            few = await explained(conn, statement)
+            few = await buffers_of(conn, statement)
             await oban.enqueue_many(build(5_000))
             await conn.execute(b"ANALYZE oban_workflow_timers")
             await conn.commit()
-            assert await explained(conn, statement) <= few + 2
+            assert await buffers_of(conn, statement) <= few + 2
 
     async def test_cost_a_signal_the_same_however_many_there_are(
         self, oban: Oban, pool: AsyncConnectionPool
@@ -126,10 +113,10 @@ class TestOpenWaits:
 
         async with pool.connection() as conn:
             await oban.enqueue_many(build("few", 10))
-            few = await explained(conn, statement.format("few"))
+            few = await buffers_of(conn, statement.format("few"))
             await oban.enqueue_many(build("many", 1_000))
             # an index may be one or two levels deeper
-            assert await explained(conn, statement.format("many")) <= 1.5 * few
+            assert await buffers_of(conn, statement.format("many")) <= 1.5 * few
 
     async def test_of_a_root_are_settled_at_once_when_they_are_due(
         self, oban: Oban, pool: AsyncConnectionPool
@@ -144,5 +131,5 @@ class TestOpenWaits:
         async with pool.connection() as conn:
             await conn.execute(LATE.encode())
             await conn.commit()
-            buffers = await explained(conn, "SELECT oban_workflow_tick_v1(NULL, 1000)")
+            buffers = await buffers_of(conn, "SELECT oban_workflow_tick_v1(NULL, 1000)")
             assert buffers < 60 * 500

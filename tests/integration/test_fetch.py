@@ -12,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 from oban_pro import _host
 from oban_pro._plugin import get_jobs
 from oban_pro.engine.store import Store
+from tests.support.explained import buffers_of
 from tests.support.fixtures import StartOban
 
 NODE = ["node", "uuid"]
@@ -21,6 +22,8 @@ LIMITS: list[dict[str, Any]] = [
     {"global_limit": 30},
     {"global_limit": 30, "partition": {"fields": ["worker"], "keys": []}},
 ]
+
+FETCH = "SELECT * FROM oban_workflow_fetch_v1('default', 10, '{node,uuid}')"
 
 
 @worker()
@@ -102,14 +105,14 @@ class TestFetch:
         self, oban: Oban, conn: AsyncConnection[Any], limits: dict[str, Any]
     ):
         await oban._query.insert_producer(str(uuid4()), "Oban", "node", "default", limits)
-        few = await _pages_read(conn)
+        few = await buffers_of(conn, FETCH)
         await conn.execute(
             "INSERT INTO oban_jobs (worker, queue, state)"
             " SELECT 'w', 'later', (ARRAY['available', 'executing'])[n % 2 + 1]::oban_job_state"
             " FROM generate_series(1, 20000) AS n"
         )
 
-        assert await _pages_read(conn) <= few + 10
+        assert await buffers_of(conn, FETCH) <= few + 10
 
 
 class TestHook:
@@ -150,22 +153,6 @@ async def _rows_read(conn: AsyncConnection[Any]) -> int:
     (read,) = await cursor.fetchone() or (0,)
 
     return int(read)
-
-
-async def _pages_read(conn: AsyncConnection[Any]) -> int:
-    """Return how many pages the third fetch of a connection reads; those before read catalogs."""
-    plans: list[Any] = []
-
-    for _ in range(3):
-        cursor = await conn.execute(
-            "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
-            " SELECT * FROM oban_workflow_fetch_v1('default', 10, '{node,uuid}')"
-        )
-        (plans,) = await cursor.fetchone() or (plans,)
-
-    plan = plans[0]["Plan"]
-
-    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
 def _fields(job: Job) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from oban import Oban
 from psycopg import AsyncConnection
 
 from oban_pro import Workflow, sql
+from tests.support.explained import buffers_of
 
 SETTLED = """
 INSERT INTO oban_workflow_waits (id, root, group_key, kind, opened_at)
@@ -15,17 +16,8 @@ SELECT n, -n, -n, 'signal', now() FROM generate_series(1000000, 1020000) AS n
 
 
 async def pages(conn: AsyncConnection, name: str, params: dict[str, Any]) -> int:
-    """Return how many pages a statement reads, of tables and indexes, functions included."""
-    statement = sql.statement(f"queries/{name}", "public")
-    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
-
-    # the first time it reads catalogs
-    for _ in range(2):
-        async with conn.transaction(force_rollback=True):
-            cursor = await conn.execute(explain.encode(), params)
-            (plan,) = (await cursor.fetchone() or ([],))[0]
-
-    return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
+    """Return how many pages a statement of ours uses."""
+    return await buffers_of(conn, sql.statement(f"queries/{name}", "public"), params)
 
 
 @pytest.mark.parametrize("is_analyzed", [False, True])

@@ -185,7 +185,7 @@ class Retried(Saga):
         await super().end(job)
         state = (await self.node.states()).get(path)
 
-        # one that was retried meanwhile runs again
+        # a job that somebody retried is not cancelled any more: it runs again
         if state != "cancelled":
             self.late.discard(path)
 

@@ -1,4 +1,4 @@
-"""What statements read, nested ones too: told by auto_explain, which comes with PostgreSQL."""
+"""What statements read: one of them by EXPLAIN, nested ones too by auto_explain."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pytest
+    from psycopg import AsyncConnection
     from psycopg.errors import Diagnostic
 
 SETTINGS = {
@@ -136,6 +137,23 @@ def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
     for inner in plan.get("Plans", ()):
         yield from nodes_of(inner)
+
+
+async def buffers_of(conn: AsyncConnection[Any], statement: str, params: Any = None) -> int:
+    """Return how many pages a statement uses, of tables and indexes, functions included.
+
+    It is executed three times, each time rolled back, and counted the last time: before, it reads
+    catalogs and makes its plans.
+    """
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
+    plans: list[Any] = []
+
+    for _ in range(3):
+        async with conn.transaction(force_rollback=True):
+            cursor = await conn.execute(explain.encode(), params)
+            (plans,) = await cursor.fetchone() or (plans,)
+
+    return _buffers(plans[0]["Plan"])
 
 
 def _buffers(node: dict[str, Any]) -> int:
