@@ -170,7 +170,7 @@ def _joined_and_skipped(scale: int) -> list[Ratio]:
     big = 10_000 // scale
     phases: tuple[Phase, ...] = ("settled", "rows", "buffers")
     pairs = [
-        (f"{big:,} → 1 of which it needs one / all", "fan_in_of_any", "fan_in", big + 1),
+        (f"{big:,} → 1 that needs any / all", "fan_in_of_any", "fan_in", big + 1),
         (f"1 → {big:,} → 1 skipped in one wave / completed", "skipped", "fan_out_singly", big + 2),
     ]
 

@@ -95,7 +95,7 @@ def turns_in(seconds: float) -> int:
 
 
 def bare_rate(processes: int, jobs: int, turns: int) -> float:
-    """Return how often a second the loop ends in so many processes that do nothing else."""
+    """Return how many loops a second a number of processes complete that do nothing else."""
     code = (
         "import sys, time\n"
         "from benchmarks.workers import spin\n"

@@ -32,6 +32,6 @@ class Spin(Worker):
 
 
 def spin(turns: int) -> None:
-    """Keep a core busy for so many turns of a loop."""
+    """Keep a core busy with a loop that has the given number of turns."""
     for _ in range(turns):
         pass

@@ -133,7 +133,7 @@ def _segment(text: str) -> str:
 
 
 async def in_thread[**P, R](function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call what blocks: in a thread, so that the event loop goes on; where there is none, here."""
+    """Call a blocking function in a thread; a blocking handle, which has no loop, calls it here."""
     call = partial(function, *args, **kwargs)
 
     if blocking.is_blocking():

@@ -690,7 +690,7 @@ class TestTimeline:
         await expect(bars("fails", "retries")).to_have_count(1)
         await expect(bars("fails", "failed")).to_have_count(2)
         await expect(bars("works", "retries")).to_have_count(0)
-        # A bar that is drawn anew meanwhile has no box on the page.
+        # A bar has no box on the page while the script replaces it.
         start = "(bar) => bar.x.baseVal.value"
         end = f"{start} + bar.width.baseVal.value"
         retried = await bars("fails", "retries").evaluate(end)

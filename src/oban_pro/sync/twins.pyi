@@ -180,7 +180,7 @@ class BlockingMethods:
                 ``"load/rows"``; by default of everything.
             follow: Go on with what is recorded from now on, until the workflow, or what is at the
                 path, has settled. It looks once a second, or as soon as a workflow in it settles.
-                The result of each job comes once, also if the job is run again meanwhile.
+                It yields the result of each job once, even if the job runs a second time.
 
         Yields:
             The path of each completed job that recorded something, from its root workflow down, and

@@ -101,7 +101,7 @@ def times_of(errors: Any) -> list[datetime]:
 
 
 class _Mark(str):
-    """Stands for what is not shown: in JSON a string, in Python bare words."""
+    """A note in the place of a value that the page leaves out; its repr has no quotes."""
 
     __slots__ = ()
 
