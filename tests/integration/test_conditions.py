@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from oban import Cancel, Job, Oban, Snooze, Worker, current_job, worker
 from oban.testing import drain_queue, process_job
+from psycopg import AsyncConnection
 
 from oban_pro import Workflow
 from oban_pro.errors import DuplicateNameError, InvalidFunctionError
 from oban_pro.testing import run_workflow
 from tests.support.engine import Engine, make_job
+from tests.support.recount import assert_consistent
 
 WRITTEN = """
 SELECT relname, n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_xact_user_tables
@@ -281,6 +283,36 @@ class TestWhatFollows:
         )
         await run_workflow(workflow.add_cascade("c", keys, when=no))
         assert list(await skipped(workflow)) == ["c"]
+
+    async def test_runs_behind_a_workflow_of_final_jobs_that_were_skipped(
+        self, oban: Oban, conn: AsyncConnection
+    ) -> None:
+        finals = Workflow().add_final("f", Plain.new({}), on="failed")
+        around = Workflow().add_workflow("finals", finals)
+        all_skipped = Workflow().add_cascade("x", keys, when=no)
+        all_skipped.add_final("f", Plain.new({}), on="failed")
+        cleaned = Workflow().add_cascade("x", keys, when=no).add_final("f", Plain.new({}))
+        workflow = (
+            Workflow()
+            .add_workflow("around", around)
+            .add_workflow("judged", finals, when=yes)
+            .add_workflow("all", all_skipped)
+            .add_workflow("cleaned", cleaned)
+            .add_cascade("b", keys, deps="around")
+            .add_cascade("c", keys, deps=["around", "judged"], need=2)
+            .add_cascade("d", keys, deps="all")
+            .add_cascade("e", keys, deps="cleaned")
+        )
+        await run_workflow(workflow)
+        assert [*await skipped(workflow)] == [
+            "finals/f",
+            "judged/f",
+            "all/x",
+            "all/f",
+            "cleaned/x",
+            "d",
+        ]
+        await assert_consistent(conn)
 
     async def test_is_cancelled_where_something_broke(self, oban: Oban) -> None:
         workflow = (

@@ -123,8 +123,9 @@ class Books:
             return False
 
         others = [one for one in self.children[member_id] if not self._judges(one)]
+        is_empty = self.finals.issuperset(others)
 
-        return self.skips(member_id) or (bool(others) and all(map(self.was_skipped, others)))
+        return self.skips(member_id) or (not is_empty and all(map(self.was_skipped, others)))
 
     def _judges(self, job_id: int) -> bool:
         member = self.members[job_id]

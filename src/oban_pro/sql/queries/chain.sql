@@ -204,7 +204,7 @@ SELECT
     WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) THEN j.meta ->> 'skipped'
     WHEN chain.state = 'skipped' THEN ''
     WHEN /* TEMPLATE: schema */oban_workflow_group_was_skipped_v1(
-      g.state, g.total, g.subs, g.skipped, g.subs_skipped, g.skips, g.judged
+      g.key, g.state, g.total, g.subs, g.skipped, g.subs_skipped, g.skips, g.judged
     ) THEN ''
   END AS skipped,
   j.meta ->> 'turn' AS turn,

@@ -98,7 +98,7 @@ BEGIN
       (
         count(*) FILTER (
           WHERE oban_workflow_group_was_skipped_v1(
-            g.state, g.total, g.subs, g.skipped, g.subs_skipped, g.skips, g.judged
+            g.key, g.state, g.total, g.subs, g.skipped, g.subs_skipped, g.skips, g.judged
           )
         )
       )::int AS skipped,

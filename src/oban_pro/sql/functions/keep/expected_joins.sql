@@ -34,7 +34,8 @@ BEGIN
             oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta)
               OR d.gone = 'skipped'
               OR oban_workflow_group_was_skipped_v1(
-                nested.state, nested.total, nested.subs, nested.skipped, nested.subs_skipped, nested.skips, nested.judged
+                nested.key, nested.state, nested.total, nested.subs, nested.skipped, nested.subs_skipped, nested.skips,
+                nested.judged
               ) AS skipped
           FROM
             oban_workflow_edges e

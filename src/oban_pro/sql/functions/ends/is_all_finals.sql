@@ -1,0 +1,13 @@
+-- Whether a workflow has so many final jobs as it has members: everything else of it is empty.
+--
+-- Called by: oban_workflow_group_was_skipped_v1, of workflows in which something was skipped. Locks nothing.
+CREATE OR REPLACE FUNCTION oban_workflow_is_all_finals(p_key bigint, p_members integer)
+RETURNS boolean
+LANGUAGE sql
+STABLE
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET jit = off
+AS $$
+  SELECT EXISTS (SELECT FROM oban_workflow_ends WHERE group_key = p_key AND finals = p_members)
+$$;
