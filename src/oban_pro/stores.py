@@ -54,8 +54,23 @@ _NO_FOLDERS: Final = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "o
 _NAME: Final = re.compile(rf"\d+(\.\d+)?|{SIGNAL}[0-9a-f]+", re.ASCII)
 
 
-type Stored = tuple[str, str, int] | list[str]
-"""A workflow that may have objects: its store, its id, and the last job that may have any."""
+class Stored(NamedTuple):
+    """A workflow that may have objects.
+
+    Args:
+        store: The URL of its store.
+        workflow_id: Its id.
+        last: The last job that may have any; 0 for a workflow without jobs.
+    """
+
+    store: str
+    workflow_id: str
+    last: int
+
+    @classmethod
+    def each_of(cls, rows: list[list[str]] | None) -> list[Stored]:
+        """Build them from what ``oban_workflow_stored_v1`` returns."""
+        return [cls(store, id, int(last or 0)) for store, id, last in rows or ()]
 
 
 class Found(NamedTuple):
@@ -243,17 +258,15 @@ def delete_workflows(stored: Iterable[Stored]) -> None:
     Another workflow may have taken the id since, and written objects of its own.
     """
     for one in stored:
-        store, workflow_id, last = one
-
         try:
-            found = find(store, workflow_id)
+            found = find(one.store, one.workflow_id)
         except FileNotFoundError:
             continue
         except Exception:
-            url = folder(store, workflow_id)
+            url = folder(one.store, one.workflow_id)
             logger.warning("Cannot list %s; the doctor will", url, exc_info=True)
         else:
-            delete([kept.url for kept in found if kept.job <= int(last)])
+            delete([kept.url for kept in found if kept.job <= one.last])
 
 
 def delete(urls: Iterable[str]) -> int:

@@ -60,7 +60,7 @@ async def _named(store: Store, workflow_id: str | None) -> list[tuple[str, str |
     if workflow_id is None:
         return [(url, None) for url in await store.all_stores()]
 
-    return [(url, id) for url, id, _ in await store.stored_workflows(workflow_id)]
+    return [(one.store, one.workflow_id) for one in await store.stored_workflows(workflow_id)]
 
 
 async def _lost(session: Session[Store], found: Sequence[Found]) -> list[Found]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from oban_pro.stores import Stored
 from oban_pro.values.codec import BEGINNINGS, MARK
 
 from .statements import Statements
@@ -41,11 +42,9 @@ class ObjectStatements(Statements):
         """Read which stores workflows name."""
         return await self.made(str, "stores", {})
 
-    async def stored_workflows(self, workflow_id: str) -> list[tuple[str, str, int]]:
-        """Read which workflows of a root may have objects: store, id and last job of each."""
-        rows = await self.rows("stored_workflows", {"id": workflow_id})
-
-        return [(store, id, last or 0) for store, id, last in rows]
+    async def stored_workflows(self, workflow_id: str) -> list[Stored]:
+        """Read which workflows of a root may have objects."""
+        return await self.one(Stored.each_of, "stored_workflows", {"id": workflow_id})
 
     async def keepers(self, job_ids: Sequence[int]) -> list[Keeper]:
         """Read what jobs have recorded, of those that are there."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from oban.job import JobState
 
     from oban_pro.model.status import WorkflowState
+    from oban_pro.stores import Stored
 
 
 class Acks(NamedTuple):
@@ -277,13 +278,13 @@ class Pruned(NamedTuple):
         jobs: How many jobs it removed.
         next: Where the next batch begins, if there is any.
         before: What had settled before that time had aged.
-        stored: Workflows that it removed and that may have objects: store, id, last job of each.
+        stored: Workflows that it removed and that may have objects.
     """
 
     jobs: int
     next: str | None
     before: str
-    stored: list[list[str]] | None
+    stored: list[Stored]
 
 
 def by_path[R](make: Callable[..., R]) -> Callable[..., R]:

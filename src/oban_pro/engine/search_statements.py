@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oban_pro.building.attributes import attributes_json
+from oban_pro.stores import Stored
 
 from .results import RootLine
 from .statements import Statements
@@ -88,14 +89,14 @@ class SearchStatements(Statements):
 
         return await self.made(RootLine, "roots", params)
 
-    async def delete(self, workflow_id: str) -> tuple[str, list[list[str]] | None]:
+    async def delete(self, workflow_id: str) -> tuple[str, list[Stored]]:
         """Remove a workflow that has settled; returns ``"deleted"``, or why it is not.
 
-        Also returns which workflows in it may have objects: store, id and last job of each.
+        Also returns which workflows in it may have objects.
         """
         ((done, stored),) = await self.rows("delete", {"id": workflow_id})
 
-        return done, stored
+        return done, Stored.each_of(stored)
 
     async def keep(self, workflow_id: str, seconds: float | None, moment: datetime | None) -> bool:
         """Let the pruner pass over a workflow for a time; returns whether there is that root."""

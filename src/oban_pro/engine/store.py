@@ -13,6 +13,7 @@ from oban_pro import rights
 from oban_pro.building.plan import External
 from oban_pro.model.explanation import Dependency, JobLine, Link
 from oban_pro.render import Drawn
+from oban_pro.stores import Stored
 from oban_pro.values.recorded import Source
 
 from .differences import Difference
@@ -348,7 +349,9 @@ class Store(StoreParts):
         """Remove a batch of aged jobs and workflows, starting where the last batch ended."""
         params = {"max_age": max_age, "limit": limit, "start": start}
 
-        return await self.one(Pruned, "prune", params)
+        ((jobs, start_of_next, before, stored),) = await self.rows("prune", params)
+
+        return Pruned(jobs, start_of_next, before, Stored.each_of(stored))
 
     # Looking
 

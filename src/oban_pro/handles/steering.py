@@ -360,9 +360,10 @@ async def retry_parts(
     if count and is_unique:
         await store.retake(workflow_id)
 
-    left = {id for _, id, _ in await store.stored_workflows(workflow_id)} if stored else set()
+    left = await store.stored_workflows(workflow_id) if stored else []
+    ids = {one.workflow_id for one in left}
 
-    return count, [one for one in stored if one[1] not in left]
+    return count, [one for one in stored if one.workflow_id not in ids]
 
 
 def tell_steered(

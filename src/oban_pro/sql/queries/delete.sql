@@ -1,5 +1,5 @@
 -- Remove a root workflow that has settled; returns 'deleted', or why it is not, and which workflows in it may have objects
--- in a store, as stored_workflows.sql does.
+-- in a store.
 SELECT
   /* TEMPLATE: schema */oban_workflow_delete_v1(%(id)s),
   /* TEMPLATE: schema */oban_workflow_stored_v1(
