@@ -314,6 +314,38 @@ class TestWhatFollows:
         ]
         await assert_consistent(conn)
 
+    async def test_skips_the_final_jobs_of_a_group_with_it(
+        self, oban: Oban, conn: AsyncConnection
+    ) -> None:
+        inner = Workflow().add_cascade("x", keys).add_final("f", Plain.new({}))
+        empty = Workflow().add_final("f", Plain.new({}))
+        workflow = (
+            Workflow()
+            .add_cascade("a", keys, when=as_told)
+            .add_workflow("judged", inner, when=no)
+            .add_workflow("behind", inner, deps="a")
+            .add_workflow("empty", empty, when=no)
+            .add_workflow("around", Workflow().add_workflow("deep", inner), deps="a")
+            .add_workflow("after", empty, deps=["behind", "empty"])
+        )
+
+        async def why() -> dict[str, str]:
+            await run_workflow(workflow)
+            await assert_consistent(conn)
+            reasons = await skipped(workflow)
+
+            return {path[:-2]: reasons[path] for path in reasons if path.endswith("/f")}
+
+        flags["met"] = False
+        assert await why() == {
+            name: f"its sub-workflow '{name}' was skipped"
+            for name in ("judged", "behind", "empty", "deep", "after")
+        }
+
+        flags["met"] = True
+        assert await workflow.retry_jobs(names=["a"], downstream=True)
+        assert [*await why()] == ["judged", "empty"]
+
     async def test_is_cancelled_where_something_broke(self, oban: Oban) -> None:
         workflow = (
             Workflow()

@@ -1,5 +1,5 @@
 -- Settle the final jobs that nothing is pending for and that must not run: because of the outcome of their workflow,
--- because all of their dependencies were skipped, or because the workflow never opened. Returns them, and how they
+-- because all of their dependencies were skipped, or because the workflow never opened or was skipped. Returns them, and how they
 -- settled. From the other jobs it removes the note that they were skipped before.
 --
 -- Called by: oban_workflow_hold_back.
@@ -21,6 +21,7 @@ BEGIN
       NOT e.opened AND e.outcome <> 'completed' AS is_cancelled,
       CASE
         WHEN NOT e.opened THEN 'the workflow never started'
+        WHEN g.skips THEN 'its ' || oban_workflow_member_label_v1(f.group_key) || ' was skipped'
         WHEN f.runs_on = 'completed' AND e.outcome <> 'completed' OR f.runs_on = 'failed' AND e.outcome = 'completed'
           THEN 'the workflow was ' || e.outcome
         WHEN EXISTS (SELECT FROM oban_workflow_edges WHERE downstream = f.id) AND NOT EXISTS (
@@ -38,6 +39,7 @@ BEGIN
     FROM
       oban_workflow_finals f
       CROSS JOIN LATERAL (SELECT opened, outcome FROM oban_workflow_ends WHERE group_key = f.group_key OFFSET 0) e
+      CROSS JOIN LATERAL (SELECT skips FROM oban_workflow_groups WHERE key = f.group_key OFFSET 0) g
     WHERE
       f.id = ANY(p_ids)
   ),
