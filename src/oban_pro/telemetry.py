@@ -16,8 +16,10 @@ Attach to them with `oban.telemetry.attach`:
 - ``oban.workflow.undoing``: ``workflow_id`` of a workflow, nested ones too, that did not complete
   and is undone, ``job`` that planned it, ``count`` of undos.
 - ``oban.workflow.appended``: ``workflow_id``, ``count`` of jobs.
-- ``oban.workflow.cancelled``, ``oban.workflow.retried``: ``workflow_id``, ``names``, ``count``; the
-  second one also ``downstream``, whether what depends on the names runs again as well.
+- ``oban.workflow.cancelled``: ``workflow_id``, ``names``, ``count``, ``reason`` and ``by`` as the
+  caller gave them.
+- ``oban.workflow.retried``: ``workflow_id``, ``names``, ``count``, and ``downstream``, whether what
+  depends on the names runs again as well.
 - ``oban.workflow.paused``, ``oban.workflow.resumed``: ``workflow_id``, ``path`` of a member, None
   for the workflow itself, ``by``, ``count`` of the jobs held back or brought back. Nothing where a
   pause ends by itself.

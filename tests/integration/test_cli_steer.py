@@ -41,6 +41,13 @@ class TestCancel:
         assert counts(dsn) == {"cancelled": 4}
         assert invoke(dsn, "cancel", "w").stdout == "Cancelled 0 jobs of workflow w.\n"
 
+    def test_tells_who_and_why(self, dsn: str) -> None:
+        arrange(dsn, diamond(id="w"))
+        done = invoke(dsn, "cancel", "w", "start", "--by", "ada", "--reason", "wrong year")
+        assert done.exit_code == 0
+        explained = invoke(dsn, "explain", "w", "start").stdout
+        assert "Job 'start' was cancelled by ada: wrong year." in explained
+
     def test_takes_names_of_jobs_and_groups_and_paths(self, dsn: str) -> None:
         sub = Workflow().add_workflow("deep", diamond())
         workflow = (

@@ -195,6 +195,12 @@ class TestReplace:
         await engine.complete("b")
         assert await holder(engine) == ["q"]
 
+    async def test_says_which_workflow_took_the_place(self, engine: Engine) -> None:
+        await engine.enqueue(one("a"))
+        await engine.enqueue(one("b", "replace"))
+        (error,) = (await engine.row("a")).errors
+        assert error["error"] == "cancelled: replaced by workflow 'b'"
+
     async def test_waits_for_the_end_of_an_execution(self, engine: Engine) -> None:
         node = await join_a_node(engine)
         await engine.enqueue(one("a"))

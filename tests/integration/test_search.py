@@ -147,7 +147,10 @@ class TestAll:
         assert len(planned) == 2
         assert len(await ids(Workflow.search(state="executing"))) == 3
 
-        assert await ids(Workflow.cancel_all(attributes=acme)) == planned
+        cancel = Workflow.cancel_all(attributes=acme, by="ada", reason="no disk")
+        assert await ids(cancel) == planned
+        (failure, *_) = (await Workflow(id=planned[0]).outcome()).failed
+        assert failure.message == "cancelled by ada: no disk"
         assert await ids(Workflow.cancel_all(attributes=acme)) == []
         assert await ids(Workflow.search(state="cancelled")) == planned
 

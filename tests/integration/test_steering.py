@@ -10,7 +10,7 @@ from oban import Job, Oban, Record, Worker, worker
 from oban._executor import AckAction
 
 from oban_pro import Workflow
-from oban_pro.errors import DuplicateNameError, GraftError
+from oban_pro.errors import DuplicateNameError, GraftError, InvalidNameError
 from tests.support import growth
 from tests.support.engine import Engine, chain, make_job
 from tests.support.graphs import settled, work
@@ -56,6 +56,34 @@ class TestCancel:
         states = await engine.states()
         assert (states["a"], states["sub/b"]) == ("completed", "discarded")
         assert await engine.root() == "discarded"
+
+    @pytest.mark.parametrize(
+        ("told", "error"),
+        [
+            ({"by": "ada", "reason": "too dear"}, "cancelled by ada: too dear"),
+            ({"by": "ada"}, "cancelled by ada"),
+            ({"reason": "too dear"}, "cancelled: too dear"),
+        ],
+    )
+    async def test_says_who_and_why(self, engine, told, error):
+        workflow = chain("a", "b")
+        await engine.enqueue(workflow)
+
+        assert await workflow.cancel_jobs(names=["a"], **told) == 1
+        assert [one["error"] for one in (await engine.row("a")).errors] == [error]
+        assert (await workflow.explain("b")).summary == (
+            f"job 'b' was cancelled because job 'a' was {error}"
+        )
+
+    @pytest.mark.parametrize("told", [{"by": ""}, {"reason": 7}])
+    async def test_refuses_who_and_why_that_are_no_text(self, engine, told):
+        workflow = chain("a")
+        await engine.enqueue(workflow)
+
+        with pytest.raises(InvalidNameError, match=f"{next(iter(told))} must be a non-empty"):
+            await workflow.cancel_jobs(**told)
+
+        assert await engine.states() == {"a": "available"}
 
     @pytest.mark.parametrize(
         ("names", "cancelled", "others"),

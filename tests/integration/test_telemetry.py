@@ -42,6 +42,14 @@ class TestInserted:
         assert names(events) == ["inserted"]
 
 
+class TestCancelled:
+    async def test_tells_who_and_why(self, oban: Oban, events: Events) -> None:
+        await oban.enqueue_many(Workflow(id="w").add("a", work()))
+        await Workflow(id="w").cancel_jobs(names=["a"], by="ada", reason="too dear")
+        metadata = {"workflow_id": "w", "names": ["a"], "count": 1, "by": "ada"}
+        assert events[1] == ("oban.workflow.cancelled", {**metadata, "reason": "too dear"})
+
+
 class TestSettled:
     async def test_is_told_once_by_all_nodes_together(
         self, start_oban: StartOban, events: Events, wait_until: Any

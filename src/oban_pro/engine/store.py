@@ -183,10 +183,18 @@ class Store(StoreParts):
         return await self.made(External, "gate", {"key": key})
 
     async def cancel(
-        self, workflow_id: str, names: Sequence[str] | None, *, finals: bool = False
+        self,
+        workflow_id: str,
+        names: Sequence[str] | None,
+        *,
+        finals: bool = False,
+        reason: str | None = None,
+        by: str | None = None,
     ) -> int:
         """Cancel open jobs of a workflow, its final jobs only if told so; returns how many."""
-        return await self.one(int, "cancel", {"id": workflow_id, "names": names, "finals": finals})
+        params = {"id": workflow_id, "names": names, "finals": finals}
+
+        return await self.one(int, "cancel", {**params, "reason": reason, "sender": by})
 
     async def retry(self, workflow_id: str, names: Sequence[str] | None) -> int:
         """Run jobs of a workflow again; returns how many."""

@@ -198,7 +198,14 @@ class Handle(Results):
 
         return await steering.append(session, self.id, given._spec("workflow", None), conn)
 
-    async def cancel_jobs(self, *, names: Iterable[str] | None = None, finals: bool = False) -> int:
+    async def cancel_jobs(
+        self,
+        *,
+        names: Iterable[str] | None = None,
+        finals: bool = False,
+        reason: str | None = None,
+        by: str | None = None,
+    ) -> int:
         """Cancel the open jobs of this workflow, nested ones included.
 
         Executing jobs are marked at once, and ``job.cancelled()`` turns true in their workers. Jobs
@@ -209,19 +216,24 @@ class Handle(Results):
             names: Only these jobs, sub-workflows, fan-outs and grafts, by name or path. None of
                 them is cancelled if one is not there. A final job that is named is cancelled.
             finals: Whether final jobs are cancelled as well.
+            reason: Why. The error of each job that this call cancels says so.
+            by: Who cancels them, for the same error.
 
         Returns:
             The number of jobs that this call cancelled directly.
 
         Raises:
+            InvalidNameError: If ``reason`` or ``by`` is no text.
             UnknownWorkflowError: If this workflow is not in the database.
             UnknownNameError: If there is nothing of one of the names in it.
 
         Example:
-            >>> count = await Workflow(id="nightly").cancel_jobs(names=["load"])
+            >>> count = await Workflow(id="nightly").cancel_jobs(names=["load"], by="ada")
         """
+        session, checked = session_for(self._oban), check_names(names)
+
         return await steering.cancel_jobs(
-            session_for(self._oban), self.id, check_names(names), finals=finals
+            session, self.id, checked, finals=finals, reason=reason, by=by
         )
 
     async def retry_jobs(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from . import searching
 from .searching import FAILED, OPEN, SETTLED, check_filters, narrow
+from .steering import check_told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -90,6 +91,8 @@ class Searching:
     async def cancel_all(
         cls,
         *,
+        reason: str | None = None,
+        by: str | None = None,
         everything: bool = False,
         dry_run: bool = False,
         oban: str = "Oban",
@@ -101,6 +104,8 @@ class Searching:
         again to go on.
 
         Args:
+            reason: Why. The errors of the jobs say so.
+            by: Who cancels them.
             everything: Must be true where no filter is given.
             dry_run: Only yield what would be cancelled.
             oban: The name of an Oban instance.
@@ -111,14 +116,17 @@ class Searching:
 
         Raises:
             InvalidArgumentError: If there is no filter, and not everything is meant.
+            InvalidNameError: If ``reason`` or ``by`` is no text.
 
         Example:
-            >>> async for workflow in Workflow.cancel_all(name="nightly"):
+            >>> async for workflow in Workflow.cancel_all(name="nightly", reason="no disk"):
             ...     print("cancelled", workflow.id)
         """
+        check_told(reason, by)
         narrowed = narrow(check_filters(**filters), OPEN, everything=everything)
+        act = partial(searching.cancel, reason=reason, by=by)
 
-        async for id in searching.each(oban, narrowed, searching.cancel, dry_run=dry_run):
+        async for id in searching.each(oban, narrowed, act, dry_run=dry_run):
             yield cls._at(id, oban)
 
     @classmethod

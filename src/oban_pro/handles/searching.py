@@ -145,9 +145,11 @@ async def each(place: Place, filters: Filters, act: Act, *, dry_run: bool) -> As
             continue
 
 
-async def cancel(place: Place, workflow_id: str) -> bool:
+async def cancel(place: Place, workflow_id: str, *, reason: str | None, by: str | None) -> bool:
     """Cancel a workflow; returns whether something was open."""
-    return await steering.cancel_jobs(session_for(place), workflow_id, None) > 0
+    session = session_for(place)
+
+    return await steering.cancel_jobs(session, workflow_id, None, reason=reason, by=by) > 0
 
 
 async def retry(place: Place, workflow_id: str) -> bool:

@@ -17,6 +17,7 @@ from oban_pro.values.recorded import read
 
 from . import payloads
 from .refusals import naming
+from .steering import check_told
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -158,10 +159,7 @@ async def reject(
     place: Place, workflow_id: str, path: str, reason: str | None, *, by: str | None, conn: Any
 ) -> int:
     """Refuse the waits at a path; returns how many it cancelled."""
-    for text, what in ((reason, "reason"), (by, "by")):
-        if text is not None:
-            check_text(text, what)
-
+    check_told(reason, by)
     session, caller = session_for(place), await unwrap(conn)
 
     async def body(store: Store) -> int:

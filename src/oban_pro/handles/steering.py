@@ -170,15 +170,22 @@ async def cancel_jobs[S: Store](
     names: Sequence[str] | None = None,
     *,
     finals: bool = False,
+    reason: str | None = None,
+    by: str | None = None,
 ) -> int:
     """Cancel open jobs of a workflow, nested ones included; returns how many.
 
     Final jobs are spared, unless they are named or ``finals`` is set.
 
     Raises:
+        InvalidNameError: If the reason, or who cancels, is no text.
         UnknownWorkflowError: If there is no such workflow.
         UnknownNameError: If one of the names is not there; nothing is cancelled then.
     """
+    check_told(reason, by)
+
+    async def cancel(store: S, owner: str, owned: Sequence[str] | None) -> int:
+        return await store.cancel(owner, owned, finals=finals, reason=reason, by=by)
 
     async def body(store: S) -> int:
         await store.lock_root(workflow_id)
@@ -186,19 +193,19 @@ async def cancel_jobs[S: Store](
         # Cancelling one part may break jobs that the next part names, or let final ones be skipped.
         listed = [{"workflow_id": owner, "names": owned} for owner, owned in parts.items()]
         ids = await store.cancelling(listed, finals=finals) if len(parts) > 1 else None
-        counts = [await store.cancel(owner, owned, finals=finals) for owner, owned in parts.items()]
+        counts = [await cancel(store, owner, owned) for owner, owned in parts.items()]
 
         return sum(counts) if ids is None else await store.count_cancelled(ids)
 
     if names is None:
-        count = await session.execute(lambda store: store.cancel(workflow_id, None, finals=finals))
+        count = await session.execute(lambda store: cancel(store, workflow_id, None))
 
         if not count:
             await session.read(lambda store: locating.require_workflow(store, workflow_id))
     else:
         count = await session.transact(body)
 
-    tell_steered("cancelled", workflow_id, names, count)
+    tell_steered("cancelled", workflow_id, names, count, reason=reason, by=by)
 
     return count
 
@@ -366,8 +373,19 @@ async def retry_parts(
     return count, [one for one in stored if one.workflow_id not in ids]
 
 
+def check_told(reason: str | None, by: str | None) -> None:
+    """Check what a caller tells about who does something, and why.
+
+    Raises:
+        InvalidNameError: If one of them is no text.
+    """
+    for text, what in ((reason, "reason"), (by, "by")):
+        if text is not None:
+            check_text(text, what)
+
+
 def tell_steered(
-    what: str, workflow_id: str, names: Sequence[str] | None, count: int, **more: bool
+    what: str, workflow_id: str, names: Sequence[str] | None, count: int, **more: object
 ) -> None:
     """Tell telemetry what was done to a workflow: ``"cancelled"`` or ``"retried"``."""
     metadata = {"workflow_id": workflow_id, "names": names, "count": count, **more}

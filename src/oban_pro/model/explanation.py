@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from oban_pro.errors import message_of
-
 from .waiting import tell_deadline
-from .wording import KINDS, SETTLED, count_nodes, human_duration, until
+from .wording import KINDS, SETTLED, count_nodes, human_duration, tell_error, until
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -429,7 +427,7 @@ def _tell(link: Link, at: datetime) -> str:
         return link.pause.tell_of(link.path, link.label, at)
 
     if link.unended and link.state in SETTLED:
-        sentence = "{label} was {state}, and its execution has not ended{error}"
+        sentence = "{label} was {state}{error}, and its execution has not ended"
 
     if link.kind != "job" and link.skipped is None:
         sentence = "{label} is executing" if link.state == "executing" else "{label} was {state}"
@@ -446,5 +444,5 @@ def _tell(link: Link, at: datetime) -> str:
         attempts=f"{link.attempt} of {link.max_attempts}",
         since=human_duration(at - (link.attempted_at or at)),
         until=until(link.scheduled_at, at),
-        error=f": {message_of(link.error)}" if link.error and link.state != "completed" else "",
+        error=tell_error(link.state, link.error),
     )

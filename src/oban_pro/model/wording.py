@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from oban_pro.errors import message_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -143,6 +145,24 @@ def count_nodes(nodes: int | None) -> str:
         return "; a standby cannot know which nodes run it"
 
     return ", which 1 node runs" if nodes == 1 else f", which {nodes} nodes run"
+
+
+def tell_error(state: str, error: str | None) -> str:
+    """Say why a job is in a state, to go on after that word, which the error may begin with.
+
+    Example:
+        >>> tell_error("cancelled", "cancelled by ada: wrong year")
+        ' by ada: wrong year'
+        >>> tell_error("discarded", "no disk")
+        ': no disk'
+    """
+    if not error or state == "completed":
+        return ""
+
+    message = message_of(error)
+    repeats = message.startswith((f"{state} by ", f"{state}: "))
+
+    return message.removeprefix(state) if repeats else f": {message}"
 
 
 def until(time: datetime | None, at: datetime) -> str:

@@ -355,7 +355,14 @@ class BlockingMethods:
             >>> Workflow(id="nightly").append(more)
         """
 
-    def cancel_jobs(self, *, names: Iterable[str] | None = None, finals: bool = False) -> int:
+    def cancel_jobs(
+        self,
+        *,
+        names: Iterable[str] | None = None,
+        finals: bool = False,
+        reason: str | None = None,
+        by: str | None = None,
+    ) -> int:
         """Cancel the open jobs of this workflow, nested ones included.
 
         Executing jobs are marked at once, and ``job.cancelled()`` turns true in their workers. Jobs
@@ -366,16 +373,19 @@ class BlockingMethods:
             names: Only these jobs, sub-workflows, fan-outs and grafts, by name or path. None of
                 them is cancelled if one is not there. A final job that is named is cancelled.
             finals: Whether final jobs are cancelled as well.
+            reason: Why. The error of each job that this call cancels says so.
+            by: Who cancels them, for the same error.
 
         Returns:
             The number of jobs that this call cancelled directly.
 
         Raises:
+            InvalidNameError: If ``reason`` or ``by`` is no text.
             UnknownWorkflowError: If this workflow is not in the database.
             UnknownNameError: If there is nothing of one of the names in it.
 
         Example:
-            >>> count = Workflow(id="nightly").cancel_jobs(names=["load"])
+            >>> count = Workflow(id="nightly").cancel_jobs(names=["load"], by="ada")
         """
 
     def retry_jobs(
@@ -742,6 +752,8 @@ class Workflow(BlockingMethods, Builder):
     def cancel_all(
         cls,
         *,
+        reason: str | None = None,
+        by: str | None = None,
         everything: bool = False,
         dry_run: bool = False,
         oban: str = "Oban",
@@ -753,6 +765,8 @@ class Workflow(BlockingMethods, Builder):
         again to go on.
 
         Args:
+            reason: Why. The errors of the jobs say so.
+            by: Who cancels them.
             everything: Must be true where no filter is given.
             dry_run: Only yield what would be cancelled.
             oban: The name of an Oban instance.
@@ -763,9 +777,10 @@ class Workflow(BlockingMethods, Builder):
 
         Raises:
             InvalidArgumentError: If there is no filter, and not everything is meant.
+            InvalidNameError: If ``reason`` or ``by`` is no text.
 
         Example:
-            >>> for workflow in Workflow.cancel_all(name="nightly"):
+            >>> for workflow in Workflow.cancel_all(name="nightly", reason="no disk"):
             ...     print("cancelled", workflow.id)
         """
 

@@ -89,7 +89,7 @@ async def _on_job(
 async def cancel(request: Request) -> Response:
     """Cancel the open jobs of a workflow."""
     async with _on_workflow(request, "cancel") as act:
-        count = await steering.cancel_jobs(session_of(request), id_of(request))
+        count = await steering.cancel_jobs(session_of(request), id_of(request), by=act.by)
         return _said(act, "Cancelled", count)
 
 
@@ -146,7 +146,7 @@ async def act_on_job(request: Request) -> Response:
 
         match action:
             case "cancel":
-                count = await steering.cancel_jobs(session, workflow_id, names)
+                count = await steering.cancel_jobs(session, workflow_id, names, by=act.by)
                 return _said(act, "Cancelled", count)
             case "retry" | "retry-from":
                 downstream = action == "retry-from"

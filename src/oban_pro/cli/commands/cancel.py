@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 @click.argument("id", required=False)
 @click.argument("names", nargs=-1)
 @click.option("--finals", is_flag=True, help="Cancel final jobs too, which run otherwise.")
+@click.option("--by", help="Who cancels.")
+@click.option("--reason", help="Why; the errors of the jobs say so.")
 @found_options
 @database_options
 def cancel(
@@ -28,6 +30,8 @@ def cancel(
     id: str,
     names: tuple[str, ...],
     finals: bool,
+    by: str | None,
+    reason: str | None,
     found: Found | None,
 ) -> None:
     """Cancel the open jobs of the workflow ID.
@@ -42,15 +46,15 @@ def cancel(
         if finals:
             raise click.UsageError("--finals needs the ID of a workflow.")
 
-        do_to_all(database, found, Workflow.cancel_all, "cancelled")
+        do_to_all(database, found, Workflow.cancel_all, "cancelled", by=by, reason=reason)
         return
 
-    count = run(_cancel(database, id, names, finals=finals))
+    count = run(_cancel(database, id, names, finals=finals, by=by, reason=reason))
     click.echo(f"Cancelled {count_jobs(count)} of workflow {visible(id)}.")
 
 
-async def _cancel(database: Database, id: str, paths: Sequence[str], *, finals: bool) -> int:
+async def _cancel(database: Database, id: str, paths: Sequence[str], **options: Any) -> int:
     async with connected(database):
         await status_of(id)
 
-        return await handle(id).cancel_jobs(names=paths or None, finals=finals)
+        return await handle(id).cancel_jobs(names=paths or None, **options)

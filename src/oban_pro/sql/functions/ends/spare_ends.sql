@@ -3,7 +3,7 @@
 --
 -- p_jobs are those of the members p_names of the workflow p_id, or all.
 --
--- Called by: oban_workflow_cancel_v2, oban_workflow_cancelling_v1. Locks nothing.
+-- Called by: oban_workflow_cancel_v3, oban_workflow_cancelling_v1. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_spare_ends(p_id text, p_names text[], p_jobs bigint[])
 RETURNS SETOF bigint
 LANGUAGE plpgsql

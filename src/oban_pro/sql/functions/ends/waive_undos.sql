@@ -1,7 +1,7 @@
 -- Let nothing be undone in a workflow and in those nested in it that is not undone yet; or with names, in those of its
 -- members that are workflows. It is undone again if something else runs again.
 --
--- Called by: oban_workflow_cancel_v2.
+-- Called by: oban_workflow_cancel_v3.
 -- Locks: rows of oban_workflow_ends; the caller holds the root.
 -- Twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_waive_undos(p_id text, p_names text[])

@@ -5,7 +5,7 @@
 --
 -- Called by: enqueueing, after the root is inserted. It runs with the rights of the tables' owner, as
 -- oban_workflow_add_to_group_v1 does.
--- Locks: rows of the root and the key; the caller holds what oban_workflow_claim_v1 locks. Then as oban_workflow_cancel_v1
+-- Locks: rows of the root and the key; the caller holds what oban_workflow_claim_v1 locks. Then as oban_workflow_cancel_v3
 -- does.
 -- Twice: finds nobody to replace.
 CREATE OR REPLACE FUNCTION oban_workflow_take_place_v1(
@@ -58,7 +58,13 @@ BEGIN
     key = p_key;
 
   IF p_verdict = 'replace' THEN
-    v_cancelled := oban_workflow_cancel_v1((SELECT id FROM oban_workflow_groups WHERE key = v_key.holder), NULL);
+    v_cancelled := oban_workflow_cancel_v3(
+      (SELECT id FROM oban_workflow_groups WHERE key = v_key.holder),
+      NULL,
+      false,
+      'replaced by workflow ' || (SELECT quote_literal(id) FROM oban_workflow_groups WHERE key = p_root),
+      NULL
+    );
     PERFORM set_config('lock_timeout', v_lock_timeout, true);
   END IF;
 

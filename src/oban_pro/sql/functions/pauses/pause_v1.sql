@@ -5,7 +5,7 @@
 -- The pause ends by itself after p_seconds, or at p_moment, if one of them is given.
 --
 -- Called by: handles. The trigger counts what is suspended.
--- Locks: the root first, then the jobs, as oban_workflow_cancel_v1 does.
+-- Locks: the root first, then the jobs, as oban_workflow_cancel_v3 does.
 -- Twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_pause_v1(
   p_id text,

@@ -2,7 +2,7 @@
 -- around or inside it goes on.
 --
 -- Called by: handles.
--- Locks: the root first, then the jobs, as oban_workflow_cancel_v1 does.
+-- Locks: the root first, then the jobs, as oban_workflow_cancel_v3 does.
 -- Twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_resume_v1(p_id text, p_path text)
 RETURNS integer

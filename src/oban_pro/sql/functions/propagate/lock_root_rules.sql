@@ -1,6 +1,6 @@
 -- Lock the root of a workflow by id, and tell which rare rules it uses; NULL if there is no such workflow.
 --
--- Called by: oban_workflow_cancel_v2, oban_workflow_lock_root_v1. It runs with the rights of the tables' owner:
+-- Called by: oban_workflow_cancel_v3, oban_workflow_lock_root_v1. It runs with the rights of the tables' owner:
 -- whoever appends locks a row that it may not change.
 -- Locks: the row of the root, as oban_workflow_lock_roots does; see oban_workflow_lock_unchanged.
 -- Twice: changes nothing.

@@ -1,4 +1,4 @@
--- Cancel open jobs of a workflow but its final jobs, as oban_workflow_cancel_v2 does.
+-- Cancel open jobs of a workflow but its final jobs, as oban_workflow_cancel_v3 does.
 --
 -- Called by: nodes of older releases.
 -- Locks, twice: see there.
@@ -8,6 +8,6 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-  RETURN oban_workflow_cancel_v2(p_id, p_names, false);
+  RETURN oban_workflow_cancel_v3(p_id, p_names, false, NULL, NULL);
 END;
 $$;

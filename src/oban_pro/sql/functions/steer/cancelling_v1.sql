@@ -1,4 +1,4 @@
--- The open jobs that oban_workflow_cancel_v2 is going to cancel.
+-- The open jobs that oban_workflow_cancel_v3 is going to cancel.
 --
 -- Called by: Workflow.cancel_jobs, before it cancels several parts of a workflow. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_cancelling_v1(p_id text, p_names text[], p_finals boolean)

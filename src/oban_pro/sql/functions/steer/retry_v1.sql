@@ -9,7 +9,7 @@
 -- nodes that run some of those jobs are told to signal the worker; their late ack finds no job.
 --
 -- Called by: Workflow.retry_jobs.
--- Locks: the root first, then the jobs, as oban_workflow_cancel_v1 does.
+-- Locks: the root first, then the jobs, as oban_workflow_cancel_v3 does.
 -- Twice: open jobs stay as they are.
 CREATE OR REPLACE FUNCTION oban_workflow_retry_v1(p_id text, p_names text[])
 RETURNS integer

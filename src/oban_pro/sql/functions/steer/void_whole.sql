@@ -2,7 +2,7 @@
 --
 -- p_groups are cancelled, with all that is in them.
 --
--- Called by: oban_workflow_cancel_v1 and oban_workflow_expire, before they cancel the jobs.
+-- Called by: oban_workflow_cancel_v3 and oban_workflow_expire, before they cancel the jobs.
 -- Locks: rows of groups; the caller holds the root.
 -- Twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_void_whole(p_groups bigint[])

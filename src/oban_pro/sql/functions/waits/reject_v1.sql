@@ -36,7 +36,7 @@ BEGIN
   SET
     state = 'cancelled',
     cancelled_at = v_now,
-    errors = errors || oban_workflow_job_error(attempt, 'rejected' || COALESCE(' by ' || p_sender, '') || COALESCE(': ' || p_reason, ''), v_now)
+    errors = errors || oban_workflow_job_error(attempt, 'rejected' || oban_workflow_by_whom(p_reason, p_sender), v_now)
   WHERE
     id = ANY(v_refused);
 
