@@ -30,13 +30,14 @@ from .building.uniqueness import OnConflict, check_unique
 from .engine.insertion import Batch, insert, tell_inserted
 from .engine.session import session_for
 from .errors import InvalidScheduleError, UnknownNameError
-from .model.ticks import check_expression, check_zone, first_at, ticks
+from .model.ticks import check_expression, check_zone, first_at, span_of, ticks
 from .workflow import Workflow
 
 if TYPE_CHECKING:
     from .engine.schedule_statements import StoredSchedule
     from .engine.session import Place
     from .engine.store import Store
+    from .model.ticks import Span
 
 __all__ = ["CATCH_UP_LIMIT", "Schedule", "schedule", "schedules"]
 
@@ -163,6 +164,10 @@ class Schedule:
 
         return latest if self.catch_up == "latest" else [t for t in latest if now - t <= ON_TIME]
 
+    def span(self, after: datetime, until: datetime) -> Span | None:
+        """Return the ticks after a moment and up to another one; None if there are none."""
+        return span_of(takewhile(lambda tick: tick <= until, self.ticks(after)))
+
     def id_of(self, tick: datetime) -> str:
         """Return the id of the workflow of a tick: the name, ``@`` and the tick in UTC."""
         return f"{self.name}@{tick.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -257,7 +262,8 @@ def schedule(
         name: Unique among schedules.
         timezone: Whose clock the expression means (default: UTC).
         catch_up: What happens to ticks that were missed while no node ran: the "latest" fires, or
-            "all", the last 1,000 at most, or "none". The first tick comes after the schedule was
+            "all", the last 1,000 at most, or "none". What does not fire is logged, and told by the
+            event ``oban.workflow.schedule_missed``. The first tick comes after the schedule was
             first seen, and what was missed while it was paused is gone.
         overlap: What happens while the workflow of an earlier tick is open: "allow" runs both,
             "skip" drops the tick, "queue" lets it wait, "replace" cancels the earlier one.

@@ -41,6 +41,8 @@ Attach to them with `oban.telemetry.attach`:
   ``"unique"``, it holds the key; ``"exists"``, it has the id.
 - ``oban.workflow.schedule_failed``: ``schedule``, ``tick`` in UTC, ``error``: the function of a
   schedule raised for an hour, and the tick was given up.
+- ``oban.workflow.schedule_missed``: ``schedule``, ``count`` of ticks that passed while no node ran
+  or the function raised, and that ``catch_up`` leaves out; ``first`` and ``last`` of them in UTC.
 - ``oban.workflow.rescued``: ``count`` of jobs, plain ones too, that a node took back from dead
   nodes.
 - ``oban.workflow.deferred``: ``workflow_id``, None for a plain job, the ``job``, ``code`` that this
@@ -86,6 +88,7 @@ EVENTS = (
     "oban.workflow.scheduled",
     "oban.workflow.schedule_skipped",
     "oban.workflow.schedule_failed",
+    "oban.workflow.schedule_missed",
     "oban.workflow.rescued",
     "oban.workflow.deferred",
     "oban.workflow.repaired",

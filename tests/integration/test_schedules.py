@@ -17,8 +17,9 @@ from psycopg_pool import AsyncConnectionPool
 from oban_pro import Workflow, schedules
 from oban_pro._plugin import fire_schedules
 from oban_pro._plugin.fire_schedules import GIVE_UP_AFTER, fire, look
+from oban_pro.engine.session import session_of
 from oban_pro.errors import InvalidScheduleError, UnknownNameError
-from oban_pro.schedules import Schedule, make, schedule
+from oban_pro.schedules import CATCH_UP_LIMIT, Schedule, make, schedule
 from tests.support.cli import SCRIPT, invoke, run_cli
 from tests.support.graphs import settled, work
 
@@ -42,7 +43,7 @@ def _only_own(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def events() -> Iterator[Events]:
     seen: Events = []
-    names = ["scheduled", "schedule_skipped", "schedule_failed"]
+    names = ["scheduled", "schedule_skipped", "schedule_failed", "schedule_missed"]
     names = [f"oban.workflow.{name}" for name in names]
     oban.telemetry.attach("test-schedules", names, lambda name, data: seen.append((name, data)))
     yield seen
@@ -89,7 +90,7 @@ class TestFiring:
         await look(oban._query, minutely)
 
         (id,) = await stored_ids(conn)
-        ((name, data),) = events
+        _, (name, data) = events
         assert name == "oban.workflow.scheduled"
         assert data["workflow_id"] == id == minutely.id_of(data["tick"])
         assert datetime.now(UTC) - data["tick"] < timedelta(minutes=2)
@@ -116,7 +117,7 @@ class TestFiring:
         tick = datetime.now(UTC).replace(second=0, microsecond=0)
         await asyncio.gather(*(fire(oban._query, minutely, tick) for _ in range(8)))
 
-        assert len(events) == 1
+        assert [name.rpartition(".")[2] for name, _ in events] == ["schedule_missed", "scheduled"]
         assert await stored_ids(conn) == [minutely.id_of(tick)]
 
     async def test_leaves_no_workflow_behind_a_tick_that_was_not_claimed(
@@ -261,6 +262,7 @@ class TestSkippedTicks:
             await fire(oban._query, one, earlier)
             await fire(oban._query, one, now)
             assert [name.rpartition(".")[2] for name, _ in events] == [
+                "schedule_missed",
                 "scheduled",
                 "schedule_skipped",
             ]
@@ -277,7 +279,7 @@ class TestSkippedTicks:
         await put_back(conn, 10)
         assert await minutely.run(now) == minutely.id_of(now)
         await fire(oban._query, minutely, now)
-        ((_, told),) = events
+        _, (_, told) = events
         assert (told["workflow_id"], told["reason"]) == (minutely.id_of(now), "exists")
 
     async def test_that_somebody_runs_return_the_workflow_that_is_there(self, oban: Oban) -> None:
@@ -290,6 +292,87 @@ class TestSkippedTicks:
         first = await keyed.run(now - timedelta(minutes=1))
         assert await keyed.run(now) == first == keyed.id_of(now - timedelta(minutes=1))
         assert {*await keyed.backfill(now - timedelta(hours=1), now)} == {first}
+
+
+class TestMissedTicks:
+    async def test_are_told_once(
+        self, oban: Oban, events: Events, conn: AsyncConnection, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        now = datetime.now(UTC).replace(second=0, microsecond=0)
+
+        for catch_up, fired in (("latest", 1), ("all", CATCH_UP_LIMIT)):
+            minutely = every_minute(catch_up=catch_up)
+            await look(oban._query, minutely)
+            await conn.execute("UPDATE oban_workflow_schedules SET last_tick = '2026-11-01T12:00'")
+            ticks = minutely.missed(datetime(2026, 11, 1, 12, tzinfo=UTC), now)
+            await asyncio.gather(*(fire(oban._query, minutely, ticks[0]) for _ in range(4)))
+
+            ((_, told),) = [one for one in events if one[0] == "oban.workflow.schedule_missed"]
+            first, last = datetime(2026, 11, 1, 12, 1, tzinfo=UTC), ticks[0] - timedelta(minutes=1)
+            count = (last - first) // timedelta(minutes=1) + 1
+            assert told == {"schedule": "minutely", "count": count, "first": first, "last": last}
+            assert len(ticks) == fired
+            assert f"has missed {count} ticks, from {first}" in caplog.text
+            events.clear()
+            caplog.clear()
+
+    async def test_are_told_where_none_fires(
+        self, oban: Oban, events: Events, conn: AsyncConnection
+    ) -> None:
+        now = datetime.now(UTC)
+        late = now - timedelta(minutes=90)
+
+        @schedule(f"{late.minute} {late.hour} * * *", name="late", catch_up="none")
+        def daily(tick: datetime) -> Workflow:
+            return Workflow().add("one", work())
+
+        await look(oban._query, daily)
+        await put_back(conn, 24 * 60)
+        await look(oban._query, daily)
+        await look(oban._query, daily)
+
+        tick = late.replace(second=0, microsecond=0)
+        data = {"schedule": "late", "count": 1, "first": tick, "last": tick}
+        assert events == [("oban.workflow.schedule_missed", data)]
+        assert await stored_ids(conn) == []
+        (stored,) = await session_of(oban._query).read(lambda store: store.schedules())
+        assert stored.missed_tick == tick
+
+    async def test_are_not_told_while_another_node_may_be_building(
+        self, oban: Oban, events: Events, conn: AsyncConnection
+    ) -> None:
+        late = datetime.now(UTC) - timedelta(minutes=10)
+
+        @schedule(f"{late.minute} {late.hour} * * *", name="late", catch_up="none")
+        def daily(tick: datetime) -> Workflow:
+            return Workflow().add("one", work())
+
+        await look(oban._query, daily)
+        await put_back(conn, 60)
+        await look(oban._query, daily)
+        assert events == []
+        assert await fire(oban._query, daily, late.replace(second=0, microsecond=0))
+        assert [name for name, _ in events] == ["oban.workflow.scheduled"]
+
+    async def test_are_none_whose_function_raised_when_they_were_on_time(
+        self, oban: Oban, events: Events, conn: AsyncConnection
+    ) -> None:
+        late = datetime.now(UTC) - timedelta(minutes=10)
+        outage = [True]
+
+        @schedule(f"{late.minute} {late.hour} * * *", name="late", catch_up="none")
+        def daily(tick: datetime) -> Workflow:
+            if outage:
+                raise RuntimeError("not yet")
+
+            return Workflow().add("one", work())
+
+        await look(oban._query, daily)
+        await put_back(conn, 60)
+        assert not await fire(oban._query, daily, late.replace(second=0, microsecond=0))
+        outage.clear()
+        await look(oban._query, daily)
+        assert [name for name, _ in events] == ["oban.workflow.scheduled"]
 
 
 class TestFailures:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -37,6 +38,9 @@ RETRY_AFTER = 10.0
 GIVE_UP_AFTER = timedelta(hours=1)
 """How long a function is called again for one tick."""
 
+EARLIER = timedelta(microseconds=1)
+"""The least that one moment is before another."""
+
 
 # The next look at each schedule by its name, on the monotonic clock.
 _due: WeakKeyDictionary[Query, dict[str, float]] = WeakKeyDictionary()
@@ -64,9 +68,20 @@ async def look(query: Query, schedule: Schedule) -> float:
     if standing.is_paused:
         return LOOK_EVERY
 
-    for tick in schedule.missed(standing.last_tick, standing.now):
+    due = schedule.missed(standing.last_tick, standing.now)
+    late = None if due else schedule.span(standing.last_tick, standing.now)
+
+    # One that was on time when its function raised for the first time is not missed.
+    if late is not None and standing.failing_since is not None:
+        due = [late.last]
+
+    for tick in due:
         if not await fire(query, schedule, tick):
             return RETRY_AFTER
+
+    # Before, another node may still be calling the function.
+    if late is not None and not due and standing.now - late.last > GIVE_UP_AFTER:
+        await _leave_out(query, schedule, late.last)
 
     coming = next(schedule.ticks(standing.now), None)
 
@@ -95,13 +110,18 @@ async def fire(query: Query, schedule: Schedule, tick: datetime) -> bool:
     try:
         workflow = await make(schedule, tick)
         batch = None if workflow is None else batch_of(exclude(schedule, workflow))
-        fired = await session_of(query).transact(
+        before = await session_of(query).transact(
             lambda store: _insert(store, schedule, tick, batch), kind="enqueuer"
         )
     except Exception as error:
         return await _failed(query, schedule, tick, error)
 
-    if fired and workflow is not None and batch is not None:
+    if before is None:
+        return True
+
+    _tell_missed(schedule, before, tick - EARLIER)
+
+    if workflow is not None and batch is not None:
         tell_inserted(batch.plans)
 
         if workflow.is_duplicate:
@@ -112,14 +132,30 @@ async def fire(query: Query, schedule: Schedule, tick: datetime) -> bool:
     return True
 
 
-async def _insert(store: Store, schedule: Schedule, tick: datetime, batch: Batch | None) -> bool:
-    if not await store.claim_tick(schedule.name, tick):
-        return False
+async def _insert(
+    store: Store, schedule: Schedule, tick: datetime, batch: Batch | None
+) -> datetime | None:
+    """Claim a tick and insert its workflow; returns the last tick before, None if it was taken."""
+    before = await store.claim_tick(schedule.name, tick)
 
-    if batch is not None:
+    if before is not None and batch is not None:
         await insert(store, batch)
 
-    return True
+    return before
+
+
+async def _leave_out(
+    query: Query, schedule: Schedule, tick: datetime, error: str | None = None
+) -> bool:
+    """Move a schedule on to a tick that does not fire; returns whether nobody else had."""
+    before = await session_of(query).execute(
+        lambda store: store.claim_tick(schedule.name, tick, missed=True, error=error)
+    )
+
+    if before is not None:
+        _tell_missed(schedule, before, tick if error is None else tick - EARLIER)
+
+    return before is not None
 
 
 async def _failed(query: Query, schedule: Schedule, tick: datetime, error: Exception) -> bool:
@@ -133,12 +169,26 @@ async def _failed(query: Query, schedule: Schedule, tick: datetime, error: Excep
     if seconds < GIVE_UP_AFTER.total_seconds() and not isinstance(error, InvalidScheduleError):
         return False
 
-    if await session.execute(
-        lambda store: store.claim_tick(schedule.name, tick, missed=True, error=text)
-    ):
+    if await _leave_out(query, schedule, tick, text):
         _tell("schedule_failed", schedule, tick, error=text)
 
     return True
+
+
+def _tell_missed(schedule: Schedule, after: datetime, until: datetime) -> None:
+    """Tell which ticks a schedule has left out: those after a moment, and up to another one."""
+    span = schedule.span(after, until)
+
+    if span is None:
+        return
+
+    logger.warning(
+        "Schedule %s has missed %s, from %s to %s, and does not catch up on them",
+        *(schedule.name, "1 tick" if span.count == 1 else f"{span.count} ticks"),
+        *(span.first, span.last),
+    )
+    metadata = {"schedule": schedule.name, **asdict(span)}
+    telemetry.execute("oban.workflow.schedule_missed", metadata)
 
 
 def _tell_skipped(schedule: Schedule, tick: datetime, there: Workflow) -> None:

@@ -50,11 +50,13 @@ class ScheduleStatements(Statements):
 
     async def claim_tick(
         self, name: str, tick: datetime, *, missed: bool = False, error: str | None = None
-    ) -> bool:
-        """Move a schedule on to a tick; returns whether nobody else had."""
+    ) -> datetime | None:
+        """Move a schedule on to a tick; returns its last tick before, None if somebody else had."""
         params = {"name": name, "moment": tick, "missed": missed, "error": error}
 
-        return bool(await self.rows("claim_tick", params))
+        rows = await self.rows("claim_tick", params)
+
+        return rows[0][0] if rows else None
 
     async def fail_tick(self, name: str, tick: datetime, error: str) -> float:
         """Note that a function raised; returns for how many seconds it has, for this tick."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from cronsim import CronSim, CronSimError
 from oban_pro.errors import InvalidScheduleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MOST_MINUTES = 2 * 24 * 60
 """The largest jump by which any clock was ever put forward."""
@@ -26,6 +27,32 @@ ALIASES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Ticks that follow each other.
+
+    Args:
+        first: In UTC.
+        last: In UTC.
+        count: How many they are.
+    """
+
+    first: datetime
+    last: datetime
+    count: int
+
+
+def span_of(moments: Iterable[datetime]) -> Span | None:
+    """Return the span of ticks, oldest first; None if there are none."""
+    first = last = None
+    count = 0
+
+    for count, last in enumerate(moments, 1):  # noqa: B007
+        first = first or last
+
+    return None if first is None or last is None else Span(first, last, count)
 
 
 def ticks(cron: str, zone: ZoneInfo, after: datetime) -> Iterator[datetime]:

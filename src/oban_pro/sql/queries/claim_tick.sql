@@ -1,15 +1,17 @@
--- Move a schedule on to a tick; a row if that was done, none if another node had done it, or somebody has paused it. Whoever
--- commits it has fired the tick: it belongs into the transaction that inserts the workflow.
+-- Move a schedule on to a tick; the last tick before that if it was done, no row if another node had done it, or somebody has
+-- paused it. Whoever commits it has fired the tick: it belongs into the transaction that inserts the workflow.
 UPDATE
-  /* TEMPLATE: schema */oban_workflow_schedules
+  /* TEMPLATE: schema */oban_workflow_schedules AS s
 SET
   last_tick = timezone('UTC', %(moment)s::timestamptz),
   failing_since = NULL,
   error = %(error)s,
-  missed_tick = CASE WHEN %(missed)s THEN timezone('UTC', %(moment)s::timestamptz) ELSE missed_tick END
+  missed_tick = CASE WHEN %(missed)s THEN timezone('UTC', %(moment)s::timestamptz) ELSE s.missed_tick END
+FROM
+  (SELECT name, last_tick FROM /* TEMPLATE: schema */oban_workflow_schedules WHERE name = %(name)s FOR NO KEY UPDATE) AS before
 WHERE
-  name = %(name)s
-  AND last_tick < timezone('UTC', %(moment)s::timestamptz)
-  AND paused_at IS NULL
+  s.name = before.name
+  AND s.last_tick < timezone('UTC', %(moment)s::timestamptz)
+  AND s.paused_at IS NULL
 RETURNING
-  last_tick
+  before.last_tick
