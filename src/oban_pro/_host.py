@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from oban import Job
     from psycopg_pool import AsyncConnectionPool
 
-# What is oban's and not only used here; what is defined here needs no mention.
+# Names of oban's that other modules import from here; names defined here need no mention.
 __all__ = [
     "AckAction",
     "Config",
@@ -167,7 +167,7 @@ async def connection_of(conn: Any) -> AsyncConnection[Any] | None:
         # SQLAlchemy must know that there is something to commit.
         await conn.begin()
 
-    # What it returns is annotated more narrowly than it is.
+    # Its annotation is narrower than what it really returns.
     unwrapped: Any = await unwrap_connection(conn)
 
     if isinstance(unwrapped, AsyncCursor):
@@ -214,7 +214,7 @@ def may_prune(pruner: Pruner) -> bool:
 
     One that was never started is called by hand, and goes on.
     """
-    # it is annotated as if it never were
+    # oban annotates it as if it were never None
     task: object = pruner._loop_task
 
     return task is None or (pruner._leader.is_leader and not pruner._stopping.is_set())
@@ -311,7 +311,7 @@ async def _fetch_and_remember(query: Query, *args: Any, **kwargs: Any) -> list[J
 WORKERS = "oban_pro.workers"
 """The module of our own workers, which rows may always name."""
 
-# What it imports is not part of its annotations.
+# Annotations leave out the names that the module has merely imported.
 _executor: Any = oban._executor
 _resolve_worker = _executor.resolve_worker
 
@@ -367,8 +367,8 @@ def _read_toml_and_remember(path: str | None = None) -> Config:
 def hook_methods() -> None:
     """Wrap what oban has no slot for.
 
-    The jobs that `drain_queue` fetches note whose they are. Rows name the workers alone that the
-    settings permit, and the settings are looked for beside the ``oban.toml`` in use.
+    Jobs that `drain_queue` fetches note their Oban instance. Workers that the settings forbid are
+    refused, and the settings are read beside the ``oban.toml`` in use.
     """
     Query.fetch_jobs = _fetch_and_remember  # type: ignore[method-assign, assignment]
     _executor.resolve_worker = resolve_worker

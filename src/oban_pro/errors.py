@@ -92,7 +92,7 @@ class ForbiddenCodeError(FunctionNotFoundError):
 
 
 class InvalidSignalError(WorkflowError, ValueError):
-    """A signal is none that its wait can take, or goes to a job that takes none."""
+    """A wait cannot take this signal, or the signal goes to a job that takes none."""
 
 
 class InvalidScheduleError(WorkflowError, ValueError):
@@ -100,7 +100,7 @@ class InvalidScheduleError(WorkflowError, ValueError):
 
 
 class OpenWorkflowError(WorkflowError, RuntimeError):
-    """Something that only a settled workflow allows is asked of one that is open."""
+    """An operation that needs a settled workflow was called on one that is open."""
 
 
 class UnknownJobError(WorkflowError, LookupError):
@@ -108,11 +108,11 @@ class UnknownJobError(WorkflowError, LookupError):
 
 
 class NotInJobError(WorkflowError, RuntimeError):
-    """What only a running job can do is done elsewhere, or in another task than the job's own."""
+    """A call for running jobs was made elsewhere, or in another task than the job's own."""
 
 
 class InTransactionError(WorkflowError, RuntimeError):
-    """A call that waits is made on a connection in a transaction, which would last all the time."""
+    """A call that waits was made in a transaction, which would stay open while it waits."""
 
 
 class SignalTimeout(WorkflowError, TimeoutError):  # noqa: N818
@@ -162,7 +162,7 @@ class CascadeError(WorkflowError, RuntimeError):
 
 
 class GraftError(WorkflowError, RuntimeError):
-    """A job grafts that may not, or not any more."""
+    """A job tried to graft but is not a grafter, or is no longer executing."""
 
 
 class UnknownWorkflowError(WorkflowError, LookupError):
@@ -246,7 +246,7 @@ class ReadOnlyError(WorkflowError, psycopg.errors.ReadOnlySqlTransaction):
 
     @classmethod
     def because_of(cls, error: psycopg.Error) -> ReadOnlyError:
-        """Make one of PostgreSQL's own error."""
+        """Build this error from PostgreSQL's own."""
         return cls(
             "the database takes no changes, as it is a standby or read-only otherwise;"
             f" use the primary: {error}"

@@ -83,7 +83,7 @@ class JobSpec:
     when: str | None = None
     # of a final job: after which outcomes of its workflow it runs
     runs_on: str | None = None
-    # what undoes it
+    # its undo
     undo: Job | None = None
 
 

@@ -346,7 +346,7 @@ def _add_job(plan: Plan, frame: _Frame, name: str, spec: JobSpec) -> None:
 
 
 def _undo(plan: Plan, frame: _Frame, name: str, spec: JobSpec) -> Job | None:
-    """Return what undoes a job, if anything, with the defaults of the workflows around it."""
+    """Return the undo of a job, if it has one, with the defaults of the workflows around it."""
     plan.rules |= has_undo(spec) and ENDS
     undo, around, options = spec.undo, frame.group.defaults, spec.options
 

@@ -1,4 +1,4 @@
-"""A workflow in reverse: what undoes it, in the order in which that has to happen."""
+"""A workflow in reverse: the undos of its jobs, in the order in which they have to run."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Reversible(NamedTuple):
 
 
 def reverse(members: Iterable[Reversible], undos: Mapping[int, Job]) -> GroupSpec | None:
-    """Return what undoes a workflow: a mirror of it, nested as it is.
+    """Return the workflow that undoes another one: a mirror of it, nested as it is.
 
-    What undoes a job waits for what undoes all that depends on the job. Where a member without an
-    undo lies between two with one, an empty group stands in for it, unless edges that go past it
-    are as few: so a fan-in of N into M stays N + M edges.
+    The undo of a job waits for the undos of everything that depends on the job. If a member without
+    an undo lies between two with one, an empty group stands in for it, unless as few edges can go
+    past it: so a fan-in of N into M stays N + M edges.
 
     Args:
         members: The outermost group first, and every group before what is in it.
-        undos: What undoes jobs, by their ids.
+        undos: The undos, by the ids of their jobs.
 
     Returns:
         The mirror, or None if nothing is undone.
@@ -89,7 +89,7 @@ def _mirror(
 
 
 def _between(members: Sequence[Reversible], undone: Iterable[int]) -> dict[int, set[int]]:
-    """Return what members wait for in the mirror: those with an undo, and what stands between."""
+    """Return by member what it waits for in the mirror, with members between two undos."""
     own = {*undone}
     known = {member.id for member in members}
     above = {member.id: {*member.upstreams} & known for member in members}
@@ -110,7 +110,7 @@ def _between(members: Sequence[Reversible], undone: Iterable[int]) -> dict[int, 
 
         del above[id], below[id]
 
-    # what nothing with an undo lies above, then what nothing lies below
+    # first drop members without any undo above them, then those without any below
     for id in ordered:
         if id not in own and not above[id]:
             cut(id)

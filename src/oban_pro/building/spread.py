@@ -1,4 +1,4 @@
-"""What of a plan stands, as results of another workflow are reused, and what runs."""
+"""Which jobs of a plan reuse results of another workflow, and which run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ type Verdict = int | str
 
 
 class Spread:
-    """What of a plan stands, and what runs.
+    """Decides which jobs of a plan reuse a result, and which run.
 
     Args:
         plan: A root.
@@ -28,7 +28,7 @@ class Spread:
         self._upstream: defaultdict[int, list[int]] = defaultdict(list)
         # groups in which something runs, or that have no jobs and are behind something that runs
         self._moving: set[int] = set()
-        # groups that were found to be neither
+        # groups that were looked at and do not move
         self._resting: set[int] = set()
 
         for up, down in plan.edges:
@@ -51,7 +51,7 @@ class Spread:
                 self._move(planned.group)
 
     def note(self) -> None:
-        """Note in the plan what stands: as if it had completed just when the rest is inserted."""
+        """Count the jobs that reuse a result as completed, in the counters of the plan."""
         plan = self._plan
 
         for index, group in enumerate(plan.groups):

@@ -31,7 +31,7 @@ UNDO_NAME = "undo"
 """How the graft is called that undoes a workflow."""
 
 UNDO = "undo"
-"""Key of the args of a mapper: what undoes the cascades that it makes."""
+"""Key of the args of a mapper: the undo of the cascades that it makes."""
 
 BLOCKED = "blocked"
 """Key of the args of what stands for an undo that was tried in vain: how that ended."""
@@ -117,17 +117,17 @@ def from_json(spec: Mapping[str, Any], job_id: int) -> Job:
 
 
 def blocked_job(undo: Job, state: str) -> Job:
-    """Build what stands for an undo that a nested workflow has tried in vain.
+    """Build the job that stands for an undo which has failed in a nested workflow.
 
     Args:
-        undo: What undoes the job.
+        undo: The undo of the job.
         state: How that ended.
     """
     return Job(UNDO_WORKER, args={BLOCKED: state}, queue=undo.queue)
 
 
 def check_names(name: str, plan: Plan, group: int) -> None:
-    """Raise if a member is called as what undoes a workflow is.
+    """Raise if a member has the name of the graft that undoes a workflow.
 
     Args:
         name: Of a job with an undo.
@@ -145,7 +145,7 @@ def check_names(name: str, plan: Plan, group: int) -> None:
         if planned.spec.kind in ("workflow", "sub") and UNDO_NAME in planned.spec.members:
             raise InvalidArgumentError(
                 f"a member must not be called {UNDO_NAME!r} in a workflow with an undo, that of"
-                f" {name!r}: what undoes the workflow is called so"
+                f" {name!r}: the graft that undoes the workflow has this name"
             )
 
         around = planned.parent

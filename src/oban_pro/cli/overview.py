@@ -42,7 +42,7 @@ def draw_overview(
         status: Of the workflow.
         max_rows: How many bars to draw at most.
         waits: Those that are open.
-        ends: Its final jobs, and what undoes it.
+        ends: Its final jobs, and the graft that undoes it.
         max_lines: How many of the waits to draw at most, and of the ends.
     """
     return Group(
@@ -65,7 +65,7 @@ def _draw_list[Line](
 
 
 def draw_ends(ends: Sequence[EndLine]) -> Table:
-    """Say of each final job, and of what undoes a workflow, in which state it is."""
+    """Say in which state each final job is, and each graft that undoes a workflow."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column()
     grid.add_column(overflow="fold")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class StoredUndo(NamedTuple):
-    """What undoes a job.
+    """The undo of a job.
 
     Args:
         id: Of the job.
@@ -52,7 +52,7 @@ class EndStatements(Statements):
         return await self.made(by_path(EndLine), "ends", {"id": workflow_id, "limit": limit})
 
     async def insert_undos(self, root: int, undos: bytes) -> list[str]:
-        """Insert what undoes jobs; returns workflows around them that use the name of an undo."""
+        """Insert undos of jobs; returns workflows in which another member is called ``undo``."""
         return await self.made(str, "insert_undos", {"root": root, "undos": undos.decode()})
 
     async def is_undoable(self, key: int) -> bool:
@@ -64,7 +64,7 @@ class EndStatements(Statements):
         await self.execute("note_undos", {"undos": undos.decode()})
 
     async def undos(self, workflow_id: str) -> list[StoredUndo]:
-        """Read what undoes jobs of a workflow and of those nested in it."""
+        """Read the undos of the jobs of a workflow and of those nested in it."""
         return await self.made(StoredUndo, "undos", {"id": workflow_id})
 
     async def undone_job(self, job_id: int) -> Job | None:

@@ -141,7 +141,7 @@ class _Placed(NamedTuple):
 
     @property
     def holds_back(self) -> bool:
-        """Whether more than dependencies decides in this root which jobs start."""
+        """Whether other things than dependencies decide which jobs of this root start."""
         return bool(self.rules & ~(JOINS | TOLERANCES))
 
     def resolve(self, pointer: int) -> int:

@@ -27,9 +27,9 @@ async def lost_objects(
 ) -> list[Difference]:
     """List objects that belong to nothing.
 
-    A crash between the writing of an object and the ack of its job leaves one, and so does one
-    after workflows were removed. What a job may still record that is open is none; nor is what was
-    written lately by somebody who enqueues or signals, as that may not be committed yet.
+    A crash between the writing of an object and the ack of its job leaves one, and so does a crash
+    after workflows were removed. Objects that an open job may still record are spared, and so are
+    those that somebody who enqueues or signals wrote lately: that may not be committed yet.
 
     Args:
         session: How to reach the database.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class OldGroup(NamedTuple):
-    """A group that stands where a new one is to stand; ``n`` is the number of that one."""
+    """A stored group at the path of a new one; ``n`` is the number of the new one."""
 
     n: int
     key: int
@@ -25,7 +25,7 @@ class OldGroup(NamedTuple):
 
 
 class OldJob(NamedTuple):
-    """A job that stands where a new one is to stand, and why its result cannot be reused."""
+    """A stored job at the path of a new one, and why its result cannot be reused."""
 
     n: int
     id: int | None
@@ -36,13 +36,13 @@ class ReuseStatements(Statements):
     """Statements about results of other workflows: a part of `Store`."""
 
     async def reusable_groups(self, workflow_id: str, groups: bytes) -> list[OldGroup]:
-        """Read the groups of a root workflow that stand where new ones are to stand."""
+        """Read the groups of a root workflow at the paths of new ones."""
         params = {"id": workflow_id, "groups": groups.decode()}
 
         return await self.made(OldGroup, "reusable_groups", params)
 
     async def reusable_jobs(self, params: Mapping[str, Any]) -> list[OldJob]:
-        """Read the jobs that stand where new ones are to stand."""
+        """Read the stored jobs at the paths of new ones."""
         return await self.made(OldJob, "reusable_jobs", {**params, "bounds": [*BOUNDS]})
 
     async def insert_reused(self, params: Mapping[str, Any]) -> None:

@@ -48,10 +48,10 @@ REASONS = {
 
 
 async def note_reused(store: Store, plans: Iterable[Plan]) -> None:
-    """Note in plans that reuse a workflow which of their results stand, before they are inserted.
+    """Note in plans, before they are inserted, which of their jobs reuse the result of another.
 
-    Those workflows are locked first, so that what is found in them stays as it is; before anything
-    else, as whoever holds a key waits for no root.
+    The reused workflows are locked first, so that their results stay as they are. No other lock
+    comes before these, because a transaction that holds a key never waits for a root.
 
     Raises:
         UnknownWorkflowError: If there is no such root workflow, nor one with the id of the plan.
@@ -66,7 +66,7 @@ async def note_reused(store: Store, plans: Iterable[Plan]) -> None:
         try:
             verdicts = await decide(store, plan, reuse)
         except UnknownWorkflowError:
-            # one that exists already is not inserted
+            # a plan that exists already is not inserted, so it needs no results
             if await store.group(plan.id) is None:
                 raise
         else:

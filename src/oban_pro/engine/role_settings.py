@@ -1,4 +1,4 @@
-"""What a role, a database or a connection sets by default, and our own statements do not follow.
+"""Defaults of a role, a database or a connection that our own statements do not follow.
 
 The pool is the user's, and a pooler may stand before the server. So nothing is set for longer than
 a transaction, but for the encoding, which is the same to whoever speaks Python.

@@ -114,7 +114,7 @@ def finals(plan: Plan, keys: Sequence[int]) -> Iterator[dict[str, Any]]:
 
 
 def undos(plan: Plan, keys: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Yield what undoes jobs."""
+    """Yield the undos of jobs."""
     for planned in plan.jobs:
         if planned.undo is not None:
             spec = undoing.to_json(planned.undo)
@@ -133,8 +133,8 @@ async def insert(store: Store, plan: Plan, keys: Sequence[int], root: int) -> No
     """Insert the rows of rare rules, before any added member can break its dependents.
 
     Raises:
-        InvalidArgumentError: If a workflow around jobs with an undo has a member that is called as
-            what undoes it would be.
+        InvalidArgumentError: If a workflow around jobs with an undo has a member with the name of
+            the graft that would undo it.
     """
     if found := [*joins(plan, keys)]:
         await store.insert_joins(orjson.dumps(found))

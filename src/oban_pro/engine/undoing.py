@@ -1,4 +1,4 @@
-"""Undoing a workflow: what is planned for that, and what an undo is called with."""
+"""Undoing a workflow: planning its undos, and loading the context of each."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 async def insert_undos(store: Store, root: int, undos: Iterable[Mapping[str, Any]]) -> None:
-    """Insert what undoes jobs.
+    """Insert the undos of jobs.
 
     Raises:
-        InvalidArgumentError: If a workflow around them has a member that is called as what undoes
-            it would be.
+        InvalidArgumentError: If a workflow around these jobs has a member with the name of the
+            graft that would undo it.
     """
     if taken := await store.insert_undos(root, orjson.dumps([*undos])):
         raise InvalidArgumentError(
@@ -41,7 +41,7 @@ async def insert_undos(store: Store, root: int, undos: Iterable[Mapping[str, Any
 
 
 async def plan_of_undo(grafter: Job) -> GroupSpec | None:
-    """Return what undoes the workflow of a grafter, in reverse; None if nothing is left to undo."""
+    """Return the workflow that undoes the one of a grafter; None if nothing is left to undo."""
     workflow_id = meta.workflow_id(grafter) or ""
 
     async def read(store: Store) -> GroupSpec | None:
@@ -70,7 +70,7 @@ def _undo_of(undo: StoredUndo) -> Job | None:
 
 
 async def context_of(job: Job) -> Context:
-    """Return what an undo is called with: what its job was, and what that recorded, by its name.
+    """Return the context of an undo: that of its job, with the job's own result under its name.
 
     Raises:
         CodecError: If a stored value cannot be decoded, naming the job that recorded it.

@@ -38,7 +38,7 @@ class WaitStatements(Statements):
     async def admit(
         self, root: int, rules: int, job_ids: Sequence[int], key: int | None
     ) -> dict[int, Any]:
-        """Let jobs in that were just inserted into a workflow with rare rules.
+        """Decide which jobs start that were just inserted into a workflow with rare rules.
 
         Args:
             root: The key of the root.
@@ -55,7 +55,7 @@ class WaitStatements(Statements):
         return dict(await self.rows("states_of", {"ids": list(job_ids)}))
 
     async def insert_waits(self, waits: bytes) -> None:
-        """Insert what jobs wait for that nobody runs."""
+        """Insert the waits that jobs stand for."""
         await self.execute("insert_waits", {"waits": waits.decode()})
 
     async def insert_timers(self, timers: bytes) -> None:

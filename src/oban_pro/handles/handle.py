@@ -327,8 +327,8 @@ class Handle(Results):
                 with a timezone. By default it has no end.
 
         Returns:
-            How many jobs that holds back. 0 also where it has settled, and where it is paused
-            already; the pause stays as it is then.
+            How many jobs this holds back; 0 if the target has settled, or is paused already, and
+            then its pause stays as it is.
 
         Raises:
             UnknownWorkflowError: If this workflow is not in the database.

@@ -68,7 +68,7 @@ async def send_kept(
     try:
         count = await send(each)
     except DatabaseError as error:
-        # after any error but a refusal it may be committed
+        # after any other error the signal may have been committed, and refer to these objects
         if is_refusal(error):
             await stores.in_thread(stores.delete, filter(None, urls))
 

@@ -38,7 +38,7 @@ class Signal:
         payload: What it carries.
         by: Who sent it, or None.
         at: When it came.
-        taken: When a wait completed by it, or a job got it; None so far.
+        taken: When a wait completed by it, or a job got it; None if neither has happened.
     """
 
     payload: Any

@@ -151,8 +151,8 @@ async def _find_members(store: Store, group: StoredGroup, spec: GroupSpec) -> di
 
     if group.rules & ENDS and UNDO_NAME in spec.members and await store.is_undoable(key):
         raise InvalidArgumentError(
-            f"an addition must not have a member {UNDO_NAME!r} where jobs have an undo: what undoes"
-            " the workflow is called so"
+            f"an addition must not have a member {UNDO_NAME!r} where jobs have an undo: the graft"
+            " that undoes the workflow has this name"
         )
 
     if group.rules & ENDS and (finals := await store.finals_among(key, [*deps])):
@@ -350,7 +350,7 @@ async def retry_parts(
         downstream: Whether everything that depends on these members runs again as well.
 
     Returns:
-        How many run again; and what had been grafted and is removed, as far as it has a store.
+        How many jobs run again; and the grafted workflows that this removes, if they have a store.
     """
     settled, is_unique, is_stored = await store.settled_groups(workflow_id)
     stored = await store.stored_workflows(workflow_id) if is_stored else []

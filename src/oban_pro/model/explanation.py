@@ -310,7 +310,7 @@ def _summary(explanation: Explanation) -> str:
     subject, cause, at = explanation.subject, explanation.cause, explanation.at
     parts = [_tell_all(explanation)]
 
-    # for a group something else may be said first
+    # a job in a paused group may still run, so the pause is told beside it
     if subject.pause is not None and subject.kind != "job" and cause.state != "suspended":
         parts.append(subject.pause.tell(at))
 
@@ -358,7 +358,7 @@ def _tell_waiting(explanation: Explanation) -> str:
     if cause is subject:
         return text
 
-    # what the last link but one waits for
+    # an execution that has not ended: the link before it waits for that
     if cause.unended and cause.state in SETTLED:
         return f"{text}; {explanation.chain[-2].label} waits for {_tell_end(cause)}"
 

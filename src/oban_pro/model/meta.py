@@ -112,7 +112,7 @@ def workflow_id(job: Job) -> str | None:
 
 
 def label_of(job: Job) -> str:
-    """Name a job in an error. What undoes a job is called as the job is, so say which it is."""
+    """Name a job in an error. An undo has the name of its job, so say which of the two it is."""
     return f"{'the undo of ' if UNDOES in job.meta else ''}job {job.meta.get(NAME)!r}"
 
 

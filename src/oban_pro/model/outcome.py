@@ -36,11 +36,11 @@ class Failure:
 
 
 class EndLine(NamedTuple):
-    """A final job, or what undoes a workflow, as lists show it.
+    """A final job, or the graft that undoes a workflow, as lists show it.
 
     Args:
         path: Names from the workflow that was asked down.
-        state: Of the job, or of all that undoes the workflow.
+        state: Of the job, or of the graft.
     """
 
     path: tuple[str, ...]

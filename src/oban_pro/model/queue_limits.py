@@ -27,8 +27,8 @@ def check_queue(queue: str, options: Mapping[str, Any]) -> dict[str, Any]:
         queue: Its name, for errors.
         options: Those that are not oban's: ``global_limit``, how many of its jobs may execute at
             once; ``rate_limit``, how many may start in a period, as in ``{"allowed": 60, "period":
-            60}`` with seconds or a timedelta; ``partition``, by what each kind of jobs has these
-            limits for itself, as in ``{"fields": ["args"], "keys": ["customer"]}``.
+            60}`` with seconds or a timedelta; ``partition``, which divides jobs into kinds, each
+            with these limits for itself, as in ``{"fields": ["args"], "keys": ["customer"]}``.
 
     Returns:
         Those that are set, with a period in seconds.

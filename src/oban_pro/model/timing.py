@@ -47,7 +47,7 @@ class JobTimes(NamedTuple):
     settled_at: datetime | None
 
     def timing(self, path: str) -> Timing:
-        """Tell how long the job did what; one that is due after it was taken waits anew."""
+        """Compute how long it waited, was queued and ran; due after it was taken, it waits anew."""
         _, _, state, attempts, inserted, due, taken, settled = self
         waiting = queued = None
 

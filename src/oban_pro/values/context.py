@@ -30,7 +30,7 @@ class Context(dict[str, Any]):
         deps: Names of what it depends on, whether or not they recorded anything.
         lists: Names of those that are fan-outs over a list that an upstream job recorded.
         failures: By dependency, the last errors of what failed in it, by name.
-        is_undo: Whether what undoes the job receives it, which may find what the job recorded.
+        is_undo: Whether the undo of the job receives it, which may find what the job recorded.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Context(dict[str, Any]):
         self._is_undo = is_undo
 
     def for_undo(self, recorded: Mapping[str, Any]) -> Context:
-        """Return it for what undoes the job, with what the job recorded, by its own name."""
+        """Return this context for the undo of the job, with the job's own result under its name."""
         return Context(
             dict(self),
             {**self._results, **recorded},

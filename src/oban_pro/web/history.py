@@ -202,7 +202,7 @@ class Pair:
 
 
 def compare(own: Mapping[str, Timing], others: Mapping[str, Timing]) -> list[Pair]:
-    """Put the jobs of two runs side by side: what ended otherwise first, then by the difference."""
+    """Pair the jobs of two runs: those that ended differently first, then by the difference."""
     pairs = [Pair(path, own.get(path), others.get(path)) for path in {**own, **others}]
 
     return sorted(pairs, key=lambda pair: (pair.states[0] == pair.states[1], -abs(pair.change)))

@@ -211,9 +211,9 @@ async def show_jobs(request: Request) -> Response:
 
 
 def _unless_known(request: Request, mark: str, answer: Callable[[], Response]) -> Response:
-    """Answer with no more than that if a script has had the same answer before."""
+    """Answer 304 if a script has the same answer already."""
     etag = f'"{mark}"'
-    # A proxy that compresses answers makes the mark a weak one.
+    # A proxy that compresses answers marks the ETag as weak.
     is_known = request.headers.get("If-None-Match", "").removeprefix("W/") == etag
     response = Response(status_code=304) if is_known else answer()
     response.headers["ETag"] = etag
@@ -226,7 +226,7 @@ async def show_events(request: Request) -> Response:
     state = request.app.state
     known = request.headers.get("Last-Event-ID") or request.query_params.get("seen")
     stream = changes(state.session, state.listener, id_of(request), known)
-    # Nothing is said to be open before the database has answered.
+    # The database answers first, so that an error can still have a status of its own.
     first = await anext(stream)
 
     async def events() -> AsyncIterator[str]:

@@ -44,7 +44,7 @@ def find_phases(member: Mapping[str, Any], released: datetime | None, now: datet
         return []
 
     is_job = member["kind"] == "job"
-    # A group that nothing is in settles when it is released.
+    # An empty group settles when it is released.
     is_empty = not is_job and not member["total"] and member["state"] in SETTLED
     end = member["settled_at"] or (released if is_empty else None) or now
     find = _of_job if is_job else _of_group

@@ -166,14 +166,14 @@ def _add_phases(members: Sequence[Member], now: datetime) -> None:
         held, own = member.pop("held"), member.pop("released_at")
         released[member["id"]] = None if held else own or around
         found = find_phases(member, released[member["id"]], now)
-        # What goes on now has no end, so that it looks alike whenever it is asked for.
+        # A phase that goes on has no end, so that the view stays equal while nothing changes.
         member["phases"] = [
             (kind, start, None if end == now else end) for kind, start, end in found
         ]
 
 
 def _rests(members: Sequence[Member], beside: Iterable[Beside]) -> Iterable[Member]:
-    """Make a box for what comes before the members that are drawn of a group, and one for after."""
+    """Make boxes for the members of a group before those that are drawn, and for those after."""
     groups = {int(member["id"]): member for member in members if member["kind"] != "job"}
 
     for group, before, after in beside:
@@ -185,7 +185,7 @@ def _rests(members: Sequence[Member], beside: Iterable[Beside]) -> Iterable[Memb
 
         for side, number in ((BEFORE, before), (AFTER, after)):
             if number:
-                # The states of both together are known, not those of each.
+                # With boxes on both sides only the sum of their states is known.
                 yield _rest(group, side, number, rest if not (before and after) else Counter())
 
 
@@ -215,7 +215,7 @@ def _dominant(counts: Counter[str]) -> str:
 def _edges(
     parents: dict[int, int | None], stored: Iterable[tuple[int | None, int | None]]
 ) -> list[Edge]:
-    """Name the ends of edges; one that is not drawn is before or after the same group's others.
+    """Name the ends of edges. An end that is not drawn is in the box before or after its group.
 
     They are sorted by their ends, because the layout keeps the order of equal edges.
     """
@@ -237,7 +237,7 @@ def _critical(
 
     for member, group, downstream in path:
         is_drawn = member in parents
-        # What is not drawn itself comes before what is, or else after it.
+        # A member that is not drawn is in a box, before its downstream if that is drawn.
         side = BEFORE if downstream in parents else AFTER
         name = str(member) if is_drawn else f"{side}{group}"
         on_path.add(name)

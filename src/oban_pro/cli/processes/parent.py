@@ -147,7 +147,7 @@ class Parent:
             try:
                 one, end = await self._start(number)
             except OSError as error:
-                # There are too many processes, say.
+                # For example because there are too many processes.
                 logger.error("Cannot start a process: %s", error)
                 failures += 1
                 await self._pause(failures)

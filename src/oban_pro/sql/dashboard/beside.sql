@@ -1,5 +1,5 @@
--- How many members of some groups are not drawn: before the first that is, in order, and after it. Groups come before
--- jobs.
+-- How many members of some groups are not drawn: those before the first member that is drawn, in order, and those after it.
+-- Groups come before jobs.
 SELECT
   m.group_key,
   count(*) FILTER (WHERE (m.id > 0, abs(m.id)) < (f.id > 0, abs(f.id)))::int AS before,

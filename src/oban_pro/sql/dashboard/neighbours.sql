@@ -1,5 +1,5 @@
--- What a job directly depends on, and what depends on it. Where it waits for the gate of its group that is what
--- the group depends on, and what waits for the group waits for the job as well. OFFSET 0: see PLANS.md.
+-- The members that a job directly depends on, and those that depend on it. A gated job also depends on what its group
+-- depends on, and everything that depends on a group depends on the jobs in it as well. OFFSET 0: see PLANS.md.
 WITH RECURSIVE gates AS (
   SELECT
     m.id, m.group_key, m.gated

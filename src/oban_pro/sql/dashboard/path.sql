@@ -1,6 +1,6 @@
--- The critical path of a workflow: from what ended last, through the upstream that ended last, to the start, and in
--- groups that are looked into likewise. Only what is next to it is read, however many members there are. What has
--- not started is not on it; what runs ends last of all, and groups end when they are said to.
+-- The critical path of a workflow: from the member that ended last, through the upstream that ended last, to the start; and
+-- the same inside of groups that are small or opened. It reads only members next to the path, however many others there are.
+-- A member that has not started is not on the path. One that runs ends last of all. A group ends when the caller says.
 WITH RECURSIVE path AS (
   SELECT
     g.key AS id, NULL::bigint AS group_key, NULL::bigint AS downstream

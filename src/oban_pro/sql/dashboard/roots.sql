@@ -1,5 +1,6 @@
--- What the list shows of some root workflows, with all that is nested in them, of one moment: jobs by state, and the
--- queues of their jobs: of a limited number of jobs, small groups first, since the jobs of a large one are likely alike.
+-- What the list shows of some root workflows at one moment, nested ones included: the number of jobs in each state, and the
+-- queues of their jobs. For the queues it looks at a limited number of jobs, those of small groups first, because the jobs
+-- of a large group are likely alike.
 WITH roots AS MATERIALIZED (
   SELECT
     g.key, g.id

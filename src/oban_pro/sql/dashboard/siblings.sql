@@ -1,4 +1,4 @@
--- The runs of the same name before and after a root workflow; NULL for none. Those of the same instant are neither. The
+-- The runs of the same name before and after a root workflow; NULL for none. Runs of the same instant are neither before nor after it. The
 -- rows that are compared, and the order, leave the planner the index on names alone.
 SELECT
   earlier.id AS previous,

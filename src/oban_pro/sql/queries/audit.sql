@@ -1,4 +1,4 @@
--- Everything in the bookkeeping of one workflow's root, or of all, that the states do not bear out.
+-- Values in the bookkeeping of one workflow's root, or of all roots, that contradict the states of jobs.
 SELECT
   a.root_id, a.workflow_id, a.name, a.field, a.stored, a.actual
 FROM

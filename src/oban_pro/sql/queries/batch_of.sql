@@ -1,5 +1,5 @@
 -- The job that took an item of a fan-out in batches. Batches of a list are named by the numbers of their first
--- and last item, those of a dict hold the keys of their items. Where the first member is no batch, there are none.
+-- and last item, those of a dict hold the keys of their items. If the first member is not a batch, no member is.
 -- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
 WITH holders AS (
   SELECT

@@ -1,4 +1,4 @@
--- The open jobs that are going to be cancelled with several parts of a workflow, each once.
+-- The open jobs that a call is going to cancel, each once, however many of the given parts of a workflow hold it.
 SELECT
   COALESCE(array_agg(DISTINCT j.id), '{}') AS ids
 FROM

@@ -1,6 +1,7 @@
--- A member, then what it waits for or what broke it, and so on to the first cause: at each link the one that
--- tells most. A group leads to a member of its own, a job to its upstream or through the gate of its group;
--- that gate is a step of its own, and not shown. A final job leads to what else is open in its workflow. A job for which nothing is pending leads to the execution that it follows.
+-- A member, then the member that it waits for or that broke it, and so on to the first cause. If there are several, each
+-- link is the one that explains most. A group leads to one of its members. A job leads to its upstream, or through the gate
+-- of its group, which is a step of its own that is not shown. A final job leads to what else is open in its workflow. A job
+-- for which nothing is pending leads to the execution that it follows.
 WITH RECURSIVE chain AS (
   SELECT
     m.id,

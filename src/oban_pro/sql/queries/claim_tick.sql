@@ -1,5 +1,6 @@
--- Move a schedule on to a tick; the last tick before that if it was done, no row if another node had done it, or somebody has
--- paused it. Whoever commits it has fired the tick: it belongs into the transaction that inserts the workflow.
+-- Move a schedule on to a tick. Returns the last tick before that if this call moved it; no row if another node had done so,
+-- or if the schedule is paused. The commit of this statement fires the tick, so it belongs into the transaction that inserts
+-- the workflow.
 UPDATE
   /* TEMPLATE: schema */oban_workflow_schedules AS s
 SET

@@ -1,4 +1,4 @@
--- What the contexts of some jobs are made of, without what is known of it.
+-- The data that the contexts of some jobs are built from, without the rows of groups whose versions the caller knows.
 SELECT
   reader, id, parent, name, kind, value
 FROM

@@ -1,5 +1,5 @@
--- What a member waits for: its direct dependencies and those of the gates it waits at, each with its state, and how many of
--- them are needed, where that is not all.
+-- The dependencies that a member waits for: its own and those of the gates that it waits at, each with its state; and of a
+-- join how many of them it needs.
 -- OFFSET 0: see PLANS.md.
 WITH RECURSIVE gates AS (
   SELECT

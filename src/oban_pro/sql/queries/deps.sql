@@ -1,5 +1,5 @@
--- The jobs that a job directly depends on, ordered by id; of a group all jobs, nested ones too. Where the
--- job waits for the gate of its group, that is what the group depends on, or the group around it.
+-- The jobs that a job directly depends on, ordered by id. A group that it depends on stands for all jobs in it, nested ones
+-- too. A gated job depends on what its group depends on; if the group is gated, also on what the group around it depends on.
 -- OFFSET 0: see PLANS.md.
 WITH RECURSIVE gates AS (
   SELECT

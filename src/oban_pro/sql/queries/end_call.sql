@@ -1,4 +1,4 @@
--- Let the call time out, in tests, that a job is parked in: its deadline comes now, and the job runs again.
+-- For tests: let the call of await_signal time out in which a job is parked. Its deadline becomes now, and the job runs again.
 WITH ended AS (
   UPDATE
     /* TEMPLATE: schema */oban_workflow_awaits a

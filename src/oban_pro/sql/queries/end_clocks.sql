@@ -1,6 +1,6 @@
--- Let clocks of waits run out, in tests, that are the next to be up in a root: of its timers, and of some other waits. The
--- next are all within a second of the first, and none before which a job is scheduled. Returns the root if a clock in it
--- is up.
+-- For tests: let the next clocks of a root run out. It looks at the clocks of timers and at those of the given waits. The
+-- next ones are the earliest and all within a second of it; none, if a job is scheduled before the earliest. Returns the
+-- root if a clock in it is up.
 WITH root AS (
   SELECT
     r.key

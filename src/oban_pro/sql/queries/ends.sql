@@ -1,5 +1,5 @@
 -- The final jobs of a workflow and of all nested ones, and the grafts that undo them, each by its path from the workflow:
--- those that are nested less come first. Nothing is looked for where the root has none. OFFSET 0: see PLANS.md.
+-- those that are nested less come first. For a root without any, this is one lookup. OFFSET 0: see PLANS.md.
 WITH RECURSIVE tree AS (
   SELECT
     g.key, g.kind, '{}'::text[] AS path

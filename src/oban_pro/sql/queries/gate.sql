@@ -1,5 +1,5 @@
--- What a group depends on, or the group around it where it is gated: the same rows as members.sql, and the
--- workflow that each is in. OFFSET 0: see PLANS.md.
+-- The members that a group depends on; if the group is gated, also those that the group around it depends on. The columns
+-- are those of members.sql, and the workflow that each member is in. OFFSET 0: see PLANS.md.
 WITH RECURSIVE gates AS (
   SELECT
     m.id, m.group_key, m.gated

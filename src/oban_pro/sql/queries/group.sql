@@ -1,5 +1,5 @@
--- A workflow that something is to be added to, and the flags that its gate is judged by; and how many of what the gate
--- depends on are needed, where that is not all.
+-- A workflow that something is to be added to, and the flags by which its gate judges dependencies; and how many of them
+-- the gate needs, if it does not need all.
 SELECT
   g.key,
   g.root,

@@ -1,5 +1,5 @@
--- Insert the final jobs of workflows that were just inserted, and what is kept about these workflows. Jobs among them that
--- were cancelled already, as something that their workflow depends on had broken, count as that.
+-- Insert the final jobs of workflows that were just inserted, and what is kept about these workflows. A final job may be
+-- cancelled already, because a dependency of its workflow had broken; it is counted as cancelled.
 WITH finals AS (
   INSERT INTO /* TEMPLATE: schema */oban_workflow_finals (
     id, group_key, runs_on

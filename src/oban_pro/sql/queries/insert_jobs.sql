@@ -1,6 +1,6 @@
 -- Insert jobs under ids drawn before, and wake the queues that have work now. What differs from job to job
--- comes as arrays of equal length; what many share (queue, worker, ...) as one row per shape. Where a shape has
--- a meta, that of each of its jobs is the same but for the name, which comes instead.
+-- comes as arrays of equal length; what many share (queue, worker, ...) as one row per shape. If a shape has a meta, the metas
+-- of its jobs differ only in the name, and names come instead of metas.
 WITH shapes AS MATERIALIZED (
   SELECT
     *

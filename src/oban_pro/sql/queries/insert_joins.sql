@@ -1,4 +1,4 @@
--- Insert how many dependencies members need that do not need all.
+-- Insert joins: members that need only some of their dependencies, and how many.
 INSERT INTO /* TEMPLATE: schema */oban_workflow_joins (
   id, need, deps, skipped, broken
 )

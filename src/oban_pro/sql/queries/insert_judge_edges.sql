@@ -1,4 +1,5 @@
--- Insert edges from judges: to the groups that they judge, and to what waits for these beside their gates.
+-- Insert edges from the judge of each group: to the group, and to members that wait for the judge by an edge of their own
+-- and not behind the gate of the group.
 INSERT INTO /* TEMPLATE: schema */oban_workflow_edges (
   upstream, downstream, judges
 )

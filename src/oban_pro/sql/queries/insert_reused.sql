@@ -1,5 +1,5 @@
 -- Insert jobs as insert_jobs does, some of which have a source: a completed job whose result stands for theirs. These are
--- inserted as completed, with what that job recorded, or with a reference to a copy of that. OFFSET 0 keeps to lookups by key, whatever is known of the table.
+-- inserted as completed, with what that job recorded, or with a reference to a copy of that. OFFSET 0: see PLANS.md.
 WITH shapes AS MATERIALIZED (
   SELECT
     *, CASE WHEN reused IS NULL THEN '{}' ELSE jsonb_build_object('reused', reused) END AS origin

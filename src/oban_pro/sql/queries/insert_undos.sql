@@ -1,5 +1,6 @@
--- Insert what undoes jobs that were just inserted, and what is kept about the workflows around them; a fan-out is none, nor
--- is what was grafted as one. Returns the ids of those that have a member which is called as what undoes them is.
+-- Insert the undos of jobs that were just inserted, and what is kept about the workflows around these jobs. A fan-out is no
+-- workflow of its own here, nor is the graft of a mapped fan-out: the one around it undoes their jobs. Returns the ids of
+-- workflows in which another member is called "undo", as the graft that undoes a workflow will be.
 WITH RECURSIVE given AS MATERIALIZED (
   SELECT
     u.id, u.group_key, u.spec

@@ -1,5 +1,5 @@
--- Insert what jobs of workflows wait for that nobody runs. Values come as oban spells recorded ones, and lose their
--- version byte.
+-- Insert the waits that jobs of workflows stand for, which nobody runs. Values come as oban spells recorded ones, and lose
+-- their version byte.
 INSERT INTO /* TEMPLATE: schema */oban_workflow_waits (
   id, root, group_key, kind, wanted, choices, on_timeout, fallback
 )

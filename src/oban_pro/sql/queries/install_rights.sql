@@ -1,5 +1,5 @@
--- What keeps the current role from installing: that somebody else owns oban_jobs, or that it cannot create a schema, or
--- tables in it.
+-- Why the current role cannot install: another role owns oban_jobs, or the current role may create no schema, or no tables
+-- in it.
 SELECT
   quote_ident(current_user),
   (

@@ -1,4 +1,5 @@
--- Where jobs keep what is too large for their rows, of those that have a store: the store and the id of the workflow.
+-- The stores in which jobs keep values that are too large for their rows, each with the id of the workflow. Jobs without a
+-- store are left out.
 SELECT
   id, meta ->> 'workflow_store', meta ->> 'workflow_id'
 FROM

@@ -1,4 +1,4 @@
--- What the context of one job is made of, without the results that are in groups.
+-- The data that the context of one job is built from, without the results that are in groups.
 SELECT
   reader, id, parent, name, kind, value
 FROM

@@ -1,3 +1,3 @@
--- Give up, within this transaction, what waits for a lock for too long.
+-- Let every statement of this transaction fail that waits for a lock for too long.
 SELECT
   set_config('lock_timeout', %(timeout)s, true)

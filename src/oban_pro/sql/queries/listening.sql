@@ -1,4 +1,4 @@
--- What listens for signals at a path of a workflow, in tests.
+-- For tests: the members that listen for signals at a path of a workflow.
 SELECT
   *
 FROM

@@ -1,4 +1,4 @@
--- Members of a group by name, or all: where each stands, and the id of its workflow if it is a group.
+-- Members of a group by name, or all: the state of each, and the id of its workflow if it is a group.
 -- OFFSET 0: see PLANS.md.
 SELECT
   m.id,

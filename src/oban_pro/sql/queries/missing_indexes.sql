@@ -1,5 +1,5 @@
--- Which indexes on a large table of jobs are missing, which of those are there, but unfinished, and the time. One that is
--- being built just now is neither.
+-- Which indexes a large table of jobs lacks, which of these exist but are unfinished, and the time. An index that is being
+-- built at this moment counts as neither.
 SELECT
   COALESCE(array_agg(name) FILTER (WHERE i.indexrelid IS NULL OR NOT i.indisvalid), '{}') AS missing,
   COALESCE(array_agg(name) FILTER (WHERE NOT i.indisvalid), '{}') AS unfinished,

@@ -1,4 +1,4 @@
--- Note when workflows that had settled are retried: those of some that are open now.
+-- Note the time of a retry for workflows that had settled: for those of the given ones that are open now.
 UPDATE
   /* TEMPLATE: schema */oban_workflow_groups
 SET

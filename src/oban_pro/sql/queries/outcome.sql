@@ -1,5 +1,5 @@
--- How everything but the final jobs of a workflow has settled, 'executing' while something of that is open; and how many
--- of its jobs were cancelled or discarded, nested ones included.
+-- The outcome of a workflow: how everything but its final jobs has settled, or 'executing' while any of that is open. And how
+-- many of its jobs were cancelled or discarded, nested ones included.
 WITH RECURSIVE tree AS (
   SELECT
     key, cancelled + discarded AS failed

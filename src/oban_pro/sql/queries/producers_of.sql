@@ -1,4 +1,4 @@
--- Producers of a node: those that are registered, and those that jobs say which execute.
+-- Producers of a node: those that are registered, and those that executing jobs name.
 SELECT
   p.uuid::text AS uuid
 FROM

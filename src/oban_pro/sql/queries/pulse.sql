@@ -1,5 +1,5 @@
 -- Which node leads or was the last to do so, for how many seconds its lease has been over (negative while it leads), and
--- how many seconds ago a node last looked for dead ones. NULL for what never was.
+-- how many seconds ago a node last looked for dead ones. NULL if no node has ever led, or looked.
 SELECT
   l.node,
   extract(epoch FROM timezone('UTC', now()) - l.expires_at)::double precision AS overdue,

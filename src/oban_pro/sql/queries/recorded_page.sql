@@ -1,7 +1,7 @@
--- What completed jobs in some ranges of ids recorded, in order of id, with the path of each from its root: NULL for one
--- that recorded nothing, and a dict by the names of its items for a batch. As many of them as take some bytes where they are stored, one at least; `more` tells whether
--- there are others. What is stored is not looked into before that. OFFSET 0 keeps to lookups by key, whatever is known of
--- the tables.
+-- The values that completed jobs in some ranges of ids recorded, in order of id, with the path of each job from its root:
+-- NULL for a job that recorded nothing, a dict by the names of its items for a batch. A page ends once its values take a
+-- number of bytes where they are stored, and has one value at least; `more` tells whether others follow. The size is known
+-- without reading the values. OFFSET 0: see PLANS.md.
 WITH found AS (
   SELECT
     j.id,

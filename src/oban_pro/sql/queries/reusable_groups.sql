@@ -1,6 +1,5 @@
--- The groups of a root workflow that stand where those of a new one are to stand, each with whether it and the groups
--- around it have the context that they have there. A new group comes with its number and that of the group that it is in.
--- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+-- The groups of a root workflow at the same paths as the groups of a new one, each with whether it and the groups around it
+-- have the same context there. A new group comes with its number and that of the group that it is in. OFFSET 0: see PLANS.md.
 WITH RECURSIVE given AS MATERIALIZED (
   SELECT
     *

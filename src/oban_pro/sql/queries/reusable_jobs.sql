@@ -1,6 +1,6 @@
--- The jobs that stand where some new ones are to stand, and why the result of one cannot be reused; NULL if it can. What
--- differs from job to job comes as arrays of equal length, what many share as one row per shape; its key is that of the
--- group to look in. OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+-- The stored jobs at the same paths as some new ones, each with the reason why its result cannot be reused; NULL if it can.
+-- What differs from new job to new job comes as arrays of equal length, what many share as one row per shape; the key of a
+-- shape is that of the group to look in. OFFSET 0: see PLANS.md.
 WITH shapes AS MATERIALIZED (
   SELECT
     *

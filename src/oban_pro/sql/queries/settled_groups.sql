@@ -1,5 +1,5 @@
--- Which workflows of a root have settled, that of the root and those nested in it, whether the root has a key, and whether
--- any of them has a store.
+-- Which workflows of a root have settled, the root included; whether the root has a key; and whether any of its workflows
+-- has a store.
 SELECT
   COALESCE(array_agg(g.key) FILTER (WHERE g.settled_at IS NOT NULL), '{}'),
   COALESCE(bool_or(g.unique_key IS NOT NULL), false),

@@ -1,4 +1,4 @@
--- The payloads of signals that begin as a reference to an object does, encoded as recorded values.
+-- Payloads of signals that may be references to objects, by the beginning of the encoded value; encoded as recorded values.
 SELECT
   /* TEMPLATE: schema */oban_workflow_recorded_v1(payload)
 FROM

@@ -1,5 +1,5 @@
 -- Open root workflows by name, the most frequent names first, and for how many seconds the oldest is open. It reads the
--- open ones, along a partial index: a page or two for each, whatever else is stored.
+-- open ones along a partial index: a page or two for each, however many others are stored.
 SELECT
   g.name,
   count(*) AS count,

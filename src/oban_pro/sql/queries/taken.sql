@@ -1,5 +1,6 @@
 -- Executions that the database knows of some producers: those of jobs that execute, and those that have not ended
--- although somebody stopped their jobs. Whether they are recent: taken only just now, so perhaps still on their way.
+-- although somebody stopped their jobs. A recent one was taken within the last seconds, so its node may not have received it
+-- yet.
 SELECT
   j.id,
   j.attempted_at,

@@ -1,4 +1,4 @@
--- Take what is due.
+-- End the waits, deadlines, pauses and periods that are due.
 SELECT
   held_root, workflow_id, name, path
 FROM

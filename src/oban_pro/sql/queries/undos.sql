@@ -1,6 +1,6 @@
--- What undoes jobs of a workflow and of those nested in it: with the state of the job, 'skipped' if it never ran, whether it
--- may have done its work although it was cancelled, and the state of what undid it already: 'completed' where that is gone.
--- OFFSET 0 keeps to lookups by key, whatever is known of the tables.
+-- The jobs of a workflow and of those nested in it that have an undo: the undo; the state of the job, 'skipped' if it never
+-- ran; whether it may have done its work although it was cancelled; and the state of its undo if that was inserted,
+-- 'completed' if the row of the undo is gone. OFFSET 0: see PLANS.md.
 WITH RECURSIVE tree AS (
   SELECT
     key

@@ -1,5 +1,5 @@
--- The last execution of the jobs that a job depends on: itself, and through the gates that it waits behind. Of a group
--- that it depends on, the jobs in it, those of the highest level first. No more rows than a limit, and no more reads.
+-- The last execution of each job that a job depends on, directly or through the gates that it waits behind. A group that it
+-- depends on stands for the jobs in it, those that are nested less first. Returns at most a limit of rows, and reads no more.
 WITH RECURSIVE waiting AS (
   SELECT id, group_key, gated FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = %(id)s
   UNION ALL
@@ -36,7 +36,7 @@ inside AS (
   WHERE
     inside.id < 0
 ),
--- the recursion goes no deeper than these need
+-- the limit ends the recursion above as soon as there are enough jobs
 jobs AS (
   SELECT id FROM inside WHERE id > 0 LIMIT %(limit)s
 )

@@ -1,6 +1,6 @@
--- Which of it is there: our ledger, whatever bears the public name, and the function that says what is installed; and
--- whether the current role may read the ledger. The catalog is asked, as a name in a schema that the role may not use
--- raises.
+-- Which parts of an installation exist: our ledger of migrations, a relation with the name of the public view, and the
+-- function that says what is installed; and whether the current role may read the ledger. It asks the catalog, because a
+-- name in a schema that the role may not use would raise.
 SELECT
   bool_or(c.relname = 'oban_workflow_migrations') IS TRUE AS ledger,
   bool_or(c.relname = 'oban_workflows') IS TRUE AS workflows,

@@ -1,5 +1,6 @@
--- How everything but the final jobs of a workflow has settled, and but what undoes it unless told otherwise: by the
--- counters as they are stored. NULL while something of that is open, or the workflow is empty and has not opened.
+-- How everything in a workflow has settled except its final jobs, by the stored counters. The graft that undoes the workflow
+-- is left out as well, unless the caller asks for it. NULL while any of that is open, or if the workflow is empty and has
+-- not opened.
 --
 -- Called by: oban_workflow_body_state, oban_workflow_end_bodies, oban_workflow_take_undos_back. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_body_counts(p_key bigint, p_with_undo boolean)

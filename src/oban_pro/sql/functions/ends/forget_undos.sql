@@ -1,5 +1,5 @@
--- Forget of jobs that had settled and are open again that they were undone, and what they recorded after they had been
--- cancelled. One whose undo still executes waits for the end of that.
+-- For jobs that had settled and are open again: forget that they were undone, and forget what they recorded after they had
+-- been cancelled. A job whose undo still executes waits for the end of that execution.
 --
 -- Called by: oban_workflow_reopen.
 -- Locks: rows of oban_workflow_undos; the caller holds the root.

@@ -1,5 +1,5 @@
--- Insert the graft that undoes a workflow which did not complete: a node with this package plans it. The workflow is open
--- by it. Returns the grafter, which is suspended.
+-- Insert the graft that undoes a workflow which did not complete, and its grafter: the job in which a node with this package
+-- plans the undos. The graft opens the workflow again. Returns the grafter, which is suspended.
 --
 -- Called by: oban_workflow_end_bodies.
 -- Locks: rows of groups and of oban_workflow_ends; the caller holds the root.

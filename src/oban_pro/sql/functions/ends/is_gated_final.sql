@@ -1,4 +1,4 @@
--- Whether a job is a final job that is cancelled with what waits for the gate of its workflow: that has never opened, and is
+-- Whether a job is a final job that is cancelled if the gate of its workflow breaks: the workflow has never opened, and it is
 -- empty, or a job in it still waits for the gate. Other final jobs wait for the end of everything else.
 --
 -- Called by: oban_workflow_stuck_jobs, oban_workflow_wait_on_purpose. Locks nothing.

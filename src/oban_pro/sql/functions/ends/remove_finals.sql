@@ -1,4 +1,5 @@
--- Remove what was kept about final jobs, about jobs with something that undoes them, and about workflows that have some. p_rules are the rare rules of their roots.
+-- Remove what was kept about final jobs, about jobs with an undo, and about the workflows of both. p_rules are the rare rules
+-- of their roots.
 --
 -- Called by: oban_workflow_remove_groups, oban_workflow_prune_large.
 -- Locks: rows of these tables; the caller holds the roots.

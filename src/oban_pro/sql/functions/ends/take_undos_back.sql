@@ -1,6 +1,6 @@
 -- Take back what undoes workflows in which something else is open again: the graft is removed, so that what is undone
--- later is planned anew. An execution that goes on is told to stop, and what it undoes runs again after its end. What
--- was undone stays so, until it runs again. What had been given up to undo may be undone again.
+-- later is planned anew. An execution that goes on is told to stop, and what it undoes runs again after its end. A job
+-- that was undone counts as undone until it runs again. Undos that had been waived may be planned again.
 --
 -- Called by: oban_workflow_arm_finals, with workflows around what has opened.
 -- Locks: the jobs, then rows of the other tables; the caller holds the root.

@@ -1,5 +1,5 @@
--- Let nothing be undone in a workflow and in those nested in it that is not undone yet; or with names, in those of its
--- members that are workflows. It is undone again if something else runs again.
+-- Waive the undos that have not begun, in a workflow and in those nested in it; or, with names, in those of its members that
+-- are workflows. If something else of the workflow runs again, its jobs may be undone again.
 --
 -- Called by: oban_workflow_cancel_v3.
 -- Locks: rows of oban_workflow_ends; the caller holds the root.

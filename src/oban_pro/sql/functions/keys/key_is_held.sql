@@ -1,6 +1,6 @@
 -- Whether a key is held: its holder has not settled, or holds it for longer, or others wait in line. Returns the root that
--- whoever wants the key has to compare with; NULL if it is free. With p_lined, what counts is only whether there is somebody
--- to wait behind.
+-- whoever wants the key has to compare with; NULL if it is free. With p_lined, a key is held
+-- only if there is somebody to wait behind.
 --
 -- Called by: oban_workflow_claim_v1, oban_workflow_retake_v1. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_key_is_held(p_key oban_workflow_keys, p_lined boolean)

@@ -2,7 +2,7 @@
 -- stands between "nothing pending" and "released". Returns the jobs that are released now; and those that settle instead,
 -- with how.
 --
--- All of a workflow that waits in line for its key stays as it is. Jobs stay suspended that wait for the end of an
+-- Jobs of a workflow that waits in line for its key stay suspended. Jobs stay suspended that wait for the end of an
 -- execution, their own or one that they follow; jobs that are paused; and those in a fan-out with a limit that get no slot.
 -- Groups among p_ids have lines in which somebody may move up. Waits open, also if they are paused. A job with a delay is
 -- put off. Final jobs that shall not run settle.

@@ -1,4 +1,4 @@
--- Take back from joins that something they depend on had broken.
+-- Count broken dependencies of joins as not broken any more, because they are open again.
 --
 -- p_ids are members that had settled, p_old how.
 --

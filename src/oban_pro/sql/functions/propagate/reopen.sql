@@ -2,9 +2,9 @@
 -- groups that they had settled are open again, and empty groups that they had broken wait again. Dependents that were
 -- released or cancelled since stay as they are.
 --
--- p_ids are jobs that had settled, p_old how; p_rules are the rare rules of the roots. Waits close that wait for one of
--- them again, and final jobs of the workflows around them wait again. Their undos
--- no longer count. p_handled are jobs whose rows the caller has changed.
+-- p_ids are jobs that had settled, p_old how; p_rules are the rare rules of the roots. Waits that depend on one of them
+-- close, and final jobs of the workflows around them wait again. Their undos no longer count. p_handled are jobs whose rows
+-- the caller has changed.
 --
 -- Called by: oban_workflow_apply_changes, before anything settles. A statement may do both, and a group that
 -- seemed to be settled in between would break its dependents for good.

@@ -1,6 +1,6 @@
--- What the context of one job is made of, without the results that are in groups: contexts of its workflow and of those
--- around it, root first; jobs that it depends on, with what they recorded; groups that it depends on. And the jobs that
--- failed, as in oban_workflow_contexts_v2, with the groups that lead to them.
+-- The data that the context of one job is built from, without the results that are in groups: contexts of its workflow and
+-- of those around it, root first; jobs that it depends on, with what they recorded; groups that it depends on; and the jobs
+-- that failed, as in oban_workflow_contexts_v2, with the groups that lead to them.
 --
 -- Called by: a node, for a job with lazy results that it starts. Locks nothing.
 --

@@ -1,4 +1,4 @@
--- Cancel open jobs of a workflow, as oban_workflow_cancel_v3 does, without a word about who and why.
+-- Cancel open jobs of a workflow, as oban_workflow_cancel_v3 does, without noting who cancelled them and why.
 --
 -- Called by: nodes of older releases.
 -- Locks, twice: see there.

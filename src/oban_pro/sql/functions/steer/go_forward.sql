@@ -1,6 +1,6 @@
--- What a retry of some jobs takes in a root where something may be undone: jobs, and those of them that run again although
--- they have completed. Without names these are jobs that were undone, and all that is downstream of them; what undoes
--- them is left. With names it is taken, with what that had broken, unless it has completed.
+-- The jobs that a retry runs again in a root where something may be undone, and those of them that run again although they
+-- have completed. Without names these are the jobs that were undone, and all that is downstream of them; the undos
+-- themselves are left. A named undo runs again unless it has completed, with the undos that it had broken.
 --
 -- Called by: oban_workflow_retry_v1. Locks nothing; the caller holds the root.
 CREATE OR REPLACE FUNCTION oban_workflow_go_forward(

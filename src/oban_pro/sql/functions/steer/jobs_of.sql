@@ -1,5 +1,5 @@
 -- The jobs of a workflow and of all workflows nested in it; or, with names, of those of its members: a job
--- is itself, a group all the jobs in it. No names at all select nothing.
+-- is itself, a group all the jobs in it. An empty array of names selects nothing.
 --
 -- Called by: oban_workflow_cancel_v3, oban_workflow_retry_v1. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_jobs_of(p_id text, p_names text[])

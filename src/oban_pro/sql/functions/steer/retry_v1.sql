@@ -2,8 +2,8 @@
 -- its members, and of these the completed ones too. Returns how many. A job whose dependencies are all
 -- satisfied becomes available, any other waits for them.
 --
--- After an undo this goes forward: what was undone runs again, with all that is downstream of it. What undoes is retried
--- if it is named, with what that had broken, and never once it has completed.
+-- After an undo this goes forward: jobs that were undone run again, with all that is downstream of them. An undo is retried
+-- only if it is named and has not completed, with the undos that it had broken.
 --
 -- A grafter that had completed and is named grafts anew, so what it had grafted is removed: jobs and bookkeeping. The
 -- nodes that run some of those jobs are told to signal the worker; their late ack finds no job.

@@ -1,5 +1,5 @@
--- Make jobs wait that run again. If p_anew, they forget what they recorded, their turns and their signals' places, whether
--- their condition was met, and what a pause had noted.
+-- Suspend jobs that are to run again. If p_anew, they forget what they recorded, their turns, which signals they had read,
+-- whether their condition was met, and what a pause had noted.
 --
 -- Called by: oban_workflow_retry_v1, oban_workflow_rerun_v1. The trigger takes back what the jobs had satisfied, and
 -- releases those with nothing to wait for.

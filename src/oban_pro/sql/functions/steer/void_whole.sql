@@ -1,6 +1,6 @@
--- Let groups tolerate nothing that are cancelled as a whole, or are in one that is: those that are open.
+-- Void the tolerances of open groups that are cancelled as a whole, or are inside of such a group.
 --
--- p_groups are cancelled, with all that is in them.
+-- p_groups are the groups that are cancelled, with all that is in them.
 --
 -- Called by: oban_workflow_cancel_v3 and oban_workflow_expire, before they cancel the jobs.
 -- Locks: rows of groups; the caller holds the root.

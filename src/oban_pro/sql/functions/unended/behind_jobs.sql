@@ -1,6 +1,6 @@
--- Jobs that follow executions which have not ended, although their jobs were stopped from outside: what depends on such a
--- job, or on a group around it. Where something of that has settled without having run (it was cancelled too, or is an empty
--- group), what depends on that follows as well. So does what plans how a workflow around such a job is undone.
+-- Jobs that follow executions which have not ended although their jobs were stopped from outside. The dependents of such a
+-- job, or of a group around it, follow. If one of them has settled without having run (it was cancelled too, or is an empty
+-- group), its dependents follow as well. So do the jobs that plan the undo of a workflow around such a job.
 --
 -- It walks down from the few executions, not up from the jobs.
 --

@@ -1,8 +1,8 @@
 -- End executions: their node acked late, was given up, or does not run them any more. Jobs that waited for that go
 -- on. Returns the queues that have work now, for the caller to notify.
 --
--- p_acks are those of the acks that say more than that a job has completed. What is known of an execution no more may have
--- done its work.
+-- p_acks are those of the acks that say more than that a job has completed. An execution without an ack may have done its
+-- work all the same.
 --
 -- Called by: oban_workflow_ack_v1, with acks of jobs that did not execute any more; oban_workflow_requeue_lost_v1, with
 -- executions that nobody runs.

@@ -1,5 +1,5 @@
--- Note which jobs that were cancelled have done their work all the same, or may have, and what they recorded: for what
--- undoes them alone. Jobs that waited for the end of their undo run again.
+-- Note which cancelled jobs have done their work all the same, or may have, and what they recorded: only their undos read
+-- this. Jobs that waited for the end of their undo run again.
 --
 -- p_ids are jobs whose executions have ended, p_acks as for oban_workflow_end_executions.
 --

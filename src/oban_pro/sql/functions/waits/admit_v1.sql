@@ -1,4 +1,4 @@
--- Let jobs in that were just inserted, as oban_workflow_admit_v2 does.
+-- Decide which jobs start that were just inserted, as oban_workflow_admit_v2 does.
 --
 -- Called by: nodes of older releases. It runs with the rights of the tables' owner, as that function does.
 -- Locks, twice: see there.

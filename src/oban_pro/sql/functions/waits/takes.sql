@@ -1,4 +1,4 @@
--- Whether a wait takes a signal of a sender: it has not settled, has not what it needs, and has none of that sender.
+-- Whether a wait takes a signal of a sender: it has not settled, it needs more signals, and it has none of that sender.
 CREATE OR REPLACE FUNCTION oban_workflow_takes(p_wait oban_workflow_waits, p_sender text)
 RETURNS boolean
 LANGUAGE sql

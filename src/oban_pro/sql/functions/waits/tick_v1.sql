@@ -1,11 +1,11 @@
--- Take what is due: end waits whose time is up, and cancel what is open behind a deadline. Returns the waits for signals
--- that timed out; and the roots that somebody holds, so that what is due there was passed over.
+-- Act on every clock that is due: end waits whose time is up, cancel open jobs whose deadline has come, end pauses and
+-- periods. Returns the waits for signals that timed out, and the roots that it passed over because somebody holds them.
 --
 -- p_root is the key of one root: if another transaction holds that root, this call waits up to a second for it. With
 -- NULL it looks at the first p_limit timers that are due, and passes over every root that is held.
 --
 -- Called by: every node, once a second; for one root, where the root was held twice. It runs with the rights of the tables'
--- owner: what is due of jobs that row level security hides from one node must not wait for another.
+-- owner: clocks of jobs that row level security hides from this node must not wait for another node.
 -- Locks: the roots first, then as oban_workflow_expire does.
 -- Twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_tick_v1(p_root bigint, p_limit integer)
