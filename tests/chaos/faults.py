@@ -195,8 +195,14 @@ class Faults:
         async with self._alone():
             # Far forth and a little back: who waits for a time waits no longer than a moment more.
             forth, back = self.rng.uniform(*LONG), -self.rng.uniform(1, 4)
-            self._ahead += self.rng.choice([forth, back])
+            moved = self.rng.choice([forth, back])
+            self.record.moves.append((time.monotonic(), moved))
+            self._ahead += moved
             self.server.move_clock(self._ahead)
+
+            if moved < 0:
+                now = time.time() + self._ahead
+                self.record.again.append((now - 1, now - moved + 1))
 
     # Users that go away in the middle
 

@@ -18,9 +18,23 @@ RESCUED = PATIENCE * 1.5
 
 GRACE = 2.0
 
-# A queue of which so many jobs run at once at most, on all nodes together.
-NARROW = "narrow"
-NARROW_LIMIT = 3
+# Queues of which so many jobs run at once at most on all nodes, in all or for each customer.
+NARROW, FAIR = "narrow", "fair"
+MOST = {NARROW: 3, FAIR: 1}
+
+# A queue of which so many jobs start in so many seconds.
+RATED = "rated"
+ALLOWED, PERIOD = 3, 2.0
+
+LIMITED: dict[str, dict[str, Any]] = {
+    NARROW: {"limit": 3, "global_limit": MOST[NARROW]},
+    FAIR: {
+        "limit": 3,
+        "global_limit": MOST[FAIR],
+        "partition": {"fields": ["args"], "keys": ["customer"]},
+    },
+    RATED: {"limit": 5, "rate_limit": {"allowed": ALLOWED, "period": PERIOD}},
+}
 
 SETTINGS: dict[str, Any] = {
     "stager": {"interval": 0.2},
@@ -37,9 +51,7 @@ async def main(dsn: str, name: str) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     pool = await Oban.create_pool(dsn, min_size=1, max_size=6)
 
-    narrow = {"limit": 3, "global_limit": NARROW_LIMIT}
-
-    async with Oban(pool=pool, queues={"default": 10, NARROW: narrow}, node=name, **SETTINGS):
+    async with Oban(pool=pool, queues={"default": 10, **LIMITED}, node=name, **SETTINGS):
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await stopped.wait()

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oban._recorded import decode_recorded
 
 from tests.chaos.client import MARK
-from tests.chaos.node import NARROW, NARROW_LIMIT, PATIENCE, RESCUED
+from tests.chaos.node import ALLOWED, LIMITED, MOST, PATIENCE, PERIOD, RATED, RESCUED
 from tests.chaos.record import FOREVER, Entry, Root, root_of
 from tests.chaos.work import key_of
 from tests.support import model
@@ -31,9 +32,13 @@ if TYPE_CHECKING:
 # be reached: what is promised to the jobs of a dead node, and some for a busy machine.
 BOUND = RESCUED + 6
 
+# How long it takes at most from when a node has taken a job until it starts.
+TAKEN = 2.0
+
 JOBS = """
 SELECT id, state::text, attempt, max_attempts, jsonb_array_length(errors), meta,
-  errors[jsonb_array_length(errors) - 1] ->> 'error' LIKE '%counts as dead'
+  errors[jsonb_array_length(errors) - 1] ->> 'error' LIKE '%counts as dead', queue,
+  EXTRACT(epoch FROM attempted_at)::float8
 FROM oban_jobs ORDER BY id
 """
 
@@ -49,6 +54,8 @@ class Row(NamedTuple):
     meta: dict[str, Any]
     # whether its node counted as dead when it was discarded
     given_up: bool | None = None
+    queue: str = "default"
+    attempted_at: float | None = None
 
 
 @dataclass
@@ -139,6 +146,10 @@ class Oracle:
             self.in_order,
             self.one_at_a_time,
             self.limits,
+            self.rates,
+            self.keys,
+            self.pauses,
+            self.idle,
             self.results,
             self.grafted_once,
             self.attempts,
@@ -152,7 +163,12 @@ class Oracle:
         states = Counter(row.state for row in self.rows.values())
         cut = sum(run.outcome is None for run in self.executions)
 
-        return f"{len(self.executions)} executions, {cut} of them cut off; {dict(states)}"
+        waited = sum(entry.queue in LIMITED for _, entry in self.record.entries())
+        keyed = sum(map(len, self._by_key.values()))
+        spans = sum(map(len, self.record.paused.values()))
+        kinds = f"{waited} in limited queues, {keyed} workflows with keys, {spans} pauses"
+
+        return f"{len(self.executions)} executions, {cut} cut off, {kinds}; {dict(states)}"
 
     def _any_row(self, member: Member) -> bool:
         return any(key in self.rows for key in _jobs_of([member]))
@@ -298,13 +314,10 @@ class Oracle:
 
     def limits(self) -> Iterator[str]:
         """No more run at once than a fan-out lets, or a queue of all nodes."""
-        narrow = []
+        for (queue, customer), runs in self._by_queue().items():
+            yield from self._too_many(f"{queue} {customer}", runs, MOST[queue])
 
         for root in self.record.committed():
-            for entry in root.entries.values():
-                if entry.queue == NARROW and entry.key not in self.record.completed_by_hand:
-                    narrow += self.of[entry.key]
-
             # Who is cancelled leaves a slot before the execution has ended.
             if root.steered_at == FOREVER:
                 for group in root.group.groups():
@@ -312,7 +325,15 @@ class Oracle:
                         runs = [run for job in group.jobs() for run in self.of[job.path]]
                         yield from self._too_many(group.path, runs, group.limit)
 
-        yield from self._too_many(NARROW, narrow, NARROW_LIMIT)
+    def _by_queue(self) -> dict[tuple[str, int], list[Execution]]:
+        """Return what ran in each queue that lets few run at once, for each kind of its jobs."""
+        runs: defaultdict[tuple[str, int], list[Execution]] = defaultdict(list)
+
+        for _, entry in self.record.entries():
+            if entry.queue in MOST and entry.key not in self.record.completed_by_hand:
+                runs[_kind_of(entry)] += self.of[entry.key]
+
+        return runs
 
     def _too_many(self, what: str, runs: list[Execution], most: int) -> Iterator[str]:
         for run in runs:
@@ -325,6 +346,113 @@ class Oracle:
 
             if len(at_once) > most:
                 yield f"{what} ran more than {most} at once: {at_once}"
+
+    def rates(self) -> Iterator[str]:
+        """No more start in a period than a queue lets, or a fan-out."""
+        starts = sorted(
+            row.attempted_at
+            for row in self.rows.values()
+            if row.queue == RATED and row.attempted_at is not None
+        )
+
+        # Any span of that length meets two periods at most.
+        for first, last in zip(starts, starts[2 * ALLOWED :], strict=False):
+            is_once = not any(began < last and first < ended for began, ended in self.record.again)
+
+            if last - first < PERIOD and is_once:
+                yield f"{RATED} started more than {2 * ALLOWED} from {first} to {last}"
+
+        for root in self.record.committed():
+            for path, (allowed, period) in root.rates.items():
+                if root.steered_at == FOREVER:
+                    yield from self._too_fast(root, path, allowed, period)
+
+    def _too_fast(self, root: Root, path: str, allowed: int, period: float) -> Iterator[str]:
+        entries = [entry for entry in root.entries.values() if entry.job.parent.path == path]
+        firsts = sorted(
+            (min(run.began for run in runs), entry.committed_at)
+            for entry in entries
+            if (runs := self.of[entry.key])
+        )
+
+        for count, (began, committed_at) in enumerate(firsts, 1):
+            moves = [by for at, by in self.record.moves if committed_at - 1 < at < began]
+            ahead = sum(max(by, period) for by in moves)
+            # one that was open, and one that is
+            periods = 2 + (began - committed_at + ahead) // period
+
+            if count > allowed * periods:
+                yield f"{path} started {count} by {began}, in {periods} periods: {firsts}"
+
+    # Keys, pauses
+
+    def keys(self) -> Iterator[str]:
+        """Of all workflows with one key one runs at a time."""
+        for roots in self._by_key.values():
+            runs = sorted(
+                (run.began, self._end_of(run), root.id, run.id)
+                for root in roots
+                for entry in root.entries.values()
+                for run in self.of[entry.key]
+            )
+            by_id = {run.id: run for run in self.executions}
+
+            for first, second in combinations(runs, 2):
+                if second[0] >= first[1] or first[2] == second[2]:
+                    continue
+
+                if not self._was_given_up(by_id[first[3]], second[0]):
+                    yield f"two ran at once that have one key: {first}, {second}"
+
+    @cached_property
+    def _by_key(self) -> dict[str, list[Root]]:
+        roots: defaultdict[str, list[Root]] = defaultdict(list)
+
+        for root in self.record.committed():
+            if root.unique is not None:
+                roots[root.unique].append(root)
+
+        return roots
+
+    def pauses(self) -> Iterator[str]:
+        """Nothing starts of what is paused, but for what a node had taken before."""
+        for path, spans in self.record.paused.items():
+            for root, entry in self.record.entries():
+                if root.id != root_of(path) or not f"{entry.key}/".startswith(f"{path}/"):
+                    continue
+
+                for run in self.of[entry.key]:
+                    for began, ended in spans:
+                        late = run.began - began - self._unheard(run, began)
+
+                        if run.began < ended and late > TAKEN:
+                            yield f"{path} was paused at {began} until {ended}: {run}"
+
+    def _unheard(self, run: Execution, since: float) -> float:
+        """Return for how long a node, or the server, could not be heard until a job ran."""
+        away = [*self.outages, *self.silent.get(run.pid, [])]
+
+        return _within(since, run.began, away)
+
+    def idle(self) -> Iterator[str]:
+        """No queue has a place to give for long while a job waits for one."""
+        waits: defaultdict[tuple[str, int], list[tuple[str, float, float]]] = defaultdict(list)
+
+        for root, entry in self.record.entries():
+            since = self._could_start(root, entry)
+
+            if entry.queue in MOST and since is not None:
+                began = min(run.began for run in self.of[entry.key])
+                waits[_kind_of(entry)].append((entry.key, since, began))
+
+        for kind, runs in self._by_queue().items():
+            for key, since, until in waits[kind]:
+                # The dead hold their places until they are missed.
+                spans = [(run.began, self._end_of(run)) for run in runs]
+                free = _free(spans, MOST[kind[0]], since, until)
+
+                for began, ended in free:
+                    yield from self._late(key, began, ended, f"of {kind} had a free place")
 
     # Results
 
@@ -452,45 +580,59 @@ class Oracle:
             yield from self._first(key, committed, "was enqueued")
 
         for root, entry in self.record.entries():
-            deps = [*_jobs_of(model.upstream(entry.job))]
-
-            if _is_grafted(entry) and entry.job.parent.parent is not None:
-                deps.append(entry.job.parent.parent.path)
-
-            runs = self.of[entry.key]
+            since = self._could_start(root, entry)
 
             # of a queue that is full nobody knows who is next
-            if root.steered_at < FOREVER or not runs or entry.queue == NARROW:
-                continue
-
-            ends = [
-                max(
-                    (
-                        run.ended
-                        for run in self.of[dep]
-                        if run.outcome == "ok" and run.ended < runs[0].began
-                    ),
-                    default=FOREVER,
-                )
-                for dep in deps
-            ]
-
-            if entry.job.parent.limit is not None:
-                # Whoever waits for a slot has it when another has ended.
-                others = [one for job in entry.job.parent.jobs() for one in self.of[job.path]]
-                ends += [self._end_of(one) for one in others if self._end_of(one) < runs[0].began]
-
-            if FOREVER not in ends:
-                yield from self._first(entry.key, max([entry.committed_at, *ends]), "could start")
+            if since is not None and entry.queue not in LIMITED:
+                yield from self._first(entry.key, since, "could start")
 
         for key, runs in self.of.items():
             for first, second in pairwise(sorted(runs, key=lambda run: run.began)):
                 died = self.ended.get(first.pid, FOREVER)
 
-                is_narrow = self._queue_of(key) == NARROW
+                is_limited = self._queue_of(key) in LIMITED
 
-                if died < first.ended and self._steered_at(key) == FOREVER and not is_narrow:
+                if died < first.ended and self._steered_at(key) == FOREVER and not is_limited:
                     yield from self._late(key, died, second.began, "lost its node")
+
+    def _could_start(self, root: Root, entry: Entry) -> float | None:
+        """Return when a job could start that ran, or None where nobody knows."""
+        runs = self.of[entry.key]
+
+        if root.steered_at < FOREVER or not runs:
+            return None
+
+        began = min(run.began for run in runs)
+        deps = [*_jobs_of(model.upstream(entry.job))]
+
+        if _is_grafted(entry) and entry.job.parent.parent is not None:
+            deps.append(entry.job.parent.parent.path)
+
+        ends = [
+            max(
+                (run.ended for run in self.of[dep] if run.outcome == "ok" and run.ended < began),
+                default=FOREVER,
+            )
+            for dep in deps
+        ]
+
+        # Whoever waits for a slot, or for a turn, has it when another has ended.
+        keys = [job.path for job in entry.job.parent.jobs()]
+
+        if root.unique is not None:
+            keys = [key for other in self._by_key[root.unique] for key in other.entries]
+
+        before = [run for key in keys for run in self.of[key] if run.began < began]
+
+        if entry.job.parent.limit is not None or root.unique is not None:
+            ends += [end for run in before if (end := self._end_of(run)) < began]
+
+        if (rate := root.rates.get(entry.job.parent.path)) is not None:
+            ends += [run.began + rate[1] for run in before]
+
+        since = max([entry.committed_at, *ends])
+
+        return since if since < FOREVER else None
 
     def _queue_of(self, key: str) -> str:
         root = self.record.roots.get(root_of(key))
@@ -507,15 +649,45 @@ class Oracle:
             yield from self._late(key, since, min(run.began for run in runs), what)
 
     def _late(self, key: str, since: float, until: float, what: str) -> Iterator[str]:
-        away = [*self.outages, *self.record.held.get(root_of(key), [])]
-        waited = (
-            until
-            - since
-            - sum(max(0.0, min(until, ended) - max(since, began)) for began, ended in _join(away))
-        )
+        away = [*self.outages, *self._held(root_of(key))]
+        waited = until - since - _within(since, until, away)
 
         if waited > BOUND:
             yield f"{key} {what} at {since:.2f} and started at {until:.2f}, after {waited:.1f} s"
+
+    def _held(self, id: str) -> Iterator[Span]:
+        """Return when a workflow was held, or another one that has its key."""
+        root = self.record.roots.get(id)
+        ids = [id] if root is None or root.unique is None else self._key_mates(root.unique)
+
+        for one in ids:
+            yield from self.record.held.get(one, [])
+
+    def _key_mates(self, key: str) -> list[str]:
+        return [root.id for root in self._by_key[key]]
+
+
+def _kind_of(entry: Entry) -> tuple[str, int]:
+    """Return what jobs share the limit of a queue with this one."""
+    return entry.queue, entry.customer if "partition" in LIMITED[entry.queue] else 0
+
+
+def _within(since: float, until: float, spans: Iterable[Span]) -> float:
+    """Return how much of some time is in spans."""
+    return sum(max(0.0, min(until, ended) - max(since, began)) for began, ended in _join(spans))
+
+
+def _free(spans: list[Span], most: int, since: float, until: float) -> Iterator[Span]:
+    """Return when fewer were there than may be."""
+    inner = [(began, ended) for began, ended in spans if began < until and since < ended]
+    moments = sorted({since, until, *(at for span in inner for at in span if since < at < until)})
+    free = [
+        (first, second)
+        for first, second in pairwise(moments)
+        if sum(began <= first < ended for began, ended in inner) < most
+    ]
+
+    return iter(_join(free))
 
 
 def _is_grafted(entry: Entry) -> bool:

@@ -28,6 +28,7 @@ class Entry:
     job: Job
     max_attempts: int = 20
     queue: str = "default"
+    customer: int = 0
     committed_at: float = FOREVER
 
     @property
@@ -43,6 +44,10 @@ class Root:
     group: Group
     entries: dict[str, Entry]
     outcome: str = "unknown"  # then committed, or rolled back
+    # The key of which one workflow runs at a time.
+    unique: str | None = None
+    # How many jobs of a fan-out are released in how many seconds, by its path.
+    rates: dict[str, tuple[int, float]] = field(default_factory=dict)
     # From when on somebody cancelled, retried, or set states by hand.
     steered_at: float = FOREVER
 
@@ -53,6 +58,7 @@ class Root:
         """Note that this, or something that was appended, is committed."""
         self.group.children |= extended.group.children
         self.entries |= extended.entries
+        self.rates |= extended.rates
 
         for entry in self.entries.values():
             entry.committed_at = min(entry.committed_at, time.monotonic())
@@ -73,6 +79,12 @@ class Record:
     completed_by_hand: dict[str, float] = field(default_factory=dict)
     # When somebody held a lock on a workflow, or on a job that is in none.
     held: defaultdict[str, list[Span]] = field(default_factory=lambda: defaultdict(list))
+    # When a workflow, or a part of it, was paused, by its path.
+    paused: defaultdict[str, list[Span]] = field(default_factory=lambda: defaultdict(list))
+    # When the clock of the server was moved, and by how much.
+    moves: list[tuple[float, float]] = field(default_factory=list)
+    # Times of that clock that came twice.
+    again: list[Span] = field(default_factory=list)
 
     def entries(self) -> Iterator[tuple[Root, Entry]]:
         for root in self.committed():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import pickle
 import random
 import time
 from contextlib import AsyncExitStack, suppress
@@ -36,6 +37,9 @@ FAULTS = 3
 
 # How long the last jobs may take when nothing goes wrong any more.
 DUST = 120
+
+# How many looks in a row find nothing that moves when all has settled.
+QUIET = 8
 
 UNSETTLED = """
 SELECT count(*) FROM oban_jobs
@@ -140,15 +144,17 @@ class Run:
         return wrong
 
     async def _settle(self) -> None:
-        left: object = None
+        quiet = 0
 
-        while left != (0,):
+        # What waits for the next period, or for its turn, is released by a tick.
+        while quiet < QUIET:
             await asyncio.sleep(0.5)
 
             with suppress(*GONE):
                 async with await AsyncConnection.connect(self.server.dsn) as conn:
                     await conn.execute(HURRY)
                     left = await (await conn.execute(UNSETTLED)).fetchone()
+                    quiet = quiet + 1 if left == (0,) else 0
 
     async def _judge(self) -> list[str]:
         async with AsyncConnectionPool(self.server.dsn, min_size=1, open=False) as pool:
@@ -158,7 +164,7 @@ class Run:
                 wrong += [f"recount: {difference}" for difference in await recount(conn)]
                 rows = await read_rows(conn)
 
-        oracle = Oracle(
+        evidence = (
             self.record,
             read_executions(journal.read(self.folder)),
             rows,
@@ -166,6 +172,9 @@ class Run:
             {pid: at for node in self.nodes for pid, at in node.ended.items()},
             self.server.outages,
         )
+        # Whoever looks for the cause judges it again.
+        (self.folder / "evidence.pickle").write_bytes(pickle.dumps(evidence))
+        oracle = Oracle(*evidence)
         self.summary = oracle.summary()
 
         return [*oracle.judge(), *wrong]

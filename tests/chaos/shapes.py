@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import partialmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from oban_pro import Workflow, from_result
 from tests.chaos import work
-from tests.chaos.node import NARROW
+from tests.chaos.node import LIMITED
 from tests.chaos.record import Entry, Root
 from tests.support.model import Group, Job
 
@@ -39,11 +39,27 @@ def build(
     return workflow, root
 
 
+def build_unique(
+    rng: random.Random, id: str, key: str, on_conflict: Literal["queue", "replace"]
+) -> tuple[Workflow, Root]:
+    """Build a few jobs in a row, under a key that others have as well."""
+    workflow = Workflow(id=id, unique=key, on_conflict=on_conflict)
+    root = Root(id, Group(id, None, [], (False, False), "workflow"), {}, unique=key)
+    before: list[str] = []
+
+    for n in range(rng.randint(1, 3)):
+        do = {"seconds": round(rng.uniform(0, 0.5), 3)}
+        _Growing(rng, root).add_step(workflow, f"j{n}", do, before)
+        before = [f"j{n}"]
+
+    return workflow, root
+
+
 def build_addition(rng: random.Random, root: Root, n: int) -> tuple[Workflow, Root]:
     """Build what can be appended to a workflow, as a copy of the record with the addition."""
     flags = root.group.ignores
     group = Group(root.id, None, [], flags, "workflow", dict(root.group.children))
-    extended = Root(root.id, group, dict(root.entries))
+    extended = Root(root.id, group, dict(root.entries), unique=root.unique)
     addition = Workflow(check_deps=False, ignore_cancelled=flags[0], ignore_discarded=flags[1])
     growing = _Growing(rng, extended, prefix=f"x{n}.")
     growing.grow(addition, group, rng.randint(1, 3), flags)
@@ -147,14 +163,22 @@ class _Growing:
         attempts = self._attempts(do)
         own = self._own_flags(flags)
         entry = self._enter(group, name, "Step", do, deps, own, max_attempts=attempts)
-        entry.queue = self.rng.choice(["default"] * 7 + [NARROW])
+        entry.queue = self.rng.choice(["default"] * 7 + [*LIMITED])
+        entry.customer = self.rng.randint(1, 3)
         meta = {"key": entry.key, "do": do}
 
         if (buddy := self.buddy()) is not None:
             meta[self.rng.choice(["buddy_before", "buddy_after"])] = buddy
 
-        job = work.Step.new({}, meta=meta, max_attempts=attempts, queue=entry.queue)
+        args = {"customer": entry.customer}
+        job = work.Step.new(args, meta=meta, max_attempts=attempts, queue=entry.queue)
         workflow.add(name, job, deps=deps, ignore_cancelled=own[0], ignore_discarded=own[1])
+
+    def add_step(self, workflow: Workflow, name: str, do: dict[str, Any], deps: list[str]) -> None:
+        """Add a job that does what it is told."""
+        entry = self._enter(self.root.group, name, "Step", do, deps, (False, False))
+        job = work.Step.new({}, meta={"key": entry.key, "do": do}, max_attempts=20)
+        workflow.add(name, job, deps=deps)
 
     def _own_flags(self, flags: tuple[bool, bool]) -> tuple[bool, bool]:
         return _flags(self.rng, 0.5) if self.rng.random() < 0.2 else flags
@@ -205,7 +229,13 @@ class _Growing:
             entry = self._enter(child, str(n), "Step", do, [], flags)
             jobs.append(work.Step.new({}, meta={"key": entry.key, "do": do}))
 
-        workflow.add_many(name, jobs, deps=deps, limit=child.limit)
+        workflow.add_many(name, jobs, deps=deps, limit=child.limit, rate=self._rate(child))
+
+    def _rate(self, group: Group) -> tuple[int, float] | None:
+        if (rate := self.rng.choice([None, None, (2, 1.0)])) is not None:
+            self.root.rates[group.path] = rate
+
+        return rate
 
     def _add_items(
         self,
@@ -229,6 +259,7 @@ class _Growing:
             (keys, work.gather_item),
             deps=deps,
             limit=child.limit,
+            rate=self._rate(child),
             meta={"key": child.path, "many": True, "do": do},
         )
 

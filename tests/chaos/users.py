@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from oban import Oban
 from psycopg import AsyncConnection, Error, IsolationLevel
@@ -15,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from oban_pro import Workflow, doctor
 from oban_pro.errors import WorkflowError
 from tests.chaos import shapes, work
+from tests.chaos.record import FOREVER
 from tests.chaos.work import key_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tests.chaos.record import Record, Root
     from tests.chaos.server import Server
 
-STEERING = ("append", "cancel", "retry", "again", "psql", "repair", "limit")
+STEERING = ("append", "cancel", "retry", "again", "psql", "repair", "limit", "halt")
 KINDS = ("conn", "rollback", "isolation", *STEERING, "trigger")
 
 # What a server that is not there makes of a call.
@@ -91,6 +92,7 @@ class Users:
         self._journal = journal
         self._rng = rng
         self._numbers = itertools.count(1)
+        self._halted: set[str] = set()
 
     async def __aenter__(self) -> Self:
         await self.proxy.__aenter__()
@@ -125,7 +127,7 @@ class Users:
 
     async def act(self, until: float) -> None:
         """Do one thing after another, until some time."""
-        actions = ["enqueue"] * 4 + ["plain", "look"]
+        actions = ["enqueue"] * 4 + ["unique", "plain", "look"]
         actions += [kind for kind in STEERING if kind in self.kinds]
 
         while time.monotonic() < until:
@@ -161,9 +163,26 @@ class Users:
     async def enqueue(self, size: int) -> Root:
         """Enqueue a workflow; returns the record of it, whatever became of it."""
         workflow, root = shapes.build(self._rng, f"w{self.number()}", size, self._buddies())
-        jobs = [*workflow]
+        await self._enter(root, [*workflow])
 
-        if jobs:
+        return root
+
+    async def _unique(self) -> None:
+        """Enqueue a workflow of which one runs at a time; a newer one may replace that."""
+        key = f"key{self._rng.randint(1, 3)}"
+        choices: list[Literal["queue", "replace"]] = ["queue", "queue", "replace"]
+        on_conflict = self._rng.choice(choices)
+        workflow, root = shapes.build_unique(self._rng, f"u{self.number()}", key, on_conflict)
+
+        if on_conflict == "replace":
+            for other in self.record.roots.values():
+                if other.unique == key:
+                    other.steer(time.monotonic())
+
+        await self._enter(root, workflow)
+
+    async def _enter(self, root: Root, jobs: Any) -> None:
+        if root.entries:
             self.record.roots[root.id] = root
             root.outcome = await self._insert(
                 lambda conn: self._oban.enqueue_many(jobs, conn=conn), next(iter(root.entries))
@@ -171,8 +190,6 @@ class Users:
 
         if root.outcome == "committed":
             root.commit(root)
-
-        return root
 
     async def _append(self) -> None:
         if (root := self.some_root()) is None:
@@ -314,6 +331,44 @@ class Users:
             group, limit = self._rng.choice(groups), self._rng.randint(1, 4)
             group.limit = max(limit, group.limit or 0)
             await self.handle(root).set_limit(group.path.partition("/")[2], limit)
+
+    async def _halt(self) -> None:
+        """Pause a workflow or a part of it for a while."""
+        if (root := self.some_root()) is None:
+            return
+
+        handle, name = self.handle(root), self._rng.choice([None, self._name_in(root)])
+        path = root.id if name is None else f"{root.id}/{name}"
+
+        if path in self._halted:
+            return
+
+        self._halted.add(path)
+        held, began = self.record.held[root.id], time.monotonic()
+        held.append((began, FOREVER))
+        paused_at = FOREVER
+
+        with suppress(*GONE):
+            # What has settled is not paused, and may be opened again.
+            if await handle.pause(name):
+                paused_at = time.monotonic()
+
+            await asyncio.sleep(self._rng.uniform(0.5, 4))
+
+        self.record.paused[path].append((paused_at, time.monotonic()))
+
+        await self._resume(handle, name)
+        held[held.index((began, FOREVER))] = (began, time.monotonic())
+        self._halted.remove(path)
+
+    async def _resume(self, handle: Workflow, name: str | None) -> None:
+        while True:
+            with suppress(*GONE):
+                await handle.resume(name)
+
+                return
+
+            await asyncio.sleep(0.2)
 
     async def _psql(self) -> None:
         """Set the state of a job by hand, or steer it by plain oban."""
