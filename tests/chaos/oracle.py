@@ -239,7 +239,7 @@ class Oracle:
         if entry.do.get("fail", 0) >= entry.max_attempts:
             return True
 
-        if self.rows[entry.key].given_up:
+        if self.rows[entry.key].given_up or self._maps_nothing(entry):
             return True
 
         # What was interrupted has used up its only attempts.
@@ -248,6 +248,12 @@ class Oracle:
         return entry.max_attempts <= 2 and len(runs) >= entry.max_attempts - bool(
             entry.do.get("fail")
         )
+
+    def _maps_nothing(self, entry: Entry) -> bool:
+        """Tell whether a mapper goes on without the list that it maps, and so fails each time."""
+        deps = [*_jobs_of(model.upstream(entry.job))]
+
+        return entry.kind == "Mapper" and any(self.rows[dep].state != "completed" for dep in deps)
 
     # Executions
 
