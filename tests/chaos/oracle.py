@@ -293,10 +293,11 @@ class Oracle:
         return min(run.ended, self.ended.get(run.pid, FOREVER))
 
     def _is_excused(self, key: str, first: Execution, second: Execution) -> bool:
-        if first.pid == second.pid:
+        if (first.pid, first.job) == (second.pid, second.job):
             return False
 
-        # Cancelled, and started again before the first execution saw it.
+        # Cancelled, and started again before the first execution saw it; or removed, and another
+        # grafted in its place.
         if self._steered_at(key) < second.began:
             return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tests.chaos.node import FAIR, MOST, NARROW
@@ -70,6 +71,14 @@ class TestOracle:
         others = [run(entries[0], 1, 2), run(entries[2], 1, 2), run(entries[1], 2, 3)]
         assert judge([*others, run(entries[3], 2, 3)], root) == []
         assert f"{FAIR} 1 ran more than 1" in str(judge([*others, run(entries[3], 1.5, 3)], root))
+
+    def test_lets_what_is_grafted_anew_start_beside_what_was_removed(self) -> None:
+        root = root_of()
+        entry = add(root, "a")
+        root.steer(1.5)
+        first, second = run(entry, 1, 3), run(entry, 2, 4)
+        assert "ran twice at once" in str(judge([first, second], root))
+        assert judge([first, replace(second, job=2)], root) == []
 
     def test_names_a_place_that_stays_free(self) -> None:
         root = root_of()
