@@ -14,6 +14,7 @@ from oban_pro.errors import WorkflowError
 from tests.chaos.node import PATIENCE
 from tests.chaos.nodes import Node
 from tests.chaos.record import FOREVER, root_of
+from tests.chaos.server import BEHIND
 from tests.chaos.shapes import build_addition
 from tests.chaos.work import key_of
 from tests.support.paths import ROOT
@@ -201,7 +202,7 @@ class Faults:
             self.server.move_clock(self._ahead)
 
             if moved < 0:
-                now = time.time() + self._ahead
+                now = time.time() + self._ahead - BEHIND
                 self.record.again.append((now - 1, now - moved + 1))
 
     # Users that go away in the middle
