@@ -26,6 +26,8 @@ from tests.support.wired import (
     echo,
     extract,
     fail,
+    fail_batch,
+    first_line,
     from_context,
     give_up,
     item_of,
@@ -34,12 +36,14 @@ from tests.support.wired import (
     multiply,
     multiply_by_key,
     never,
+    odd,
     own_context,
     recorded,
     report,
     resize,
     same,
     skip_odd,
+    tell,
     undo_call,
     undo_of_each,
     undone,
@@ -217,6 +221,50 @@ class TestFailures:
 
         assert await run(workflow) == {}
         assert (await workflow.status()).counts == {"discarded": 1, "cancelled": 1}
+
+
+class TestFailed:
+    @pytest.mark.parametrize("is_recorded", [False, True])
+    @pytest.mark.parametrize(
+        ("items", "results", "failed"),
+        [
+            ([2, 3, 4], [2, 4], {"1": "ValueError: 3 is odd"}),
+            ({"a": 2, "b": 3}, {"a": 2}, {"b": "ValueError: 3 is odd"}),
+            ([2, 4], [2, 4], {}),
+        ],
+    )
+    async def test_stands_for_the_errors_of_what_failed(
+        self, run: Run, items: Any, results: Any, failed: Any, *, is_recorded: bool
+    ) -> None:
+        workflow = Workflow()
+        given = workflow.call(same, items) if is_recorded else items
+        numbers: Any = workflow.options(tolerate=1, max_attempts=1).each(odd, given)
+        workflow.call(tell, numbers, workflow.failed(numbers))
+
+        assert (await run(workflow))["tell"] == (results, failed)
+
+    async def test_may_be_items_and_of_batches_and_of_a_single_job(self, run: Run) -> None:
+        workflow = Workflow()
+        one: Any = workflow.options(max_attempts=1).call(odd, 1)
+        view = workflow.options(tolerate=0.5, max_attempts=1, batch=2)
+        some: Any = view.each(fail_batch, [1, 2, 3])
+        workflow.options(name="each", ignore_discarded=True).each(first_line, workflow.failed(one))
+        batches: Any = workflow.failed(some)
+        workflow.options(name="of batches").call(tell, some, batches)
+        workflow.options(name="of one").call(same, batches["0-1"][:9])
+
+        results = await run(workflow)
+        assert results["each"] == {"odd": "ValueError: 1 is odd"}
+        assert results["of batches"] == ([3], {"0-1": "ValueError: two"})
+        assert results["of one"] == "Traceback"
+
+    async def test_cannot_be_waited_for(self, oban: Oban) -> None:
+        workflow = Workflow()
+        failed = workflow.failed(workflow.each(same, [1]))
+        await oban.enqueue_many(workflow)
+
+        with pytest.raises(InvalidArgumentError, match="what a job records, got <placeholder of"):
+            await workflow.result(failed)
 
 
 class TestResult:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from oban import Cancel, Record, Snooze, current_job
 
 from oban_pro import Context, Workflow
+from oban_pro.errors import message_of
 
 
 @dataclass
@@ -43,6 +44,28 @@ def resize(path: Path, width: int) -> Path:
 
 def report(table: Table, thumbs: list[Path]) -> str:
     return f"{table.title}: {len(table.rows)} rows, {' '.join(map(str, thumbs))}"
+
+
+def odd(number: int) -> int:
+    if number % 2:
+        raise ValueError(f"{number} is odd")
+
+    return number
+
+
+def tell(results: Any, failed: dict[str, str]) -> Any:
+    return (results, {name: message_of(error) for name, error in failed.items()})
+
+
+def first_line(error: str) -> str:
+    return message_of(error)
+
+
+def fail_batch(numbers: list[int]) -> list[int]:
+    if len(numbers) > 1:
+        raise ValueError("two")
+
+    return numbers
 
 
 def echo(*args: Any, **kwargs: Any) -> Any:

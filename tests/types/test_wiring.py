@@ -55,6 +55,8 @@ def totals(numbers: list[int], by: int) -> list[float]: return [by / one for one
 async def lengths(texts: dict[str, str]) -> dict[str, int]: return {key: 1 for key in texts}
 def refund(context: Context) -> None: ...
 def put_back(number: int, context: Context) -> None: ...
+def told(scores: list[Path], failed: dict[str, str]) -> str: return f"{len(failed)} failed"
+def again(error: str) -> int: return len(error)
 def linear(job: Job) -> float: return 1.0
 paths = [Path("a")]
 named = {"a": Path("a")}
@@ -100,6 +102,10 @@ RIGHT = [
     "a23: dict[str, int] = w.options(batch=10).options(name='x').each(lengths, {'a': 'b'})",
     "a24: list[float] = w.options(batch=10).each(totals, w.each(double, [1]), by=3)",
     "a25: float = w.options(undo=refund).call(only, 1, factor=0.5)",
+    "a27: str = w.call(told, thumbs, w.failed(thumbs))",
+    "a28: dict[str, int] = w.each(again, w.failed(keyed))",
+    "a29: int = w.call(again, error=w.failed(thumbs)['3'])",
+    "a30: str = w.options(need=1).call(told, [], w.failed(w.value('x', dict[str, str])))",
     "a26: list[int] = w.options(undo=put_back).each(double, [1])",
 ]
 
@@ -152,6 +158,14 @@ WRONG = [
     "b7: list[Path] = w.each(resize, named, 640)",
     "b8: list[Path] = w.each(resize, keyed, 640)",
     "b9: list[str] = w.each(resize, paths, 640)",
+    # Failures
+    "w.failed('thumbs')",
+    "w.failed(table)",
+    "w.failed()",
+    "w.call(told, w.failed(thumbs), thumbs)",
+    "w.call(told, thumbs, w.failed(thumbs)['3'])",
+    "w.each(double, w.failed(thumbs))",
+    "b16: dict[int, str] = w.failed(thumbs)",
     # Options
     "w.options(que='cpu')",
     "w.options(queue=5)",

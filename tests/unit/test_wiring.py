@@ -360,6 +360,30 @@ def from_context_item(item: Any, context: dict[str, Any]) -> Any:
     return item, context
 
 
+class TestFailed:
+    def test_makes_a_dependency(self) -> None:
+        workflow = Workflow()
+        numbers = workflow.each(maybe, [1])
+        workflow.call(same, workflow.failed(numbers))
+
+        assert deps_of(workflow)["same"] == ["maybe"]
+        assert repr(workflow.failed(numbers)) == "<placeholder of the failures of 'maybe'>"
+
+    def test_must_be_of_all_that_a_dependency_records(self) -> None:
+        workflow = Workflow().add_many("many", {"k": Job("worker")})
+        results: Any = workflow.each(same, [1])
+        wrong = {
+            "must get what call": ["same", None, [1]],
+            "must get all that": [results[0], results.x, workflow.value("many/k", dict)],
+            "of its own workflow": [Workflow().each(same, [1])],
+        }
+
+        for message, given in wrong.items():
+            for one in given:
+                with pytest.raises(InvalidArgumentError, match=message):
+                    workflow.failed(one)
+
+
 class TestValue:
     def test_leads_to_any_other_member(self) -> None:
         sub = Workflow().add_cascade("a/b", from_context)

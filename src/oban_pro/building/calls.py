@@ -171,6 +171,29 @@ def check_owner(name: str, placeholder: Placeholder, owner: object) -> None:
         )
 
 
+def failures_of(owner: object, results: object) -> Placeholder:
+    """Return a placeholder for the failures of what a placeholder stands for.
+
+    Raises:
+        InvalidArgumentError: If it is no placeholder of that workflow, or leads further than to a
+            dependency.
+    """
+    if not isinstance(results, Placeholder):
+        raise InvalidArgumentError(
+            f"failed() must get what call(), each() or value() returned, got {results!r}"
+        )
+
+    check_owner("failed()", results, owner)
+    wire = wire_of(results)
+
+    if len(wire.path) > 1 or wire.steps or wire.shape == "failed":
+        raise InvalidArgumentError(
+            f"failed() must get all that a dependency records, got {results!r}"
+        )
+
+    return Placeholder(owner, wire._replace(shape="failed"))
+
+
 def _bind(
     wires: _Wires, function: Callable[..., Any], arguments: Arguments, before: int = 0
 ) -> list[Any]:

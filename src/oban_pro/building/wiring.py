@@ -13,7 +13,7 @@ from oban_pro.errors import InvalidArgumentError
 from oban_pro.values.placeholder import Placeholder, Wire
 
 from .arguments import FunctionOptions, check_known_options
-from .calls import Arguments, Call, bind_call, bind_each
+from .calls import Arguments, Call, bind_call, bind_each, failures_of
 from .conditions import Condition
 from .names import check_text, find_wired, free_name, normalize_deps
 
@@ -235,6 +235,31 @@ class Wiring:
         wired = find_wired(check_text(path, "path"), owner._members, check_deps=owner.check_deps)
 
         return cast("T", Placeholder(owner, Wire(wired)))
+
+    def failed(self, results: list[Any] | dict[str, Any], /) -> dict[str, str]:
+        """Return a placeholder for the failures of a fan-out, or of another dependency.
+
+        It is for a call that runs although something failed: that fan-out has `tolerate`, or the
+        call has ``ignore_discarded`` or ``need``. Like the results, it makes a dependency.
+
+        Args:
+            results: What `each` returned; for any other member, what `value` returned.
+
+        Returns:
+            A placeholder for a dict: by the name of each job that failed, its last error, as oban
+            stores it. Jobs over a list are named ``"0"``, ``"1"``, …; a job that failed by itself
+            goes by its own name. Where nothing failed, the dict is empty.
+
+        Raises:
+            InvalidArgumentError: If that is no placeholder of this workflow, or one of a part.
+
+        Example:
+            >>> scores = workflow.options(tolerate=0.05).each(score, documents)
+            >>> workflow.call(report, scores, workflow.failed(scores))
+        """
+        owner, _ = self._wiring()
+
+        return cast("dict[str, str]", failures_of(owner, results))
 
 
 class _View(Wiring):

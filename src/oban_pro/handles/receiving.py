@@ -75,6 +75,11 @@ def _wire(workflow_id: str, of: object) -> Wire:
                 f" got {of!r} of {owner_of(of)!r}"
             )
 
+        if wire_of(of).shape == "failed":
+            raise InvalidArgumentError(
+                f"result() must take what a job records, got {of!r}; outcome() has failures"
+            )
+
         return wire_of(of)
 
     if not isinstance(of, str):

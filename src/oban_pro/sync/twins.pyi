@@ -76,7 +76,7 @@ class BlockingMethods:
             TimeoutError: If it has not settled in time.
             UnknownWorkflowError: If this workflow is not in the database.
             UnknownNameError: If there is nothing of that name in it.
-            InvalidArgumentError: If the placeholder is of another workflow.
+            InvalidArgumentError: If the placeholder is of another workflow, or of failures.
 
         Example:
             >>> total = workflow.call(add_up, prices)
@@ -106,7 +106,7 @@ class BlockingMethods:
             TimeoutError: If it has not settled in time.
             UnknownWorkflowError: If this workflow is not in the database.
             UnknownNameError: If there is nothing of that name in it.
-            InvalidArgumentError: If the placeholder is of another workflow.
+            InvalidArgumentError: If the placeholder is of another workflow, or of failures.
 
         Example:
             >>> total = workflow.call(add_up, prices)

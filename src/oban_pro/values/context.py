@@ -76,6 +76,20 @@ class Context(dict[str, Any]):
             MissingContextError: If the member that it leads to has recorded nothing.
             CascadeError: If what it has recorded has no such item or attribute.
         """
+        found = self._find(wire)
+
+        try:
+            return wire.follow(found)
+        except Exception as error:
+            raise CascadeError(
+                f"job {self._job!r} must find {wire} in what was recorded, got {error!r}"
+            ) from error
+
+    def _find(self, wire: Wire) -> Any:
+        """Return the value that the steps of a placeholder begin at."""
+        if wire.shape == "failed":
+            return self.failed(wire.path[0])
+
         try:
             found: Any = reduce(getitem, wire.path, self._results)
         except (LookupError, TypeError):
@@ -84,15 +98,9 @@ class Context(dict[str, Any]):
                 " nothing; a parameter with a default does without"
             ) from None
 
-        if wire.shape == "list" or (wire.shape == "mapped" and wire.path[0] in self._lists):
-            found = listed(found)
+        is_list = wire.shape == "mapped" and wire.path[0] in self._lists
 
-        try:
-            return wire.follow(found)
-        except Exception as error:
-            raise CascadeError(
-                f"job {self._job!r} must find {wire} in what was recorded, got {error!r}"
-            ) from error
+        return listed(found) if is_list or wire.shape == "list" else found
 
     def failed(self, name: str) -> dict[str, str]:
         """Return the last errors of the jobs in a dependency that were cancelled or discarded.

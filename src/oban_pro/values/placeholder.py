@@ -9,7 +9,7 @@ from oban_pro.errors import NotYetError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-type Shape = Literal["value", "list", "mapped"]
+type Shape = Literal["value", "list", "mapped", "failed"]
 type Step = tuple[str, Any]
 
 ITEM = "item"
@@ -24,7 +24,8 @@ class Wire(NamedTuple):
         path: The name of a direct dependency, and the names of what is nested in it on the way to
             the member that records the value.
         shape: ``"value"`` of a job, or of a group its nested dict; ``"list"`` of a fan-out over a
-            list; ``"mapped"`` of a fan-out over what is known at run time, a list or a dict.
+            list; ``"mapped"`` of a fan-out over what is known at run time, a list or a dict;
+            ``"failed"`` of the errors of what failed in a dependency.
         steps: Items and attributes that lead into the value: ``rows[0]``, ``table.title``.
     """
 
@@ -33,7 +34,9 @@ class Wire(NamedTuple):
     steps: tuple[Step, ...] = ()
 
     def __str__(self) -> str:
-        return repr("/".join(self.path)) + "".join(_spelled(*step) for step in self.steps)
+        what = "the failures of " if self.shape == "failed" else ""
+
+        return what + repr("/".join(self.path)) + "".join(_spelled(*step) for step in self.steps)
 
     def follow(self, value: Any) -> Any:
         """Follow the steps into a recorded value.
