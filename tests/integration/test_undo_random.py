@@ -15,6 +15,8 @@ from tests.support.engine import make_job
 from tests.support.node_row import Node
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from oban import Job, Oban
 
 
@@ -208,6 +210,23 @@ class Retried(Saga):
         self.done -= failed - undoing
 
 
+async def run_sagas[S: Saga](
+    kind: type[S], node: Node, seeds: range
+) -> AsyncIterator[tuple[str, S, dict[str, Drawn]]]:
+    """Draw a saga from each seed, and run it to its end; yields what errors call it, too."""
+    for seed in seeds:
+        await node.psql("TRUNCATE oban_jobs")
+        await node.join({"oban_workflows_patience": 60.0})
+        rng = random.Random(seed)
+        drawn = draw(rng)
+        await node.enqueue(build(drawn, "w"))
+        saga = kind(node, rng)
+        saga.names = (*drawn,)
+        await saga.run()
+
+        yield f"seed {seed}", saga, drawn
+
+
 class TestRandomSagas:
     @pytest.mark.parametrize("seeds", [range(n, n + 5) for n in (0, 5, 55)])
     async def test_undo_nothing_twice_however_often_they_are_retried(
@@ -215,20 +234,11 @@ class TestRandomSagas:
     ) -> None:
         node = Node(oban, conn)
 
-        for seed in seeds:
-            await node.psql("TRUNCATE oban_jobs")
-            await node.join({"oban_workflows_patience": 60.0})
-            rng = random.Random(seed)
-            drawn = draw(rng)
-            await node.enqueue(build(drawn, "w"))
-            saga = Retried(node, rng)
-            saga.names = (*drawn,)
-            await saga.run()
-
+        async for name, saga, drawn in run_sagas(Retried, node, seeds):
             states, undoable = await node.states(), with_undo(drawn)
             did = {path for path in undoable if states[path] == "completed"}
             expected = did if await node.root() == "completed" else set[str]()
-            assert saga.done & undoable == expected, f"seed {seed}"
+            assert saga.done & undoable == expected, name
 
     @pytest.mark.parametrize("seeds", [range(n, n + 5) for n in range(0, 20, 5)])
     async def test_undo_each_completed_job_once_and_in_reverse(
@@ -236,28 +246,18 @@ class TestRandomSagas:
     ) -> None:
         node = Node(oban, conn)
 
-        for seed in seeds:
-            await node.psql("TRUNCATE oban_jobs")
-            await node.join({"oban_workflows_patience": 60.0})
-            rng = random.Random(seed)
-            drawn = draw(rng)
-            await node.enqueue(build(drawn, "w"))
-            saga = Saga(node, rng)
-            saga.names = (*drawn,)
-            await saga.run()
-
-            states = await node.states()
-            undoable = with_undo(drawn)
+        async for name, saga, drawn in run_sagas(Saga, node, seeds):
+            states, undoable = await node.states(), with_undo(drawn)
             did = {path for path in undoable if states[path] == "completed" or path in saga.late}
             expected = set[str]() if await node.root() == "completed" else did
-            assert sorted(saga.undone) == sorted(expected), f"seed {seed}"
+            assert sorted(saga.undone) == sorted(expected), name
 
             places = [(path, await undone_by(node, drawn, path)) for path in saga.undone]
 
             for n, (path, place) in enumerate(places):
                 for later, same in places[n + 1 :]:
                     if place == same:
-                        assert not is_before(drawn, path, later), f"seed {seed}: {path}, {later}"
+                        assert not is_before(drawn, path, later), f"{name}: {path}, {later}"
 
 
 async def undone_by(node: Node, drawn: dict[str, Drawn], path: str) -> str:
