@@ -1,24 +1,6 @@
 -- The members that a job directly depends on, and those that depend on it. A gated job also depends on what its group
 -- depends on, and everything that depends on a group depends on the jobs in it as well. OFFSET 0: see PLANS.md.
-WITH RECURSIVE gates AS (
-  SELECT
-    m.id, m.group_key, m.gated
-  FROM
-    /* TEMPLATE: schema */oban_workflow_members m
-  WHERE
-    m.id = %(job)s
-  UNION ALL
-  SELECT
-    m.id, m.group_key, m.gated
-  FROM
-    gates
-    CROSS JOIN LATERAL (
-      SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = gates.group_key OFFSET 0
-    ) m
-  WHERE
-    gates.gated
-),
-around AS (
+WITH RECURSIVE around AS (
   SELECT
     m.id, m.group_key
   FROM
@@ -38,7 +20,7 @@ neighbours AS (
   SELECT
     true AS upstream, e.upstream AS id
   FROM
-    gates
+    /* TEMPLATE: schema */oban_workflow_gates_v1(%(job)s) AS gates(id)
     CROSS JOIN LATERAL (
       SELECT upstream FROM /* TEMPLATE: schema */oban_workflow_edges WHERE downstream = gates.id OFFSET 0
     ) e

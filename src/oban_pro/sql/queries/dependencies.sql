@@ -1,25 +1,19 @@
 -- The dependencies that a member waits for: its own and those of the gates that it waits at, each with its state; and of a
 -- join how many of them it needs.
 -- OFFSET 0: see PLANS.md.
-WITH RECURSIVE gates AS (
+WITH gates AS (
   SELECT
-    m.id, m.group_key, m.gated, m.ignore_cancelled, m.ignore_discarded
+    w.id, w.ignore_cancelled, w.ignore_discarded
   FROM
     /* TEMPLATE: schema */oban_workflow_groups g
     JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = g.key
+    CROSS JOIN LATERAL /* TEMPLATE: schema */oban_workflow_gates_v1(m.id) AS gates(id)
+    CROSS JOIN LATERAL (
+      SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = gates.id OFFSET 0
+    ) w
   WHERE
     g.id = %(id)s
     AND m.name = %(name)s
-  UNION ALL
-  SELECT
-    m.id, m.group_key, m.gated, m.ignore_cancelled, m.ignore_discarded
-  FROM
-    gates
-    CROSS JOIN LATERAL (
-      SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = gates.group_key OFFSET 0
-    ) m
-  WHERE
-    gates.gated
 )
 SELECT
   /* TEMPLATE: schema */oban_workflow_path_v1(m.id) AS path,

@@ -1,29 +1,11 @@
 -- The jobs that a job directly depends on, ordered by id. A group that it depends on stands for all jobs in it, nested ones
 -- too. A gated job depends on what its group depends on; if the group is gated, also on what the group around it depends on.
 -- OFFSET 0: see PLANS.md.
-WITH RECURSIVE gates AS (
-  SELECT
-    m.id, m.group_key, m.gated
-  FROM
-    /* TEMPLATE: schema */oban_workflow_members m
-  WHERE
-    m.id = %(job)s
-  UNION ALL
-  SELECT
-    m.id, m.group_key, m.gated
-  FROM
-    gates
-    CROSS JOIN LATERAL (
-      SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = gates.group_key OFFSET 0
-    ) m
-  WHERE
-    gates.gated
-),
-upstream AS (
+WITH RECURSIVE upstream AS (
   SELECT
     e.upstream AS id, e.judges
   FROM
-    gates
+    /* TEMPLATE: schema */oban_workflow_gates_v1(%(job)s) AS gates(id)
     CROSS JOIN LATERAL (
       SELECT upstream, judges FROM /* TEMPLATE: schema */oban_workflow_edges WHERE downstream = gates.id OFFSET 0
     ) e

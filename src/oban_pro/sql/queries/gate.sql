@@ -1,23 +1,5 @@
 -- The members that a group depends on; if the group is gated, also those that the group around it depends on. The columns
 -- are those of members.sql, and the workflow that each member is in. OFFSET 0: see PLANS.md.
-WITH RECURSIVE gates AS (
-  SELECT
-    m.id, m.group_key, m.gated
-  FROM
-    /* TEMPLATE: schema */oban_workflow_members m
-  WHERE
-    m.id = %(key)s
-  UNION ALL
-  SELECT
-    m.id, m.group_key, m.gated
-  FROM
-    gates
-    CROSS JOIN LATERAL (
-      SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = gates.group_key OFFSET 0
-    ) m
-  WHERE
-    gates.gated
-)
 SELECT
   m.id,
   m.name,
@@ -25,12 +7,12 @@ SELECT
     WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta)
       OR /* TEMPLATE: schema */oban_workflow_group_was_skipped_v1(g.key, g.state, g.total, g.subs, g.skipped, g.subs_skipped, g.skips, g.judged)
       THEN 'skipped'
-    ELSE COALESCE(m.gone, g.state, j.state::text, 'unknown')
+    ELSE COALESCE(j.state::text, g.state, m.gone, 'unknown')
   END AS state,
   COALESCE(g.kind, 'job') AS kind,
   COALESCE(g.id, h.id) AS workflow_id
 FROM
-  gates
+  /* TEMPLATE: schema */oban_workflow_gates_v1(%(key)s) AS gates(id)
   CROSS JOIN LATERAL (
     SELECT upstream FROM /* TEMPLATE: schema */oban_workflow_edges WHERE downstream = gates.id OFFSET 0
   ) e

@@ -14,24 +14,10 @@ SELECT
   g.defaults::text AS defaults,
   CASE
     WHEN root.rules & 2 > 0 THEN (
-      WITH RECURSIVE gates AS (
-        SELECT
-          m.id, m.group_key, m.gated
-        UNION ALL
-        SELECT
-          o.id, o.group_key, o.gated
-        FROM
-          gates
-          CROSS JOIN LATERAL (
-            SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = gates.group_key OFFSET 0
-          ) o
-        WHERE
-          gates.gated
-      )
       SELECT
         j.need
       FROM
-        gates
+        /* TEMPLATE: schema */oban_workflow_gates_v1(g.key) AS gates(id)
         CROSS JOIN LATERAL (
           SELECT need FROM /* TEMPLATE: schema */oban_workflow_joins WHERE id = gates.id OFFSET 0
         ) j

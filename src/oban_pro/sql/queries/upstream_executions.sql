@@ -1,23 +1,10 @@
 -- The last execution of each job that a job depends on, directly or through the gates that it waits behind. A group that it
 -- depends on stands for the jobs in it, those that are nested less first. Returns at most a limit of rows, and reads no more.
-WITH RECURSIVE waiting AS (
-  SELECT id, group_key, gated FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = %(id)s
-  UNION ALL
-  SELECT
-    m.id, m.group_key, m.gated
-  FROM
-    waiting
-    CROSS JOIN LATERAL (
-      SELECT id, group_key, gated FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = waiting.group_key OFFSET 0
-    ) m
-  WHERE
-    waiting.gated
-),
-upstream AS (
+WITH RECURSIVE upstream AS (
   SELECT
     e.upstream AS id
   FROM
-    waiting
+    /* TEMPLATE: schema */oban_workflow_gates_v1(%(id)s) AS waiting(id)
     CROSS JOIN LATERAL (
       SELECT upstream FROM /* TEMPLATE: schema */oban_workflow_edges WHERE downstream = waiting.id LIMIT %(limit)s
     ) e

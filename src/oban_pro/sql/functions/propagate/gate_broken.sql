@@ -9,22 +9,6 @@ LANGUAGE sql
 STABLE
 SET search_path FROM CURRENT
 AS $$
-  WITH RECURSIVE gates AS (
-    SELECT
-      m.*
-    FROM
-      oban_workflow_members m
-    WHERE
-      m.id = p_group
-    UNION ALL
-    SELECT
-      m.*
-    FROM
-      gates
-      CROSS JOIN LATERAL (SELECT * FROM oban_workflow_members WHERE id = gates.group_key OFFSET 0) m
-    WHERE
-      gates.gated
-  )
   SELECT
     COALESCE(
       bool_or(
@@ -43,7 +27,7 @@ AS $$
               LEFT JOIN LATERAL (SELECT state FROM oban_workflow_groups WHERE key = u.id OFFSET 0) g ON true
             WHERE
               oban_workflow_breaks_v1(
-                COALESCE(u.gone, g.state, j.state::text), gates.ignore_cancelled, gates.ignore_discarded
+                COALESCE(j.state::text, g.state, u.gone), gates.ignore_cancelled, gates.ignore_discarded
               )
           )
         )
@@ -51,5 +35,6 @@ AS $$
       false
     )
   FROM
-    gates
+    oban_workflow_gates_v1(p_group) AS waiting(id)
+    CROSS JOIN LATERAL (SELECT * FROM oban_workflow_members WHERE id = waiting.id OFFSET 0) gates
 $$;
