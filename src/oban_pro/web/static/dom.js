@@ -70,7 +70,7 @@ export function oneStop(container, selector, next = () => null) {
   });
   container.addEventListener("keydown", (event) => {
     const item = event.target.closest(selector);
-    if (!item || !KEYS.has(event.key)) return;
+    if (!item || event.shiftKey || !KEYS.has(event.key)) return;
     event.preventDefault();
     const items = all();
     const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];

@@ -1,7 +1,7 @@
 // The graph: members as boxes, where the layout has put them.
 
 import { clip, count, pressable, svg } from "./dom.js";
-import { FOLDED, TITLE } from "./layout.js";
+import { FOLDED, TITLE } from "./sizes.js";
 import { STATES } from "./states.js";
 
 // Place what is drawn of a model in a worker; null if the page has asked for a newer layout since.
@@ -29,10 +29,7 @@ export function drawGraph(model, placed, actions) {
   const arrow = svg("marker", {
     id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto",
   }, svg("path", { class: "arrow", d: "M0 0L8 4L0 8z" }));
-  return svg("svg", {
-    viewBox: `0 0 ${placed.width} ${placed.height}`, width: placed.width, height: placed.height,
-    role: "tree", "aria-label": "Graph of the workflow, left to right",
-  }, svg("defs", {}, arrow), drawInside(model, placed, actions));
+  return svg("g", { role: "none" }, svg("defs", {}, arrow), drawInside(model, placed, actions));
 }
 
 function drawInside(model, placed, actions) {

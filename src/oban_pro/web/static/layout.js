@@ -3,10 +3,8 @@
 
 import dagre from "./vendor/dagre-3.1.3/dagre.esm.js";
 import { push } from "./model.js";
+import { FOLDED, JOB, TITLE } from "./sizes.js";
 
-export const JOB = { width: 172, height: 42 };
-export const FOLDED = { width: 190, height: 60 };
-export const TITLE = 30;
 const JOINT = { width: 8, height: 8 };
 // The number of columns crossed by the edges of one group that dagre places in about half a second.
 const MOST_COLUMNS = 300;

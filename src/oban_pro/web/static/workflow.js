@@ -4,22 +4,27 @@ import { count, duration, html, load, oneStop, pressable, revealIn, show } from 
 import { drawFailures } from "./failures.js";
 import { ask, follow, now } from "./follow.js";
 import { countHidden, drawGraph, follow as followEdge, layOut, paintGraph } from "./graph.js";
+import { makeCanvas } from "./canvas.js";
 import { foldChains } from "./chains.js";
 import { showGroupPanel } from "./group.js";
 import { build } from "./model.js";
+import { asSvg, save } from "./saving.js";
+import { find, findRunning, hideCompleted } from "./shown.js";
 import { STATES } from "./states.js";
 import { filterByState, followTable, groupsOf, nameScope, refreshTable, restoreTable, revealRow, selectRow, showGroup, tableState } from "./table.js";
 import { drawTimeline } from "./timeline.js";
 
 const SAID = 15_000;
-// The smallest scale to show a whole graph at, and that of one that has to be scrolled.
-const LEGIBLE = 0.8;
-const READABLE = 0.85;
+// How many groups "Open all" opens: more would not be drawn in a moment.
+const MOST_OPENED = 100;
 const SETTLED = ["completed", "skipped", "cancelled", "discarded"];
 
 const page = document.getElementById("workflow");
 const part = Object.fromEntries(
-  ["graph", "timeline", "panel", "legend", "state", "summary", "live", "retry", "cancel", "again", "delete", "hidden", "failures"].map((id) => [id, document.getElementById(id)]),
+  [
+    "graph", "timeline", "panel", "legend", "state", "summary", "live", "retry", "cancel", "again", "delete", "hidden", "failures",
+    "minimap", "tools", "find", "found", "hide", "follow",
+  ].map((id) => [id, document.getElementById(id)]),
 );
 const asked = new URLSearchParams(location.search);
 const keysOf = (name) => (asked.get(name) ?? "").split(",").filter(Boolean);
@@ -43,13 +48,18 @@ const settleGraph = oneStop(part.graph, "g[data-id]", (id, key) => followEdge(gr
 const settleTimeline = oneStop(part.timeline, "g[data-id]");
 // The group whose box has just been opened or folded: the focus stays on it.
 let toggled = null;
-let zoom = null;
+// Whether what is completed is left out of the graph, and whether the graph moves to what runs.
+let isHiding = asked.has("hide");
+let isFollowing = asked.has("follow");
+let followed = null;
+const canvas = makeCanvas(part.graph, part.minimap, { dragged: () => follows(false) });
 let selected = location.hash.slice(1) || null;
 
 async function draw() {
-  graph = foldChains(model, openChains);
+  const shown = isHiding ? hideCompleted(model, selected) : model;
+  graph = foldChains(shown, openChains);
   const holding = drawnFor === selected ? null : graph.chainOf.get(selected);
-  if (holding && !openChains.has(holding)) graph = foldChains(model, openChains.add(holding));
+  if (holding && !openChains.has(holding)) graph = foldChains(shown, openChains.add(holding));
   drawnFor = selected;
   const edges = [...graph.edgesIn.values()].flat();
   const next = JSON.stringify([[...graph.members.keys()].sort(), edges, [...graph.members.values()].map((member) => member.open)]);
@@ -58,12 +68,13 @@ async function draw() {
   const drawn = graph;
   const placed = await layOut(drawn);
   if (placed === null) return;
-  keepFocus(part.graph, () => drawGraph(drawn, placed, { select: (id, event) => (isChain(id) ? toggle(id) : select(id, event)), toggle }));
-  if (toggled) part.graph.querySelector(`[data-id="${CSS.escape(toggled)}"] > .toggle`)?.focus();
+  canvas.show(placed, toggled);
+  keepFocus(canvas.content, () => drawGraph(drawn, placed, { select: (id, event) => (isChain(id) ? toggle(id) : select(id, event)), toggle }));
+  if (toggled) part.graph.querySelector(`[data-id="${CSS.escape(toggled)}"] > .toggle`)?.focus({ preventScroll: true });
   toggled = null;
   const hidden = countHidden(placed);
-  part.hidden.textContent = hidden ? `${count(hidden)} edges are not drawn` : "";
-  applyZoom();
+  const isEmpty = !drawn.places.get(drawn.root.id)?.length;
+  part.hidden.textContent = isEmpty && isHiding ? "all of it is completed" : hidden ? `${count(hidden)} edges are not drawn` : "";
   paint();
   if (revealed !== selected) reveal();
 }
@@ -71,12 +82,16 @@ async function draw() {
 const isChain = (id) => id.startsWith("chain");
 
 function paint() {
+  const found = new Set(find(graph, part.find.value));
+  part.graph.classList.toggle("searched", found.size > 0);
   const chain = graph.chainOf.get(selected);
   const holder = openChains.has(chain) ? null : chain ?? (model.members.has(selected) ? null : holderOf(selected));
   const marks = (member) => [
-    member.critical && "critical", member.id === selected && "selected", member.id === holder && "holds",
+    member.critical && "critical", member.id === selected && "selected", member.id === holder && "holds", found.has(member.id) && "found",
   ].filter(Boolean);
   paintGraph(part.graph, graph, marks);
+  canvas.paint(graph);
+  if (isFollowing) followRunning();
   keepFocus(part.timeline, () => drawTimeline(model, part.timeline.clientWidth, marks, select));
   selectRow(selected);
   keepFocus(part.legend, () => html("span", {}, ...STATES.filter((state) => model.root.counts[state]).map(stateButton)));
@@ -188,16 +203,15 @@ function close() {
 
 // What is opened, selected and searched for is in the address, to come back to and to send to others.
 function remember() {
-  const all = { open: [...opened].join(), shut: [...shut].join(), ...tableState() };
+  const all = { open: [...opened].join(), shut: [...shut].join(), hide: isHiding && "1", follow: isFollowing && "1", ...tableState() };
   const query = new URLSearchParams(Object.entries(all).filter(([, value]) => value)).toString();
   history.replaceState(null, "", location.pathname + (query && `?${query}`) + (selected ? `#${selected}` : ""));
 }
 
 function reveal() {
   revealed = part.graph.querySelector(".selected") ? selected : null;
-  for (const container of [part.graph, part.timeline]) {
-    revealIn(container, container.querySelector(`:is(.selected, .holds) > :is(.face, .row)`));
-  }
+  canvas.reveal(part.graph.querySelector(":is(.selected, .holds)")?.dataset.id);
+  revealIn(part.timeline, part.timeline.querySelector(`:is(.selected, .holds) > .row`));
 }
 
 function showRow() {
@@ -257,28 +271,96 @@ async function fetchView() {
   if (selected && (before !== after || after === undefined || part.panel.hidden)) showPanel();
 }
 
-function applyZoom() {
-  const drawing = part.graph.firstElementChild;
-  if (!drawing) return { fit: 1, scale: 1 };
-  const [, , width, height] = drawing.getAttribute("viewBox").split(" ").map(Number);
-  const fit = Math.min(1, (part.graph.clientWidth - 24) / width);
-  const scale = zoom ?? (fit > LEGIBLE ? fit : READABLE);
-  drawing.setAttribute("width", width * scale);
-  drawing.setAttribute("height", height * scale);
-  return { fit, scale };
+// Open every group, and those that are then seen in them.
+async function openAll() {
+  shut.clear();
+  for (;;) {
+    const folded = [...model.members.values()].filter(({ id, kind, open }) => kind !== "job" && kind !== "rest" && !open && !opened.has(id));
+    if (!folded.length) return remember();
+    if (opened.size + folded.length > MOST_OPENED) {
+      remember();
+      return say(`${count(folded.length)} more groups stay folded: this graph would be too large.`);
+    }
+    for (const { id } of folded) opened.add(id);
+    await refresh();
+  }
 }
 
-function zoomBy(factor) {
-  zoom = Math.min(3, Math.max(0.1, applyZoom().scale * factor));
-  applyZoom();
+function foldAll() {
+  opened.clear();
+  openChains.clear();
+  for (const { id, kind, open } of model.members.values()) if (open && kind !== "job" && id !== model.root.id) shut.add(id);
+  remember();
+  refresh();
 }
 
-document.getElementById("zoom-in").addEventListener("click", () => zoomBy(1.25));
-document.getElementById("zoom-out").addEventListener("click", () => zoomBy(0.8));
-document.getElementById("zoom-fit").addEventListener("click", () => { zoom = applyZoom().fit; applyZoom(); });
-new ResizeObserver(() => { if (model) { applyZoom(); paint(); } }).observe(part.graph.closest(".views"));
+function hides(yes) {
+  isHiding = yes;
+  part.hide.setAttribute("aria-pressed", String(yes));
+  if (!model) return;
+  remember();
+  draw();
+}
+
+function follows(yes) {
+  if (isFollowing !== yes && model) setTimeout(remember);
+  isFollowing = yes;
+  followed = null;
+  part.follow.setAttribute("aria-pressed", String(yes));
+  if (yes && graph) followRunning();
+}
+
+function followRunning() {
+  const running = findRunning(graph);
+  if (running && running !== followed) canvas.reveal(running);
+  followed = running;
+}
+
+// What is looked for in the graph: Enter goes from one to the next.
+let at = -1;
+function look(step) {
+  const ids = find(graph, part.find.value);
+  at = ids.length ? (at + step + ids.length) % ids.length : -1;
+  part.found.textContent = !part.find.value.trim() ? "" : ids.length ? `${at + 1} of ${ids.length}` : "none is drawn";
+  paint();
+  if (ids.length) canvas.reveal(ids[at]);
+  return ids[at];
+}
+
+function toggleFullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else part.graph.closest(".split").requestFullscreen();
+}
+
+const tools = {
+  hide: () => hides(!isHiding), follow: () => follows(!isFollowing), "open-all": openAll, "fold-all": foldAll,
+  "zoom-out": () => canvas.zoomBy(0.8), "zoom-fit": canvas.fit, "zoom-in": () => canvas.zoomBy(1.25),
+  "full-screen": toggleFullScreen,
+  "save-svg": () => save(asSvg(canvas.content, canvas.size()), "image/svg+xml", `${page.dataset.label.replace(/[^\p{L}\p{N} ._-]/gu, "_")}.svg`),
+};
+for (const [id, action] of Object.entries(tools)) document.getElementById(id).addEventListener("click", action);
+oneStop(part.tools, "button")();
+hides(isHiding);
+follows(isFollowing);
+part.find.addEventListener("input", () => { at = -1; look(1); });
+part.find.addEventListener("keydown", (event) => {
+  if (event.key === "Enter") {
+    event.preventDefault();
+    look(event.shiftKey ? -1 : 1);
+  } else if (event.key === "ArrowDown") {
+    part.graph.querySelector(`[data-id="${CSS.escape(find(graph, part.find.value)[Math.max(at, 0)] ?? "")}"]`)?.focus();
+  }
+});
+part.graph.addEventListener("focusin", ({ target }) => {
+  if (!toggled && target.matches(":focus-visible")) canvas.reveal(target.closest("g[data-id]")?.dataset.id);
+});
+document.addEventListener("fullscreenchange", () => {
+  document.getElementById("full-screen").setAttribute("aria-pressed", String(document.fullscreenElement !== null));
+  canvas.resize();
+});
+new ResizeObserver(() => { if (graph) { canvas.resize(); paint(); } }).observe(part.graph.closest(".views"));
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && selected) close();
+  if (event.key === "Escape" && selected && !document.fullscreenElement) close();
   if (event.key !== "/" || event.target.closest("input, select, textarea")) return;
   event.preventDefault();
   document.querySelector("#jobs-filter input").focus();
@@ -287,6 +369,12 @@ part.graph.addEventListener("keydown", (event) => {
   const id = event.target.closest("g[data-id]")?.dataset.id;
   const isOpen = graph.members.get(id)?.open;
   if ((event.key === "+" && isOpen === false) || (event.key === "-" && isOpen)) toggle(id);
+  if (event.key === "0") canvas.fit();
+  const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  if (!event.shiftKey || !way) return;
+  event.preventDefault();
+  follows(false);
+  canvas.pan(...way);
 });
 part.panel.addEventListener("click", (event) => {
   const link = event.target.closest("[data-select]");
