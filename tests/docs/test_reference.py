@@ -8,7 +8,7 @@ import psycopg
 import oban_pro
 from oban_pro import _plugin, errors, telemetry
 from oban_pro.model import meta
-from tests.support.paths import DOCS, PACKAGE
+from tests.support.paths import DOCS, PACKAGE, ROOT
 
 REFERENCE = DOCS / "reference"
 
@@ -123,3 +123,14 @@ class TestTables:
             ).fetchall()
 
         assert row == (shown.split(", "),)
+
+
+class TestChangelog:
+    def test_names_nothing_that_is_not_there(self) -> None:
+        text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+        code = " ".join(re.findall(r"`([^`]+)`", text))
+        named = set(re.findall(r"[A-Za-z]+_[A-Za-z_]+", code)) - {"placeholder_or_path"}
+        there = [path for path in PACKAGE.rglob("*") if path.suffix in {".py", ".sql"}]
+        known = set(re.findall(r"\w+", "\n".join(path.read_text("utf-8") for path in there)))
+
+        assert named - known == set()

@@ -5,8 +5,9 @@
 -- Locks: the jobs, passing over those that somebody holds; then rows of signals and calls.
 -- Twice: removes what is left.
 --
--- Each state has an index by its own column, and the planner must read it in order: anything else would read all jobs
--- that have aged, for each batch. OFFSET 0: see PLANS.md.
+-- Each state has an index by its own column, as completed_at, and the planner must read it in order: anything else would
+-- read all jobs that have aged, for each batch. So the statement is spelled for each state: "settled" in it stands for the
+-- state, and in "settled_at" for the column of the state. OFFSET 0: see PLANS.md.
 CREATE OR REPLACE FUNCTION oban_workflow_prune_jobs(
   p_state text,
   p_before timestamp,

@@ -48,6 +48,7 @@ BEGIN
     changes c
     CROSS JOIN LATERAL oban_workflow_crossed(ARRAY[c.key]) g
   WHERE
+    -- before these changes the group had not failed
     g.failed - c.failed <= g.tolerated;
 
   IF v_groups IS NULL THEN

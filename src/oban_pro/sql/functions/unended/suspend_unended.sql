@@ -1,9 +1,8 @@
--- Put jobs back to wait that somebody made runnable while an execution of theirs has not ended; returns the ids of
--- those.
+-- Suspend jobs again that somebody made runnable while an execution of theirs has not ended; returns their ids.
 --
 -- Called by: oban_workflow_apply_changes.
--- Locks: rows of oban_workflow_unended after those of the jobs, as whoever ends an execution does; so either the job
--- is suspended before that end is looked for, or the execution has ended and the job goes on.
+-- Locks: rows of oban_workflow_unended, after the rows of the jobs. Whoever ends an execution takes these locks in the same
+-- order. So it finds the job suspended and releases it, or it has removed its row before this function looks for it.
 -- Twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_suspend_unended(p_ids bigint[])
 RETURNS bigint[]
