@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from oban import Oban
+from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
+from oban_pro.engine.session import session_of
 from oban_pro.errors import (
     InvalidArgumentError,
     InvalidOptionError,
@@ -15,7 +19,9 @@ from oban_pro.errors import (
     UnknownWorkflowError,
 )
 from oban_pro.handles import searching
+from oban_pro.handles.searching import check_filters
 from tests.support.engine import Engine
+from tests.support.explained import Recorder, explaining
 from tests.support.graphs import work
 
 if TYPE_CHECKING:
@@ -135,6 +141,64 @@ class TestSearch:
 
         with pytest.raises(InvalidArgumentError, match="since must be a datetime with a timezone"):
             await ids(Workflow.search(since=datetime(2026, 1, 1)))
+
+
+MANY = """
+INSERT INTO oban_workflow_groups (
+  key, id, root, name, total, completed, cancelled, announced, inserted_at, stopped_at, attributes
+) OVERRIDING SYSTEM VALUE
+SELECT
+  -n,
+  'w' || n,
+  -n,
+  CASE WHEN n % 10 < 6 THEN 'nightly' ELSE 'other-' || n % 2000 END,
+  1,
+  -- all that are cancelled are old
+  (n < 99000 AND NOT (n < 20000 AND n % 10 = 3))::int,
+  (n < 20000 AND n % 10 = 3)::int,
+  true,
+  timezone('UTC', now()) - (100001 - n) * interval '1 minute',
+  timezone('UTC', now()) - (100000 - n) * interval '1 minute',
+  jsonb_build_object('tenant', 't' || n % 1009, 'region', (ARRAY['eu', 'us'])[1 + n / 7 % 2])
+FROM
+  generate_series(1, 100000) AS n
+"""
+
+
+@pytest.mark.slow
+class TestPagesOfTables:
+    async def test_that_a_search_reads_are_few_whatever_it_is_for(
+        self, dsn: str, conn: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await conn.execute(MANY.encode())
+        await conn.execute("VACUUM ANALYZE oban_workflow_groups")
+        monkeypatch.setattr(searching, "PAGE", 20)
+        recorder = Recorder()
+        recorder.install(monkeypatch)
+        now = datetime.now(UTC)
+        filters: list[dict[str, Any]] = [
+            {"attributes": {"tenant": "t7"}},
+            {"attributes": {"region": "eu"}},
+            {"name": "nightly"},
+            {"name": "other-1017"},
+            {"state": "executing"},
+            {"state": "completed"},
+            {"state": "cancelled"},
+            {"since": now - timedelta(days=1)},
+            {"until": now - timedelta(days=30)},
+        ]
+        pairs = [one | other for one, other in combinations(filters, 2) if not one.keys() & other]
+
+        async with AsyncConnectionPool(explaining(dsn), min_size=1, open=False) as pool:
+            place = session_of(Oban(pool=pool)._query)
+
+            for given in [*filters, *pairs]:
+                with recorder.recording():
+                    await anext(searching.search(place, check_filters(**given)), None)
+
+                (statement,) = [one for one in recorder.statements if "Root workflows" in one.text]
+                recorder.statements.clear()
+                assert statement.buffers <= 300, (given, str(statement))
 
 
 class TestAll:

@@ -68,8 +68,12 @@ class SearchStatements(Statements):
 
     async def search(self, filters: Filters, after: Hit | None, limit: int) -> list[Hit]:
         """Read the next root workflows, newest first."""
+        states = filters.states
+        state = states[0] if states is not None and len(states) == 1 else None
         params = {
             **filters._asdict(),
+            "state": state,
+            "states": states if state is None else None,
             "after_time": after and after.inserted_at,
             "after_key": after and after.key,
             "limit": limit,

@@ -1,5 +1,6 @@
 -- Root workflows, newest first, a page at a time, each page beginning after the last row of the one before. Each condition
--- has an index, and the planner knows the values: it takes the one that leaves the fewest rows.
+-- has an index, and the planner knows the values: it takes the one that leaves the fewest rows. A single state comes by
+-- itself, as an index on state and time gives no order for a list of states.
 SELECT
   g.id, g.inserted_at, g.key
 FROM
@@ -7,6 +8,7 @@ FROM
 WHERE
   g.parent IS NULL
   AND (%(name)s::text IS NULL OR g.name = %(name)s)
+  AND (%(state)s::text IS NULL OR g.state = %(state)s)
   AND (%(states)s::text[] IS NULL OR g.state = ANY(%(states)s::text[]))
   AND (%(attributes)s::jsonb IS NULL OR g.attributes @> %(attributes)s::jsonb)
   AND (%(since)s::timestamptz IS NULL OR g.inserted_at >= timezone('UTC', %(since)s::timestamptz))
