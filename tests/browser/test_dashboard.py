@@ -1044,6 +1044,35 @@ async def test_acts_on_a_group_starts_again_and_deletes(
     await expect(unlocked.locator("#list")).to_contain_text("No workflows yet.")
 
 
+async def test_pauses_a_workflow_and_limits_a_fan_out(
+    oban: Oban, unlocked: Page, dashboard: str
+) -> None:
+    workflow = Workflow(id="the-one").add_many("call", [work() for _ in range(3)], limit=1)
+    await oban.enqueue_many(workflow)
+    await unlocked.goto(f"{dashboard}/workflows/the-one")
+    said, panel = unlocked.locator("#said"), unlocked.locator("#panel")
+    await unlocked.get_by_role("button", name="Pause").click()
+    await expect(said).to_have_text("Paused, 1 job held back.")
+    await expect(unlocked.locator(".holds")).to_contain_text("The workflow is paused since")
+    await unlocked.get_by_role("button", name="Resume").click()
+    await expect(said).to_have_text("Resumed, 1 job brought back.")
+    await expect(unlocked.get_by_role("button", name="Pause")).to_be_visible()
+
+    # somebody else
+    await workflow.pause(by="ada")
+    await expect(unlocked.locator(".holds")).to_contain_text("by ada")
+    await workflow.resume()
+    await expect(unlocked.get_by_role("button", name="Pause")).to_be_visible()
+
+    await unlocked.locator("#graph g.vertex").first.click(position={"x": 30, "y": 8})
+    await expect(panel).to_contain_text("At most 1 at once.")
+    await panel.get_by_label("At once").fill("2")
+    await panel.get_by_role("button", name="Set limit").click()
+    await expect(said).to_have_text("Limit set.")
+    await expect(panel).to_contain_text("At most 2 at once.")
+    assert (await workflow.status()).subs["call"].limit == 2
+
+
 async def test_pauses_a_schedule(oban: Oban, unlocked: Page, dashboard: str) -> None:
     await look(oban._query, NIGHTLY)
     await unlocked.goto(f"{dashboard}/schedules")

@@ -888,7 +888,10 @@ async def pages_about_the_runs_of_a_name(node: Node) -> None:
 async def _browse(node: Node, workflow_id: str, job_id: int | None) -> None:
     async with browse(create_app(node.query._pool)) as client:
         with node.looked_at():
-            for path in ("", "/view.json", "/jobs", f"/jobs?job={job_id}", f"/jobs/{job_id}"):
+            for path in (
+                *("", "/holds", "/view.json", "/jobs", f"/jobs?job={job_id}"),
+                *(f"/jobs/{job_id}", f"/jobs/{job_id}/holds"),
+            ):
                 response = await client.get(f"/workflows/{workflow_id}{path}")
                 assert response.status_code == 200
 

@@ -183,7 +183,12 @@ class TestDuties:
             ),
             (
                 "dashboard",
-                ["web/statements.py", "web/queue_statements.py", "web/history_statements.py"],
+                [
+                    "web/statements.py",
+                    "web/queue_statements.py",
+                    "web/history_statements.py",
+                    "web/hold_statements.py",
+                ],
             ),
         ],
     )

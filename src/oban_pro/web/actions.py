@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse
 
 from oban_pro.errors import (
     InvalidArgumentError,
+    InvalidOptionError,
     InvalidScheduleError,
     InvalidSignalError,
     OpenWorkflowError,
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from .statements import JobDetail, PageStore
 
 REFUSALS = (
-    *(InvalidArgumentError, InvalidScheduleError, InvalidSignalError, OpenWorkflowError),
-    *(UniqueConflictError, UnknownNameError, UnknownWorkflowError),
+    *(InvalidArgumentError, InvalidOptionError, InvalidScheduleError, InvalidSignalError),
+    *(OpenWorkflowError, UniqueConflictError, UnknownNameError, UnknownWorkflowError),
 )
 """What is raised where something cannot be done, and says why."""
 
@@ -52,7 +53,7 @@ def refusing() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _on_workflow(request: Request, action: str) -> AsyncIterator[Act]:
+async def on_workflow(request: Request, action: str) -> AsyncIterator[Act]:
     """Let an operator do something to the workflow of a page."""
     operators = request.app.state.operators
 
@@ -68,7 +69,7 @@ async def _on_workflow(request: Request, action: str) -> AsyncIterator[Act]:
 
 
 @asynccontextmanager
-async def _on_job(
+async def on_job(
     request: Request, action: str, key: int | None = None
 ) -> AsyncIterator[tuple[Act, JobDetail]]:
     """Let an operator do something to a job of the workflow of a page, or to a group of a key."""
@@ -88,14 +89,14 @@ async def _on_job(
 
 async def cancel(request: Request) -> Response:
     """Cancel the open jobs of a workflow."""
-    async with _on_workflow(request, "cancel") as act:
+    async with on_workflow(request, "cancel") as act:
         count = await steering.cancel_jobs(session_of(request), id_of(request), by=act.by)
         return _said(act, "Cancelled", count)
 
 
 async def retry(request: Request) -> Response:
     """Run the jobs of a workflow again that broke."""
-    async with _on_workflow(request, "retry") as act:
+    async with on_workflow(request, "retry") as act:
         return _said(act, "Retried", await steering.retry_jobs(session_of(request), id_of(request)))
 
 
@@ -103,7 +104,7 @@ async def start_again(request: Request) -> Response:
     """Run all of a settled workflow again, with the same arguments."""
     session, workflow_id = session_of(request), id_of(request)
 
-    async with _on_workflow(request, "start-again") as act:
+    async with on_workflow(request, "start-again") as act:
         async with session.connect() as store:
             group = await store.group(workflow_id)
 
@@ -127,7 +128,7 @@ async def _has_settled(store: PageStore, workflow_id: str) -> bool:
 
 async def delete(request: Request) -> Response:
     """Remove a workflow that has settled, and lead to the list."""
-    async with _on_workflow(request, "delete") as act:
+    async with on_workflow(request, "delete") as act:
         await searching.delete(session_of(request), id_of(request))
         response = answer(act, "Deleted.")
         response.headers["HX-Redirect"] = f"{request.scope.get('root_path', '')}/"
@@ -141,7 +142,7 @@ async def act_on_job(request: Request) -> Response:
     named = request.path_params["job"]
     key = next(iter(keys_of(named)), None) if named.startswith("-") else None
 
-    async with _on_job(request, action, key) as (act, job):
+    async with on_job(request, action, key) as (act, job):
         workflow_id, names = job["workflow_id"], [job["name"]]
 
         match action:
@@ -162,8 +163,8 @@ async def signal_job(request: Request) -> Response:
     """Send a signal to a wait: one of its choices, or nothing at all."""
     session = session_of(request)
 
-    async with _on_job(request, "signal") as (act, job):
-        form = await _form(request)
+    async with on_job(request, "signal") as (act, job):
+        form = await form_of(request)
         payload = {"choice": form["choice"]} if "choice" in form else None
         sent = signalling.encode_sent(job["name"], payload, None, act.by)
 
@@ -179,8 +180,8 @@ async def reject_job(request: Request) -> Response:
     """Refuse a wait, with a reason."""
     session = session_of(request)
 
-    async with _on_job(request, "reject") as (act, job):
-        reason = (await _form(request)).get("reason") or None
+    async with on_job(request, "reject") as (act, job):
+        reason = (await form_of(request)).get("reason") or None
 
         async with naming(session):
             count = await session.execute(
@@ -208,7 +209,7 @@ def answer(act: Act, said: str) -> Response:
     return HTMLResponse(said)
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def form_of(request: Request) -> dict[str, str]:
     """Read the fields of a form; the last one counts of those with the same name."""
     body = (await request.body()).decode("utf-8", "replace").replace("\0", "")
 

@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route
 
 from oban_pro.engine.listener import Listener
 
-from . import actions, attention, history, pages, queues, schedules, static_files
+from . import actions, attention, history, holds, pages, queues, schedules, static_files
 from .failures import HANDLERS
 from .live import CHANNELS
 from .operators import Operators
@@ -44,6 +44,15 @@ ROUTES = [
     Route("/workflows/{id:path}/compare", history.show_comparison, name="compare"),
     Route("/workflows/{id:path}/jobs", pages.show_jobs, name="jobs"),
     Route("/workflows/{id:path}/jobs/{job}", pages.show_job, name="job"),
+    Route("/workflows/{id:path}/jobs/{job}/holds", holds.show_holds, name="holds-of-job"),
+    Route("/workflows/{id:path}/jobs/{job}/pause", holds.pause, methods=["POST"], name="pause-job"),
+    Route(
+        "/workflows/{id:path}/jobs/{job}/resume",
+        holds.resume,
+        methods=["POST"],
+        name="resume-job",
+    ),
+    Route("/workflows/{id:path}/jobs/{job}/limit", holds.limit, methods=["POST"], name="limit"),
     Route(
         "/workflows/{id:path}/jobs/{job}/signal",
         actions.signal_job,
@@ -62,6 +71,9 @@ ROUTES = [
         methods=["POST"],
         name="act",
     ),
+    Route("/workflows/{id:path}/holds", holds.show_holds, name="holds"),
+    Route("/workflows/{id:path}/pause", holds.pause, methods=["POST"], name="pause"),
+    Route("/workflows/{id:path}/resume", holds.resume, methods=["POST"], name="resume"),
     Route("/workflows/{id:path}/cancel", actions.cancel, methods=["POST"], name="cancel"),
     Route(
         "/workflows/{id:path}/start-again",
@@ -101,9 +113,10 @@ def create_app(
         user: Tells from a request who reads the page, None if nobody does; sync, then it is called
             in a thread, or async. Needed for waits that want signals of several senders.
         may: Tells whether somebody may do something: gets what ``user`` returned, the action, which
-            is "cancel", "retry", "retry-from", "start-again", "signal", "reject" or "delete", and
-            the id of the root workflow; or "run-schedule" or "pause-schedule" and the name of a
-            schedule. Sync or async. It is not asked about nobody, who may do nothing.
+            is "cancel", "retry", "retry-from", "start-again", "pause", "resume", "limit", "signal",
+            "reject" or "delete", and the id of the root workflow; or "run-schedule" or
+            "pause-schedule" and the name of a schedule. Sync or async. It is not asked about
+            nobody, who may do nothing.
 
     Returns:
         The app. Each action writes a line of JSON to the logger ``oban_pro.audit``, and sends the

@@ -82,8 +82,11 @@ async def changes(
 
 
 def fingerprint(groups: Sequence[GroupCounts]) -> str:
-    """Sum up what counts and states a workflow has, for comparison."""
-    return digest([(group.key, group.state, sorted(group.counts.items())) for group in groups])
+    """Sum up what counts, states, pauses and limits a workflow has, for comparison."""
+    held = [(group.paused_at, group.limit) for group in groups]
+    counts = [(group.key, group.state, sorted(group.counts.items())) for group in groups]
+
+    return digest((counts, held))
 
 
 def digest(value: object) -> str:

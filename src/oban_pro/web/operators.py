@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 AUDIT = "oban_pro.audit"
 """The logger that gets a line of JSON for each action."""
 
-ACTIONS = ("cancel", "retry", "retry-from", "start-again", "signal", "reject", "delete")
+ACTIONS = (
+    *("cancel", "retry", "retry-from", "start-again", "pause", "resume", "limit"),
+    *("signal", "reject", "delete"),
+)
 """What can be done to workflows, as `may` is asked for it."""
 
 SCHEDULE_ACTIONS = ("run-schedule", "pause-schedule")

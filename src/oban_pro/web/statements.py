@@ -11,6 +11,7 @@ from oban_pro.engine.store import Store
 from oban_pro.engine.wait_statements import waiting
 
 from .history_statements import HistoryStatements
+from .hold_statements import HoldStatements
 from .queue_statements import QueueStatements
 
 if TYPE_CHECKING:
@@ -229,6 +230,8 @@ class PageStore(Store):
         """Statements about queues and nodes."""
         self.history = HistoryStatements(conn, prefix, "dashboard")
         """Statements about the runs of a name."""
+        self.holds = HoldStatements(conn, prefix, "dashboard")
+        """The statement about what something is held back by."""
 
     async def count_roots(self, workflow_ids: Sequence[str], looked_at: int) -> dict[str, RootRow]:
         """Count the jobs of root workflows, by id of the workflow.

@@ -27,6 +27,7 @@ class Totals:
     started_at: datetime | None = None
     stopped_at: datetime | None = None
     retries: Retries | None = None
+    is_paused: bool = False
 
     @property
     def shown_state(self) -> str:
@@ -64,6 +65,7 @@ def sum_groups(
             group.started_at,
             group.stopped_at,
             (retries or {}).get(group.key),
+            group.paused_at is not None,
         )
 
     for group in reversed(groups):

@@ -42,6 +42,8 @@ let drawnFor = null;
 let revealed = null;
 let origin = null;
 let silence = null;
+// Whether the workflow is paused, and whether it has settled: what it is held back by is read again then.
+let held = null;
 // What is being deleted is not looked at any more.
 let isLeaving = false;
 const settleGraph = oneStop(part.graph, "g[data-id]", (id, key) => followEdge(graph, id, key));
@@ -116,6 +118,9 @@ function paintHead(root) {
   const settled = SETTLED.reduce((sum, state) => sum + (root.counts[state] ?? 0), 0);
   const end = root.settled_at ? Date.parse(root.settled_at) : model.now;
   const took = root.attempted_at ? ` · ${duration(end - Date.parse(root.attempted_at))}` : "";
+  const was = held;
+  held = `${root.paused} ${SETTLED.includes(root.state)}`;
+  if (![null, held].includes(was)) htmx.trigger(document.body, "held");
   part.state.replaceChildren(html("span", { class: `badge state-${root.state}` }, root.state));
   part.summary.textContent = `${count(settled)} of ${count(root.total)} jobs${took}`;
   document.title = `${root.state} · ${page.dataset.label}`;
