@@ -400,7 +400,9 @@ class TestNetwork:
         async with page.expect_response(lambda answer: answer.status == 304):
             pass
 
-        assert sorted(paths(200)) == sorted([str(workflow.id), "view.json", "jobs", "events"])
+        assert sorted(paths(200)) == sorted(
+            [str(workflow.id), "view.json", "holds", "jobs", "events"]
+        )
         assert {"view.json"} <= set(paths(304)) <= {"view.json", "jobs"}
 
     async def test_keeps_scripts_and_compresses_the_rest(
