@@ -205,7 +205,7 @@ def names_of(path: str) -> list[str]:
     names = [path]
 
     # Code may be renamed several times, and back.
-    while (new := known.get(_dotted(names[-1]))) is not None and new not in names:
+    while known and (new := known.get(_dotted(names[-1]))) is not None and new not in names:
         names.append(new)
 
     return names

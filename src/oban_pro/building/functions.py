@@ -92,16 +92,16 @@ def resolve_function(path: object, arguments: tuple[str, ...]) -> Function:
 
 def _resolve(path: object, arguments: tuple[str, ...]) -> Function:
     module, _, qualname = path.partition(":") if isinstance(path, str) else ("", "", "")
-    what = f"{_role_of(arguments)} function {path!r}"
 
     if reason := why_forbidden(module):
-        raise ForbiddenCodeError(f"{what} is not called: {reason}")
+        raise ForbiddenCodeError(f"{_spell(path, arguments)} is not called: {reason}")
 
     try:
         found = _look_up(module, qualname)
     except NOT_FOUND as error:
         hint = "; it lives in the program that enqueued it" if module == "__main__" else ""
-        refusal = FunctionNotFoundError(f"cannot import {what}: {error}{hint}")
+        spelled = _spell(path, arguments)
+        refusal = FunctionNotFoundError(f"cannot import {spelled}: {error}{hint}")
 
         if absent_code(error) is not None:
             mark_absent(refusal, str(path))
@@ -113,11 +113,15 @@ def _resolve(path: object, arguments: tuple[str, ...]) -> Function:
     # This spares the checks only, as a module may have been reloaded, or a function replaced.
     if _approved.get(key) is not found:
         if reason := _why_not_meant(found, key[0], arguments):
-            raise ForbiddenCodeError(f"{what} is not called: {reason}")
+            raise ForbiddenCodeError(f"{_spell(path, arguments)} is not called: {reason}")
 
         _approved[key] = found
 
     return found  # type: ignore[no-any-return]
+
+
+def _spell(path: object, arguments: tuple[str, ...]) -> str:
+    return f"{_role_of(arguments)} function {path!r}"
 
 
 def why_forbidden(module: str) -> str | None:

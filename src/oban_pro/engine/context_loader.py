@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 # Decoding more characters than this would block the event loop, so a thread does it.
 DECODE_IN_PLACE = 500_000
 
+# Decoding fewer characters than this makes too few objects to pause the garbage collector for.
+COLLECTED = 1_000
+
 _loaders: WeakKeyDictionary[_host.Query, _Loader] = WeakKeyDictionary()
 
 
@@ -53,23 +56,40 @@ async def context_of(job: Job) -> Context:
         CodecError: If a stored value cannot be decoded, naming the job that recorded it.
     """
     query = query_for(job)
-    # A loader gathers the jobs of one event loop.
-    is_home = _host.is_home(query)
-    loader = _loaders.setdefault(query, _Loader()) if is_home else _Loader()
-    parts = await loader.load(job)
+    parts = await _loader_for(query).load(job)
+    size = parts.size + _length(job.meta.get(AGAIN))
 
-    if parts.size + _length(job.meta.get(AGAIN)) > DECODE_IN_PLACE:
+    if size > DECODE_IN_PLACE:
         return await asyncio.to_thread(_build, job, parts)
+
+    if size < COLLECTED:
+        return _build(job, parts)
 
     with uncollected():
         return _build(job, parts)
 
 
+def _loader_for(query: _host.Query) -> _Loader:
+    """Return what gathers the jobs of one event loop."""
+    if not _host.is_home(query):
+        return _Loader()
+
+    loader = _loaders.get(query)
+
+    if loader is None:
+        loader = _loaders[query] = _Loader()
+
+    return loader
+
+
 def _build(job: Job, parts: _Parts) -> Context:
-    own = [*decode_sources(parts.own)]
-    results = nest(own)
-    lists = lists_among(own)
-    failures = failures_of(parts.own)
+    results: dict[str, Any] = {}
+    lists: set[str] = set()
+    failures: dict[str, dict[str, str]] = {}
+
+    if parts.own:
+        own = [*decode_sources(parts.own)]
+        results, lists, failures = nest(own), lists_among(own), failures_of(parts.own)
 
     if parts.is_gated:
         shared, shared_lists = parts.shared.results
@@ -143,6 +163,9 @@ def _size(sources: Iterable[Source]) -> int:
 
 def _length(encoded: Any) -> int:
     """Return how much there is to decode; of what is in a store never so little as to block."""
+    if encoded is None:
+        return 0
+
     if not codec.may_refer(encoded):
         return len(str(encoded or ""))
 

@@ -17,6 +17,7 @@ from oban_pro.stores import Stored
 from oban_pro.values.recorded import Source
 
 from .differences import Difference
+from .encoding import array
 from .results import (
     Acked,
     Acks,
@@ -418,11 +419,7 @@ class Store(StoreParts):
             job_ids: Jobs of any workflows.
             known: Versions of what the jobs of a group share, by its key.
         """
-        params = {
-            "jobs": list(job_ids),
-            "known": list(known),
-            "versions": list(known.values()),
-        }
+        params = {"jobs": array(job_ids), "known": array(known), "versions": list(known.values())}
 
         return await self.fetch_all(args_row(Source), "contexts", params)
 

@@ -1,6 +1,6 @@
 -- The contexts of a workflow and of those around it, each with its distance.
 --
--- Called by: oban_workflow_contexts_v2, whose settings of the planner it runs with. Locks nothing.
+-- Called by: oban_workflow_context_values, whose settings of the planner it runs with. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_contexts_around(
   p_group bigint,
   OUT key bigint,

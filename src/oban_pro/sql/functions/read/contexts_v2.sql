@@ -11,7 +11,7 @@
 -- Called by: a node, for jobs that it starts. Locks nothing.
 --
 -- It reads a few rows by their keys, whatever the size of the tables, and joins what many readers share by hash:
--- see PLANS.md.
+-- see PLANS.md. Most jobs of a fan-out depend on nothing but what the caller knows. For those it ends early.
 CREATE OR REPLACE FUNCTION oban_workflow_contexts_v2(
   p_jobs bigint[],
   p_known bigint[],
@@ -34,41 +34,56 @@ SET enable_nestloop = off
 SET jit = off
 AS $$
 #variable_conflict use_column
+DECLARE
+  v_readers bigint[];
+  v_keys bigint[];
+  v_gated boolean[];
+  v_groups record;
+  v_direct record;
+  v_shared record;
+  v_news bigint[];
 BEGIN
-  RETURN QUERY
-  WITH RECURSIVE readers AS (
-    SELECT
-      m.id, m.group_key, m.gated
-    FROM
-      oban_workflow_members m
-    WHERE
-      m.id = ANY(p_jobs)
-  ),
-  groups AS (
-    SELECT r.group_key AS key, bool_or(r.gated) AS gated FROM readers r GROUP BY r.group_key
-  ),
-  direct AS MATERIALIZED (
-    SELECT
-      d.reader, d.id
-    FROM
-      oban_workflow_context_sources(p_jobs, ARRAY(SELECT key FROM groups WHERE gated ORDER BY key)) d
-  ),
-  shared AS MATERIALIZED (
-    SELECT
-      v.key, v.version
-    FROM
-      oban_workflow_context_versions(
-        ARRAY(SELECT key FROM groups ORDER BY key),
-        ARRAY(SELECT gated FROM groups ORDER BY key),
-        ARRAY(SELECT reader FROM direct WHERE reader < 0 ORDER BY reader, id),
-        ARRAY(SELECT id FROM direct WHERE reader < 0 ORDER BY reader, id)
-      ) v
-  ),
-  news AS (
+  SELECT
+    array_agg(m.id), array_agg(m.group_key), array_agg(m.gated)
+  INTO
+    v_readers, v_keys, v_gated
+  FROM
+    oban_workflow_members m
+  WHERE
+    m.id = ANY(p_jobs);
+
+  SELECT
+    array_agg(g.key) AS keys,
+    array_agg(g.gated) AS gated,
+    COALESCE(array_agg(g.key) FILTER (WHERE g.gated), '{}') AS with_gate
+  INTO
+    v_groups
+  FROM
+    (SELECT r.key, bool_or(r.gated) AS gated FROM unnest(v_keys, v_gated) AS r(key, gated) GROUP BY r.key) g;
+
+  SELECT
+    array_agg(d.reader) AS readers,
+    array_agg(d.id) AS ids,
+    array_agg(d.reader) FILTER (WHERE d.reader < 0) AS gates,
+    array_agg(d.id) FILTER (WHERE d.reader < 0) AS behind_gates,
+    bool_or(d.reader > 0) AS has_own
+  INTO
+    v_direct
+  FROM
+    oban_workflow_context_sources(p_jobs, v_groups.with_gate) d;
+
+  SELECT
+    array_agg(v.key) AS keys, array_agg(v.version) AS versions
+  INTO
+    v_shared
+  FROM
+    oban_workflow_context_versions(v_groups.keys, v_groups.gated, v_direct.gates, v_direct.behind_gates) v;
+
+  v_news := ARRAY(
     SELECT
       s.key
     FROM
-      shared s
+      unnest(v_shared.keys, v_shared.versions) AS s(key, version)
     WHERE
       NOT EXISTS (
         SELECT
@@ -79,85 +94,27 @@ BEGIN
           -- what is known with a gate includes the contexts, which never change
           AND starts_with(k.version, s.version)
       )
-  ),
-  upstream AS (
-    SELECT
-      d.reader, d.id, NULL::bigint AS parent, m.name, m.gone, 0 AS depth
-    FROM
-      direct d
-      CROSS JOIN LATERAL (
-        SELECT * FROM oban_workflow_members m WHERE m.id = d.id OFFSET 0
-      ) m
-    WHERE
-      d.reader > 0
-      OR d.reader IN (SELECT key FROM news)
-    UNION ALL
-    SELECT
-      upstream.reader, m.id, m.group_key, m.name, m.gone, upstream.depth + 1
-    FROM
-      upstream
-      CROSS JOIN LATERAL (
-        SELECT * FROM oban_workflow_members m WHERE m.group_key = upstream.id OFFSET 0
-      ) m
-    WHERE
-      upstream.id < 0
-  ),
-  sources AS (
-    SELECT
-      r.id AS reader,
-      r.group_key AS id,
-      NULL::bigint AS parent,
-      '' AS name,
-      'reader' AS kind,
-      CASE WHEN r.gated THEN 'gated' END AS value,
-      0 AS position
-    FROM
-      readers r
-    UNION ALL
-    SELECT
-      s.key, s.key, NULL, '', 'shared', s.version, 0
-    FROM
-      shared s
-    UNION ALL
-    SELECT
-      news.key, c.key, NULL, '', 'context', c.context::text, -1 - c.height
-    FROM
-      news
-      CROSS JOIN LATERAL (SELECT * FROM oban_workflow_contexts_around(news.key) OFFSET 0) c
-    UNION ALL
-    SELECT
-      u.reader, u.id, u.parent, u.name, g.kind, NULL, u.depth
-    FROM
-      upstream u
-      CROSS JOIN LATERAL (
-        SELECT * FROM oban_workflow_groups g WHERE g.key = u.id OFFSET 0
-      ) g
-    WHERE
-      u.id < 0
-    UNION ALL
-    SELECT
-      u.reader, u.id, u.parent, u.name,
-      CASE WHEN j.state <> 'completed' OR j.id IS NULL THEN 'failed' WHEN j.worker = 'oban_pro.workers.BatchCascade' THEN 'batch' ELSE 'job' END,
-      CASE
-        WHEN j.state = 'completed' THEN j.meta ->> 'return'
-        ELSE COALESCE(to_jsonb(j.errors) -> -1 ->> 'error', j.state::text, u.gone)
-      END,
-      u.depth
-    FROM
-      upstream u
-      LEFT JOIN LATERAL (SELECT * FROM oban_jobs j WHERE j.id = u.id OFFSET 0) j ON true
-    WHERE
-      u.id > 0
-      AND CASE
-        WHEN j.state = 'completed' THEN j.meta -> 'recorded' = 'true'
-        ELSE COALESCE(j.state::text, u.gone) IN ('cancelled', 'discarded', 'deleted')
-      END
-  )
+  );
+
+  RETURN QUERY
   SELECT
-    reader, id, parent, name, kind, value
+    r.id, r.key, NULL::bigint, '', 'reader', CASE WHEN r.gated THEN 'gated' END
   FROM
-    sources
-  ORDER BY
-    position, abs(id);
+    unnest(v_readers, v_keys, v_gated) AS r(id, key, gated)
+  UNION ALL
+  SELECT
+    s.key, s.key, NULL, '', 'shared', s.version
+  FROM
+    unnest(v_shared.keys, v_shared.versions) AS s(key, version);
+
+  IF v_news = '{}' AND v_direct.has_own IS NOT TRUE THEN
+    RETURN;
+  END IF;
+
+  RETURN QUERY
+  SELECT
+    *
+  FROM
+    oban_workflow_context_values(v_news, v_direct.readers, v_direct.ids);
 END;
 $$;
