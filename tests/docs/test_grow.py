@@ -53,13 +53,15 @@ class TestGrow:
     @pytest.mark.parametrize(
         ("total", "expected"), [(2_000, "pass"), (9_000, "hold"), (10, "unchecked")]
     )
-    async def test_a_branch(self, complete: Run, total: int, expected: str) -> None:
+    async def test_the_branch_of_the_page_runs(
+        self, complete: Run, total: int, expected: str
+    ) -> None:
         workflow = load(1).workflow.add_context({"total": total})
         workflow.id = f"branch-{total}"
 
         assert (await complete(workflow))["ship"] == expected
 
-    async def test_pages(self, complete: Run) -> None:
+    async def test_the_pages_of_the_page_are_imported(self, complete: Run) -> None:
         assert (await complete(load(2).workflow))["report"] == ["A", "B", "C"]
 
     async def test_a_worker_class(self, complete: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,7 +69,9 @@ class TestGrow:
 
         assert sorted(capsys.readouterr().out.splitlines()) == ["notify 0", "notify 1"]
 
-    async def test_append(self, complete: Run, wait_until: WaitUntil) -> None:
+    async def test_the_addition_of_the_page_runs(
+        self, complete: Run, wait_until: WaitUntil
+    ) -> None:
         workflow = load(2).workflow
         await complete(workflow)
         (job,) = await load(4).add_audit(workflow.id)

@@ -36,7 +36,9 @@ class TestNotebooks:
     @pytest.mark.timeout(200)
     @pytest.mark.filterwarnings("ignore")
     @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
-    def test_run(self, path: Any, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_every_notebook_runs(
+        self, path: Any, dsn: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("OBAN_DSN", dsn)
         notebook = read(path)
         NotebookClient(notebook, timeout=90).execute()

@@ -231,7 +231,7 @@ class TestTheDashboard:
 
 
 class TestNodes:
-    async def test_are_refused(self, standby: str) -> None:
+    async def test_nodes_are_refused_on_a_standby(self, standby: str) -> None:
         async with pool_to(standby) as pool:
             with pytest.raises(Error, match="cannot execute INSERT"):
                 await Oban(pool=pool, queues={"default": 1}).start()

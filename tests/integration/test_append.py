@@ -333,7 +333,7 @@ class TestRefusals:
 
         await self.unchanged(engine)
 
-    async def test_a_cycle(self, engine):
+    async def test_refuses_a_cycle(self, engine):
         await engine.enqueue(sample())
 
         with pytest.raises(CycleError):
@@ -341,7 +341,7 @@ class TestRefusals:
 
         await self.unchanged(engine)
 
-    async def test_a_context(self, engine):
+    async def test_refuses_a_context(self, engine):
         await engine.enqueue(sample())
 
         with pytest.raises(InvalidArgumentError, match="must not have a context"):

@@ -297,7 +297,7 @@ class TestJobsOfWorkflows:
 
 class TestBadInput:
     @pytest.mark.parametrize("job", ["1", True, None, [1, "2"]])
-    async def test_is_refused(self, oban: Oban, job: Any) -> None:
+    async def test_bad_input_is_refused(self, oban: Oban, job: Any) -> None:
         with pytest.raises(InvalidArgumentError, match="must be the id of a job"):
             await signal(job, oban=oban._name)
 

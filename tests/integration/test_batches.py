@@ -131,7 +131,7 @@ class TestBatches:
         with pytest.raises(errors.UnknownNameError):
             await workflow.retry_jobs(names=["call/3"])
 
-    async def test_may_snooze(self, run: Run) -> None:
+    async def test_a_batch_may_snooze(self, run: Run) -> None:
         assert (await run(batches(3, 3, sizes.snooze_batch)))["call"] == {"0": 0, "1": 1, "2": 2}
 
     async def test_work_in_jobs_that_run_in_place(self, oban: Oban) -> None:

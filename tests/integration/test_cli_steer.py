@@ -194,7 +194,7 @@ class TestDoctor:
         assert invoke(dsn, "doctor", "good").exit_code == 0
         assert invoke(dsn, "doctor", "w").exit_code == 1
 
-    def test_mends(self, dsn: str) -> None:
+    def test_the_doctor_mends(self, dsn: str) -> None:
         arrange(dsn, diamond(id="w"))
         self.break_books(dsn)
         done = invoke(dsn, "doctor", "--repair")

@@ -279,7 +279,9 @@ class TestRefused:
             ),
         ],
     )
-    def test_by_name(self, defaults: Any, error: type[Exception], reason: str) -> None:
+    def test_wrong_defaults_are_refused_by_name(
+        self, defaults: Any, error: type[Exception], reason: str
+    ) -> None:
         with pytest.raises(error) as refusal:
             Workflow(defaults=defaults)
         assert str(refusal.value) == reason

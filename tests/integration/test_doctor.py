@@ -140,7 +140,7 @@ class TestJobsThatWaitInVain:
         states = await engine.states()
         assert {states[path] for path in paths} == {"cancelled"}
 
-    async def test_are_cancelled(self, engine: Engine) -> None:
+    async def test_jobs_that_wait_in_vain_are_cancelled(self, engine: Engine) -> None:
         await engine.enqueue(pair())
 
         async with unseen(engine):

@@ -299,7 +299,7 @@ class TestKept:
 
 @pytest.mark.slow
 class TestForkedChildren:
-    def test_stop_nothing(self, start_user: StartUser) -> None:
+    def test_forked_children_stop_nothing(self, start_user: StartUser) -> None:
         body = """
 child = os.fork()
 if not child:

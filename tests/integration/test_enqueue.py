@@ -154,7 +154,9 @@ class TestWorkflow:
             heard = [one.payload async for one in listener.notifies(timeout=10, stop_after=2)]
         assert sorted(heard) == ['{"queue" : "one"}', '{"queue" : "three"}']
 
-    async def test_runs(self, start_oban: StartOban, wait_until: Any, oban: Oban) -> None:
+    async def test_an_enqueued_workflow_runs(
+        self, start_oban: StartOban, wait_until: Any, oban: Oban
+    ) -> None:
         workflow = diamond().add_many("many", [work(), work()], deps="end")
         await start_oban()
         await oban.enqueue_many(workflow)

@@ -110,7 +110,7 @@ class TestLog:
         ((_, line),) = lines()
         assert (line["workflow_id"], line["path"], line["trace_id"]) == (None, None, None)
 
-    async def test_ends(self, oban: Oban, lines: Any) -> None:
+    async def test_stop_logging_ends_the_log(self, oban: Oban, lines: Any) -> None:
         telemetry.stop_logging()
         await oban.enqueue_many(Workflow().add("a", work()))
         assert lines() == []

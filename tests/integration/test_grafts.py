@@ -337,7 +337,7 @@ class TestTwice:
 
 
 class TestGrafterThatDoesNotComplete:
-    async def test_retried(self, engine):
+    async def test_dependents_wait_while_the_grafter_is_retried(self, engine):
         await engine.enqueue(growing())
         await graft(engine, "grow", chain("a"))
         await engine.fail("grow/grafter")
@@ -346,7 +346,7 @@ class TestGrafterThatDoesNotComplete:
         assert await engine.group("grow") == "executing"
         assert (await engine.states())["end"] == "suspended"
 
-    async def test_snoozed(self, engine):
+    async def test_dependents_wait_while_the_grafter_is_snoozed(self, engine):
         await engine.enqueue(growing())
         await graft(engine, "grow", chain("a"))
         await engine.snooze("grow/grafter")
@@ -583,7 +583,7 @@ class TestFunctions:
         assert reason in await error_of(workflow, "grow")
         await engine.check()
 
-    async def test_may_snooze(self, start_oban, wait_until):
+    async def test_a_function_that_grafts_may_snooze(self, start_oban, wait_until):
         workflow = Workflow().add_graft("grow", growth.graft_snooze)
         oban = await start_oban()
         await oban.enqueue_many(workflow)
@@ -593,7 +593,7 @@ class TestFunctions:
 
         await wait_until(is_scheduled)
 
-    async def test_may_cancel(self, start_oban, wait_until):
+    async def test_a_function_that_grafts_may_cancel(self, start_oban, wait_until):
         workflow = Workflow().add_graft("grow", growth.graft_cancel)
         await run(await start_oban(), workflow.add("end", work(), deps="grow"), wait_until)
 

@@ -112,7 +112,7 @@ async def finish(workflow: Workflow, conn: AsyncConnection, wait_until: WaitUnti
 
 @pytest.mark.parametrize("which", TEXTS)
 class TestNames:
-    async def test_of_jobs(
+    async def test_hostile_names_of_jobs_do_no_harm(
         self, node: Oban, conn: AsyncConnection, wait_until: WaitUntil, which: str
     ) -> None:
         name = TEXTS[which]
@@ -131,7 +131,7 @@ class TestNames:
         assert (await handle.status()).counts == {"cancelled": 2}
         assert await handle.retry_jobs(names=[name]) == 1
 
-    async def test_of_groups(
+    async def test_hostile_names_of_groups_do_no_harm(
         self, node: Oban, conn: AsyncConnection, wait_until: WaitUntil, which: str
     ) -> None:
         name = TEXTS[which]
@@ -147,7 +147,7 @@ class TestNames:
         await finish(handle, conn, wait_until)
         assert [*(await handle.status()).subs] == [name]
 
-    async def test_of_workflows(
+    async def test_hostile_names_of_workflows_do_no_harm(
         self, node: Oban, conn: AsyncConnection, wait_until: WaitUntil, which: str
     ) -> None:
         def build() -> Workflow:
@@ -163,7 +163,7 @@ class TestNames:
 
 @pytest.mark.parametrize("which", VALUES)
 class TestValues:
-    async def test_as_args(
+    async def test_hostile_args_do_no_harm(
         self, node: Oban, conn: AsyncConnection, wait_until: WaitUntil, which: str
     ) -> None:
         def build() -> Workflow:
@@ -177,7 +177,7 @@ class TestValues:
         assert job is not None
         assert same(job.args["value"], VALUES[which])
 
-    async def test_as_context(
+    async def test_hostile_context_does_no_harm(
         self, node: Oban, conn: AsyncConnection, wait_until: WaitUntil, which: str
     ) -> None:
         def build() -> Workflow:
@@ -190,7 +190,7 @@ class TestValues:
         await finish(Workflow(id="w"), conn, wait_until)
         assert await Workflow(id="w").all_recorded() == {"x": True}
 
-    async def test_as_items(
+    async def test_hostile_items_do_no_harm(
         self, node: Oban, conn: AsyncConnection, wait_until: WaitUntil, which: str
     ) -> None:
         def build() -> Workflow:

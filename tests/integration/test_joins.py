@@ -349,7 +349,7 @@ class TestGrafts:
 
 
 class TestBooks:
-    async def test_are_mended(self, engine: Engine) -> None:
+    async def test_wrong_counters_of_joins_are_mended(self, engine: Engine) -> None:
         await engine.enqueue(race(3))
         await engine.discard("a")
 

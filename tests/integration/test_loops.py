@@ -164,7 +164,7 @@ class TestALoop:
     def test_runs_without_a_database(self) -> None:
         assert [process_job(job).value for job in loop()] == [[3, 3], [3, 3]]
 
-    async def test_is_drained(self, oban: Oban) -> None:
+    async def test_a_loop_is_drained(self, oban: Oban) -> None:
         workflow = loop()
         await oban.enqueue_many(workflow)
         await drain_queue("default")

@@ -118,7 +118,7 @@ class TestNumbers:
         assert 60 <= found["oban_workflows_late_timers_seconds", ()] < 120
         assert 3_600 <= found["oban_staging_late_seconds", ()] < 3_660
 
-    async def test_include_nodes(self, start_oban: StartOban) -> None:
+    async def test_numbers_include_nodes(self, start_oban: StartOban) -> None:
         await start_oban({"default": 1, "other": 1}, node="here")
         found = samples((await metrics.render()).decode())
 

@@ -351,7 +351,7 @@ class TestResume:
 
 
 class TestShown:
-    async def test_by_explain(self, engine: Engine) -> None:
+    async def test_explain_shows_a_pause(self, engine: Engine) -> None:
         await engine.enqueue(fan())
         await HANDLE.pause("a")
         await HANDLE.pause("many", by="ada", until=timedelta(hours=3))
@@ -378,7 +378,7 @@ class TestShown:
         await HANDLE.pause("many")
         assert "; fan-out 'many' is paused since" in (await HANDLE.explain("many")).summary
 
-    async def test_by_events(self, engine: Engine) -> None:
+    async def test_events_tell_of_a_pause(self, engine: Engine) -> None:
         seen: list[tuple[str, dict[str, Any]]] = []
         events = ["oban.workflow.paused", "oban.workflow.resumed"]
         telemetry.attach("pauses", events, lambda event, meta: seen.append((event, meta)))

@@ -121,7 +121,7 @@ class TestRetriedAt:
         assert await session_for("Oban").transact(body) == 2
         assert await retried_at() is not None
 
-    async def test_is_shown(self, oban: Oban, dsn: str) -> None:
+    async def test_the_time_of_a_retry_is_shown(self, oban: Oban, dsn: str) -> None:
         workflow = Workflow(id="w").add("a", work())
         await run_workflow(workflow, oban)
         shown = await asyncio.to_thread(invoke, dsn, "show", "w")

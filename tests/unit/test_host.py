@@ -127,7 +127,7 @@ class TestPoints:
 
 
 class TestAttributes:
-    def test_of_acks(self) -> None:
+    def test_acks_have_the_attributes_that_we_use(self) -> None:
         hints = get_type_hints(oban._executor.AckAction, localns={"Job": Job})
         assert list(hints) == ["job", "state", "attempt_change", "error", "meta", "schedule_in"]
         assert isinstance(inspect.getattr_static(oban._executor.AckAction, "id"), property)
@@ -144,12 +144,12 @@ class TestAttributes:
             "meta",
         ]
 
-    def test_of_executors(self) -> None:
+    def test_executors_have_the_attributes_that_we_use(self) -> None:
         executor = oban._executor.Executor(Job("worker"))
         assert (executor.safe, executor.action, executor.result) == (True, None, None)
         assert executor._traceback is None
 
-    def test_of_jobs(self) -> None:
+    def test_jobs_have_the_attributes_that_we_use(self) -> None:
         assert {"id", "args", "meta", "state", "extra"} <= set(Job.__slots__)
         assert Job("worker").extra == {}
 
@@ -193,14 +193,14 @@ class TestAttributes:
         finally:
             del oban.oban._instances["pinned"]
 
-    def test_of_pruners(self) -> None:
+    def test_pruners_have_the_attributes_that_we_use(self) -> None:
         source = inspect.getsource(oban._pruner.Pruner)
         assert "self._leader = leader" in source
         assert "self._stopping = asyncio.Event()" in source
         assert "self._loop_task = None" in source
         assert isinstance(inspect.getattr_static(oban._leader.Leader, "is_leader"), property)
 
-    def test_of_pools(self) -> None:
+    def test_pools_have_the_attributes_that_we_use(self) -> None:
         assert parameters(AsyncConnectionPool._connect) == ["self", "timeout"]
         assert inspect.iscoroutinefunction(AsyncConnectionPool._connect)
         pool = AsyncConnectionPool("", open=False)
@@ -216,7 +216,7 @@ class TestAttributes:
         assert parameters(AsyncConnectionPool.getconn) == ["self", "timeout"]
         assert AsyncConnectionPool("", open=False, kwargs={"a": 1}).kwargs == {"a": 1}
 
-    def test_of_notifiers(self) -> None:
+    def test_notifiers_have_the_attributes_that_we_use(self) -> None:
         notifier = oban._notifier.PostgresNotifier
         assert parameters(notifier.listen) == ["self", "channel", "callback", "wait", "timeout"]
         assert "await self._connect()" in inspect.getsource(notifier.start)
@@ -231,7 +231,7 @@ class TestAttributes:
         assert "self._listen_events = {}" in init
         assert "self._subscriptions = defaultdict(dict)" in init
 
-    def test_of_refreshers(self) -> None:
+    def test_refreshers_have_the_attributes_that_we_use(self) -> None:
         source = inspect.getsource(oban._refresher.Refresher.__init__)
         assert "self._interval = interval" in source
         assert "self._producers = producers" in source
@@ -244,7 +244,7 @@ class TestAttributes:
         assert "async with self._init_lock:" in source
         assert source.rindex("delete_producer") > source.index("stop_gracefully")
 
-    def test_of_producers(self) -> None:
+    def test_producers_have_the_attributes_that_we_use(self) -> None:
         source = inspect.getsource(oban._producer.Producer.__init__)
         assert "self._init_lock = asyncio.Lock()" in source
         assert "self._stopping = asyncio.Event()" in source

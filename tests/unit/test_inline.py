@@ -159,7 +159,7 @@ class TestGrafts:
 
         assert last(workflow) == {"each": {"0": 2, "1": 4, "2": 6}}
 
-    def test_nest(self) -> None:
+    def test_grafts_nest(self) -> None:
         workflow = Workflow().add_context({"left": 2}).add_graft("grow", growth.graft_deeper)
         workflow.add_cascade("end", growth.received, deps="grow")
 

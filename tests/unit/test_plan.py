@@ -25,7 +25,7 @@ def edges(plan: Plan) -> set[tuple[str, str]]:
 
 
 class TestEdges:
-    def test_link_jobs(self) -> None:
+    def test_edges_link_jobs(self) -> None:
         plan = plan_for(diamond())
         assert edges(plan) == {
             ("start", "left"),

@@ -200,7 +200,7 @@ class TestUnknownFor:
 
 
 class TestSchedules:
-    def test_are_modules(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_schedules_are_modules(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write(folder, 'schedules = ["shop.schedules"]')
         assert settings.current().schedules == ("shop.schedules",)
 

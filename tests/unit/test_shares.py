@@ -62,7 +62,7 @@ class TestSizes:
             ("2GiB", 2 * 1024**3),
         ],
     )
-    def test_are_read(self, text: str, size: int) -> None:
+    def test_sizes_are_read(self, text: str, size: int) -> None:
         assert Bytes().convert(text, None, None) == size
 
     @pytest.mark.parametrize("text", ["", "M", "-1", "0", "much", "1e400", "nan", "5X"])

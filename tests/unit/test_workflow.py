@@ -401,7 +401,7 @@ class TestAddMany:
 
 
 class TestFlags:
-    def test_are_off(self) -> None:
+    def test_flags_are_off(self) -> None:
         assert flags(Workflow().add("a", work())) == {"a": Flags(False, False)}
 
     def test_of_a_job_come_from_its_workflow_unless_it_has_its_own(self) -> None:

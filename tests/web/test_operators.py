@@ -183,7 +183,9 @@ class TestAsking:
             assert "read-only" in (await client.get(HERE)).text
             assert (await client.post(f"{HERE}/cancel")).status_code == 403
 
-    async def test_fails_closed(self, workflow: Workflow, pool: AsyncConnectionPool) -> None:
+    async def test_a_may_that_raises_permits_nothing(
+        self, workflow: Workflow, pool: AsyncConnectionPool
+    ) -> None:
         def break_down(name: str, action: str, workflow_id: str) -> bool:
             raise LookupError("the directory of users is down")
 

@@ -61,7 +61,9 @@ class TestView:
 
 
 class TestJobs:
-    async def test_have_clocks(self, workflow: Workflow, reader: httpx.AsyncClient) -> None:
+    async def test_jobs_show_their_clocks(
+        self, workflow: Workflow, reader: httpx.AsyncClient
+    ) -> None:
         page = (await reader.get("/workflows/order/jobs")).text
         assert ">signal, 2h left</span>" in page
         assert ">timer, 1h left</span>" in page
