@@ -592,6 +592,35 @@ class TestAGroup:
         status = await run_workflow(workflow, with_safety=True)
         assert dict(status.subs["sub"].counts) == {"discarded": 1, "cancelled": 1}
 
+    async def test_whose_judge_failed_cancels_what_is_appended_whatever_it_ignores(
+        self, engine: Engine
+    ) -> None:
+        ignores: Any = {"ignore_cancelled": True, "ignore_discarded": True}
+        inner = Workflow(**ignores).add("x", make_job())
+        middle = Workflow(**ignores).add_workflow("inner", inner)
+        await engine.enqueue(Workflow().add_workflow("middle", middle, when=yes))
+        await engine.cancel("middle/when")
+        ids = await engine.rows("SELECT id FROM oban_workflow_groups WHERE parent IS NOT NULL")
+
+        for (id,) in ids:
+            await Workflow(id=id).append(Workflow(**ignores).add("y", make_job()))
+
+        await engine._learn()
+        assert {*(await engine.states()).values()} == {"cancelled"}
+
+    async def test_whose_judge_fails_tolerates_nothing(self, engine: Engine) -> None:
+        jobs = {"x": make_job(), "y": make_job()}
+        await engine.enqueue(
+            Workflow()
+            .add("a", make_job())
+            .add_many("many", jobs, tolerate=3, when=yes, deps="a")
+            .add("b", make_job(), deps="many")
+        )
+        await engine.cancel("many/x", "many/y")
+        await engine.cancel("a")
+        assert await engine.group("many") == "cancelled"
+        assert (await engine.states())["b"] == "cancelled"
+
     async def test_is_judged_by_its_own_flags(self, oban: Oban) -> None:
         inner = Workflow(ignore_cancelled=True).add_cascade("x", keys)
         strict = Workflow().add_cascade("x", keys)

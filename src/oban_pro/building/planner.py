@@ -161,11 +161,10 @@ def _open_root(plan: Plan, spec: GroupSpec, root_id: str) -> _Frame:
 def _attach(plan: Plan, frame: _Frame, attachment: Attachment) -> None:
     """Let the added members depend on members that are in the database."""
     for external in attachment.members.values():
-        name = external.name
-        frame.pointers[name] = _point_at(plan, external)
+        frame.pointers[external.name] = _point_at(plan, external)
 
         if external.kind != "job":
-            frame.deps[name] = _spell(external)
+            frame.deps[external.name] = _spell(external)
 
     group = frame.group
     group.flags = attachment.flags
@@ -173,7 +172,8 @@ def _attach(plan: Plan, frame: _Frame, attachment: Attachment) -> None:
     group.gate = [_point_at(plan, external) for external in attachment.gate]
     group.gate_deps = [_spell(external) for external in attachment.gate]
     group.gate_need, group.is_judged = attachment.gate_need, attachment.is_judged
-    group.pending, group.cause, *_ = plan.judge(group.gate, group.flags, group.gate_need)
+    flags = Flags() if group.is_judged else group.flags
+    group.pending, group.cause, *_ = plan.judge(group.gate, flags, group.gate_need)
 
 
 def _point_at(plan: Plan, external: External) -> int:

@@ -24,7 +24,17 @@ SELECT
     )
   END AS gate_need,
   g.kind = 'fan_out' AND COALESCE(g.max_open, g.rate_allowed) IS NOT NULL AS is_limited,
-  g.judged IS NOT NULL AS is_judged,
+  CASE
+    WHEN root.rules & 4 > 0 THEN (
+      SELECT
+        bool_or(around.judged IS NOT NULL)
+      FROM
+        /* TEMPLATE: schema */oban_workflow_gates_v1(g.key) AS gates(id)
+        CROSS JOIN LATERAL (
+          SELECT judged FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = gates.id OFFSET 0
+        ) around
+    )
+  END IS TRUE AS is_judged,
   g.store
 FROM
   /* TEMPLATE: schema */oban_workflow_groups g

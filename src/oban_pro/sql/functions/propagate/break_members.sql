@@ -127,7 +127,9 @@ BEGIN
     cancelled c;
 
   IF p_rules & 256 > 0 THEN
-    PERFORM oban_workflow_void_tolerances(jobs);
+    PERFORM oban_workflow_void_tolerances(
+      jobs || ARRAY(SELECT key FROM oban_workflow_groups WHERE key = ANY(v_ids) AND judged IS NOT NULL)
+    );
   END IF;
 END;
 $$;

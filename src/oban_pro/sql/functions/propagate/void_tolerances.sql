@@ -1,12 +1,12 @@
 -- Void the tolerance of groups that never opened, because their gates broke before the given jobs could start.
 --
--- p_jobs are jobs that were cancelled because something that they waited for broke.
+-- p_ids are jobs that were cancelled because something that they waited for broke, and groups whose judges failed.
 --
 -- Called by: oban_workflow_break_members and oban_workflow_repair_v1, in workflows with tolerances, before these jobs are
 -- counted.
 -- Locks: rows of groups; the caller holds the root.
 -- Twice: changes nothing.
-CREATE OR REPLACE FUNCTION oban_workflow_void_tolerances(p_jobs bigint[])
+CREATE OR REPLACE FUNCTION oban_workflow_void_tolerances(p_ids bigint[])
 RETURNS void
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -17,12 +17,12 @@ AS $$
 BEGIN
   WITH RECURSIVE gates AS (
     SELECT
-      m.group_key AS key
+      CASE WHEN m.id < 0 THEN m.id ELSE m.group_key END AS key
     FROM
       oban_workflow_members m
     WHERE
-      m.id = ANY(p_jobs)
-      AND m.gated
+      m.id = ANY(p_ids)
+      AND (m.id < 0 OR m.gated)
     UNION
     SELECT
       m.group_key
