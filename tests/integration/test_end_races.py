@@ -11,9 +11,11 @@ from oban._executor import AckAction
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
+from oban_pro._plugin import timers
 from oban_pro.engine.session import session_of
 from tests.support.engine import make_job
 from tests.support.recount import assert_consistent
+from tests.support.waits import LATE
 
 AT_ONCE = 20
 PRODUCER = "00000000-0000-0000-0000-000000000001"
@@ -158,6 +160,85 @@ class OneThatIsSkipped(LastTwoThatAreSkipped):
         assert states["merge"] == "available"
 
 
+class Against(Race):
+    """The last of what is needed completes while somebody stops it: one of both counts."""
+
+    async def act(self) -> None:
+        raise NotImplementedError
+
+    async def run(self, rng: random.Random) -> str:
+        await self.prepare()
+        job = self.jobs["a"]
+
+        async def complete() -> list[int]:
+            await asyncio.sleep(rng.random() / 100)
+
+            return await self.oban._query.ack_jobs([AckAction(job=job, state="completed")])
+
+        async def act() -> None:
+            await asyncio.sleep(rng.random() / 100)
+            await self.act()
+
+        acked, _ = await asyncio.gather(complete(), act())
+
+        self.is_completed = bool(acked)
+        assert await self.state("a") == ("completed" if acked else "cancelled")
+        await self.check({job.meta["name"]: job.state for job in await self.handle.all_jobs()})
+
+        return "ab"[not acked]
+
+    async def state(self, name: str) -> str:
+        job = await self.handle.get_job(name)
+        assert job is not None
+
+        return job.state
+
+
+class NthThatIsSatisfiedOrBroken(Against):
+    """What needs one of both has that one, or is cancelled as none is left."""
+
+    def build(self, workflow: Workflow) -> Workflow:
+        workflow.add("a", make_job()).add("b", make_job())
+
+        return workflow.add("after", make_job(), deps=["a", "b"], need=1)
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        await self.end("b", FAILED, 0)
+
+    async def act(self) -> None:
+        await self.handle.cancel_jobs(names=["a"])
+
+    async def check(self, states: dict[str, str]) -> None:
+        assert states["after"] == ("available" if self.is_completed else "cancelled")
+
+
+class DeadlineAndTheEnd(Against):
+    """The final job starts, or what was done in time or too late is undone first."""
+
+    def build(self, workflow: Workflow) -> Workflow:
+        workflow = Workflow(id=workflow.id, deadline=3600).add("a", make_job(), undo=make_job())
+
+        return workflow.add_final("end", make_job())
+
+    async def prepare(self) -> None:
+        await super().prepare()
+
+        async with self.oban._query.connection() as conn:
+            await conn.execute(
+                LATE.encode()
+                + b" AND target = (SELECT key FROM oban_workflow_groups WHERE id = %s)",
+                [self.handle.id],
+            )
+
+    async def act(self) -> None:
+        await timers.tick(self.oban._query)
+
+    async def check(self, states: dict[str, str]) -> None:
+        (started,) = await self.fetch()
+        assert started.meta["name"] == ("end" if self.is_completed else "undo")
+
+
 def never(context: dict[str, Any]) -> bool:
     return False
 
@@ -170,6 +251,8 @@ PAIRS = [
     LastTwoThatBreakAJoin,
     LastTwoThatAreSkipped,
     OneThatIsSkipped,
+    NthThatIsSatisfiedOrBroken,
+    DeadlineAndTheEnd,
 ]
 
 
