@@ -94,6 +94,7 @@ def members(draw: st.DrawFn, depth: int = 0, fewest: int = 0) -> list[dict[str, 
             one["deps"] = draw(st.lists(st.sampled_from(names), unique=True, max_size=3))
 
         one["need"] = draw(need_of(one["deps"]))
+        one["when"] = kind != "wait" and draw(st.sampled_from([False, False, True]))
 
         if kind == "job":
             one["ignores"] = draw(st.none() | FLAGS)
@@ -128,6 +129,11 @@ def members(draw: st.DrawFn, depth: int = 0, fewest: int = 0) -> list[dict[str, 
     return described
 
 
+def is_met(_context: dict[str, Any]) -> bool:
+    """Stand for a condition; the machine says what comes of it."""
+    return True
+
+
 def need_of(deps: list[str]) -> st.SearchStrategy[int | None]:
     return st.none() | st.integers(1, len(deps)) if deps else st.none()
 
@@ -139,28 +145,29 @@ def build(workflow: Workflow, described: list[dict[str, Any]]) -> Workflow:
         deps: dict[str, Any] = {"deps": one["deps"], "need": one["need"]}
         ignores = one.get("ignores")
         flags = {} if ignores is None else _flags(ignores)
+        when: Any = {"when": is_met} if one.get("when") else {}
 
         if kind == "job":
             clocks: Any = {key: FAR for key in ("deadline", "delay") if one[key]}
-            workflow.add(name, _job(**one), **deps, **flags, **clocks)
+            workflow.add(name, _job(**one), **deps, **flags, **clocks, **when)
         elif kind == "wait":
             timeout = one["on_timeout"]
             clock: Any = {} if timeout is None else {"wait_for": FAR, "on_timeout": timeout}
             workflow.add_signal(name, count=one["wanted"], **deps, **flags, **clock)
         elif kind == "graft":
-            workflow.add_graft(name, make_job(), **deps, **flags)
+            workflow.add_graft(name, make_job(), **deps, **flags, **when)
         elif kind == "final":
             workflow.add_final(name, make_job(), on=one["runs_on"], deps=one["deps"])
         elif kind == "many":
             jobs = [make_job() for _ in range(one["size"])]
-            workflow.add_many(name, jobs, **deps, limit=one["limit"], **_fails(one))
+            workflow.add_many(name, jobs, **deps, limit=one["limit"], **_fails(one), **when)
         elif kind == "items":
-            items = [*range(one["size"])]
-            workflow.add_graft(name, (items, graft_item), **deps, limit=one["limit"], **_fails(one))
+            many: Any = ([*range(one["size"])], graft_item)
+            workflow.add_graft(name, many, **deps, limit=one["limit"], **_fails(one), **when)
         else:
             inner = build(Workflow(**flags), one["members"])
             deadline = FAR if one["deadline"] else None
-            workflow.add_workflow(name, inner, deadline=deadline, **deps)
+            workflow.add_workflow(name, inner, deadline=deadline, **deps, **when)
 
     return workflow
 
@@ -202,6 +209,7 @@ def grow(group: Group, described: list[dict[str, Any]], flags: tuple[bool, bool]
                 max_attempts=one["max_attempts"],
                 deadline=False if one["deadline"] else None,
                 delayed=one["delay"],
+                asks=one["when"],
             )
         elif one["kind"] == "wait":
             timeout = one["on_timeout"] and ON_TIMEOUT[one["on_timeout"]]
@@ -214,6 +222,11 @@ def grow(group: Group, described: list[dict[str, Any]], flags: tuple[bool, bool]
             # Groups that are grafted wait for nothing but what was grafted with them.
             member.free = group.kind == "grafted" and not deps
             member.deadline = False if one.get("deadline") else None
+
+            if one["when"]:
+                judge = model.Job(f"{path}/when", member, deps, ignores if deps else flags)
+                judge.judges, judge.need = True, one["need"]
+                member.children["when"], member.deps = judge, [judge]
 
             if one["kind"] == "graft":
                 grafter = model.Job(f"{path}/grafter", member, [], ignores, grafter=True)
@@ -229,7 +242,7 @@ def grow(group: Group, described: list[dict[str, Any]], flags: tuple[bool, bool]
             else:
                 grow(member, one["members"], ignores)
 
-        member.need = one["need"]
+        member.need = None if one.get("when") and isinstance(member, Group) else one["need"]
         group.children[one["name"]] = member
 
 
@@ -389,7 +402,9 @@ class Machine(RuleBasedStateMachine):
         described = [one for one in described if one["kind"] != "final"]
         rename = {one["name"]: f"{one['name']}{self.names}" for one in described}
         self.names += 1
-        known = sorted(name for name, child in group.children.items() if not is_final(child))
+        known = sorted(
+            name for name, child in group.children.items() if not is_final(child) and name != "when"
+        )
 
         for one in described:
             one["name"] = rename[one["name"]]
@@ -487,6 +502,24 @@ class Machine(RuleBasedStateMachine):
         # the trigger takes most of that for somebody else's doing
         self._ack(jobs, outcome, plainly=True, unended=outcome != "completed")
         self.model.settle(jobs, outcome)
+
+    @precondition(lambda self: any(job.asks for job in self.model.jobs("executing")))
+    @rule(data=st.data())
+    def skip(self, data: st.DataObject) -> None:
+        jobs = self.some(data, [job for job in self.model.jobs("executing") if job.asks])
+
+        for job in jobs:
+            why = {meta.SKIPPED: "its condition was not met"}
+            self._ack([job], "completed", attempt_change=-job.attempt, meta=why)
+            self.model.skip([job])
+
+    @precondition(lambda self: any(job.judges for job in self.model.jobs("executing")))
+    @rule(data=st.data(), verdict=st.booleans())
+    def judge(self, data: st.DataObject, verdict: bool) -> None:
+        judges = {job.path: job for job in self.model.jobs("executing") if job.judges}
+        job = judges[data.draw(st.sampled_from(sorted(judges)))]
+        self._ack([job], "completed", meta={meta.JUDGED: verdict})
+        self.model.judge(job, verdict)
 
     @precondition(lambda self: self.model.jobs("executing"))
     @rule(data=st.data())
@@ -695,7 +728,7 @@ class Machine(RuleBasedStateMachine):
         jobs = [job for job in jobs if job not in removed]
         assert self.run(handle.retry_jobs(names=names)) == len(jobs)
         self._stop([*removed])
-        self.model.revive(jobs, hold=True, regraft=regraft)
+        self.model.revive(jobs, hold=True, anew=names is not None, regraft=regraft)
 
     @precondition(lambda self: self.model.jobs())
     @rule(data=st.data())
@@ -762,6 +795,13 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), outcome=st.sampled_from(SETTLED))
     def settle_unseen(self, data: st.DataObject, outcome: str) -> None:
         jobs = self.some(data, self.model.jobs(*OPEN, "executing"))
+        # a row that looks as if it had been skipped was
+        jobs = [job for job in jobs if not (job.noted and job.attempt == 0)]
+
+        if outcome != "completed":
+            # final jobs behind a judge that failed unseen are told at the end
+            jobs = [job for job in jobs if not job.judges]
+
         statement = "UPDATE oban_jobs SET state = %s::oban_job_state WHERE id = ANY(%s)"
         self.run(self._unseen(statement, [outcome, self.ids(jobs)]))
         self._stop(jobs)
@@ -771,6 +811,8 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def delete_completed_unseen(self, data: st.DataObject) -> None:
         jobs = self.some(data, self.model.jobs("completed"))
+        # how they had completed is forgotten
+        jobs = [job for job in jobs if not job.skipped]
 
         # else an id is free
         if self._homes(self.model.jobs()) == self._homes({*self.model.jobs()} - {*jobs}):

@@ -52,6 +52,12 @@ class Job:
     # of a final job: after which outcomes of its workflow it runs
     runs_on: str | None = None
     skipped: bool = False
+    # whether it has a condition; and of the job that asks that of its group, what it last said
+    asks: bool = False
+    judges: bool = False
+    # whether its meta still says why it was skipped once
+    noted: bool = False
+    verdict: bool | None = None
     # whether it was ever taken
     has_begun: bool = False
 
@@ -114,6 +120,8 @@ class Group:
     tolerates: float | None = None
     fail_fast: bool = False
     voided: bool = False
+    # whether its judge had failed when it was looked at last
+    is_refused: bool = False
     # failures that were there before
     seen: int = 0
     # whether its gate was ever open, and how everything but its final jobs had settled
@@ -140,8 +148,16 @@ class Group:
     @property
     def most_failures(self) -> int:
         tolerates = self.tolerates or 0
+        members = len(self.children) - (self.judge is not None)
 
-        return int(tolerates * len(self.children) if tolerates < 1 else tolerates)
+        return int(tolerates * members if tolerates < 1 else tolerates)
+
+    @property
+    def judge(self) -> Job | None:
+        """The job that asks its condition, if it has one."""
+        judge = self.children.get("when")
+
+        return judge if isinstance(judge, Job) and judge.judges else None
 
     @property
     def has_crossed(self) -> bool:
@@ -233,11 +249,41 @@ def upstream(member: Member) -> list[Member]:
 def _gate(member: Member) -> Member:
     """Return the member whose deps another waits for: itself, or a group around it."""
     is_free = is_final(member) or (isinstance(member, Group) and member.free)
+    # the group of a judge waits for it
+    around = member.parent.parent if _is_judge(member) else member.parent
 
-    if is_free or member.deps or member.parent is None:
+    if is_free or member.deps or around is None:
         return member
 
-    return _gate(member.parent)
+    return _gate(around)
+
+
+def _is_judge(member: Member) -> TypeGuard[Job]:
+    return isinstance(member, Job) and member.judges
+
+
+def was_skipped(member: Member) -> bool:
+    """Tell whether a member completed without running anything."""
+    if isinstance(member, Job):
+        return member.skipped and member.state == "completed"
+
+    others = [child for child in member.children.values() if not _is_judge(child)]
+    is_empty = all(map(is_final, others))
+
+    return member.state == "completed" and (
+        skips(member) or (not is_empty and all(map(was_skipped, others)))
+    )
+
+
+def skips(member: Member) -> bool:
+    """Tell whether a member is skipped by what it waits for, itself or with a group around it."""
+    deps = upstream(member)
+
+    return bool(deps) and not waits(member) and all(map(_says_no, deps))
+
+
+def _says_no(dep: Member) -> bool:
+    return was_skipped(dep) or (_is_judge(dep) and dep.verdict is False)
 
 
 def _flags(member: Member) -> tuple[bool, bool]:
@@ -245,6 +291,11 @@ def _flags(member: Member) -> tuple[bool, bool]:
 
     What a graft depends on was satisfied when its jobs came, by the flags of the graft.
     """
+    gate = _gate(member)
+
+    if isinstance(gate, Group) and gate.judge is not None:
+        return False, False
+
     if not member.deps and member.parent is not None and member.parent.kind == "grafted":
         return member.parent.ignores
 
@@ -258,25 +309,31 @@ def waits(member: Member) -> bool:
 
     satisfied = [
         dep
-        for dep in upstream(member)
+        for dep in _counted(member)
         if dep.state == "completed" or _ignored(dep.state, _flags(member))
     ]
 
     return len(satisfied) < _needed(member)
 
 
-def _needed(member: Member) -> int:
+def _counted(member: Member) -> list[Member]:
+    """Return what a member depends on; what was skipped is taken out if it needs some of it."""
     gate = _gate(member)
 
-    return len(gate.deps) if gate.need is None else gate.need
+    return [dep for dep in gate.deps if gate.need is None or not was_skipped(dep)]
+
+
+def _needed(member: Member) -> int:
+    need, deps = _gate(member).need, len(_counted(member))
+
+    return deps if need is None else min(need, deps)
 
 
 def causes(member: Member) -> set[tuple[str, str]]:
     """Return what breaks a member, and how it had settled."""
-    if is_final(member) and not member.parent.opened and (around := causes(member.parent)):
-        return around
-
-    deps = upstream(member)
+    is_unopened = is_final(member) and not member.parent.opened
+    around = causes(member.parent) if is_unopened and member.parent else set()
+    deps = _counted(member)
     broken = {
         (dep.path, dep.state)
         for dep in deps
@@ -284,12 +341,15 @@ def causes(member: Member) -> set[tuple[str, str]]:
         and not _ignored(dep.state, _flags(member))
     }
 
-    return broken if len(deps) - len(broken) < _needed(member) else set()
+    return around | (broken if len(deps) - len(broken) < _needed(member) else set())
 
 
 def has_slot(job: Job) -> bool:
     """Tell whether a job may be open, besides those members of its fan-out that are."""
     around = job.parent
+
+    if job.judges:
+        return True
 
     if around.kind == "graft" and around.parent is not None:
         around = around.parent
@@ -297,7 +357,9 @@ def has_slot(job: Job) -> bool:
     if around.kind not in ("many", "items") or around.limit is None:
         return True
 
-    return sum(map(_holds_slot, around.children.values())) < around.limit
+    members = [child for child in around.children.values() if not _is_judge(child)]
+
+    return sum(map(_holds_slot, members)) < around.limit
 
 
 def _holds_slot(member: Member) -> bool:
@@ -344,8 +406,11 @@ def excused(member: Member) -> bool:
     if member.state not in ("suspended", "executing"):
         return False
 
-    if is_final(member) and any(map(excused, member.parent.body())):
-        return True
+    if is_final(member):
+        gate = [] if member.parent.opened else upstream(member.parent)
+
+        if any(map(excused, [*member.parent.body(), *gate])):
+            return True
 
     return bool(causes(member)) or any(excused(dep) for dep in upstream(member))
 
@@ -365,13 +430,15 @@ def _surroundings(member: Member) -> Iterator[Member]:
 
 def _reruns(job: Job, *, follows: bool) -> bool:
     """Tell whether a job that runs again has to be told so."""
+    remembers = job.paused_from is not None or job.verdict is not None
+
     match job.state:
         case "available":
-            return follows
+            return follows or remembers
         case "scheduled":
             return follows or job.has_begun
         case "suspended":
-            return job.paused_from is not None and (follows or job.has_begun)
+            return remembers and (follows or job.has_begun)
         case _:
             return True
 
@@ -403,6 +470,10 @@ def _void(job: Job) -> None:
         member = member.parent
         assert isinstance(member, Group)
         member.voided = member.tolerates is not None
+
+
+def _has_failed(judge: Job | None) -> bool:
+    return judge is not None and judge.state in SETTLED_BY_OTHERS
 
 
 class Model:
@@ -466,8 +537,28 @@ class Model:
         if unseen:
             for group in self.groups():
                 group.seen = group.failures
+                group.is_refused = _has_failed(group.judge)
 
         self._carry(before)
+
+    def skip(self, jobs: Iterable[Job]) -> None:
+        """Complete jobs whose conditions were not met."""
+        before = self.causes()
+
+        for job in jobs:
+            self._skip(job)
+
+        self._carry(before)
+
+    def _skip(self, job: Job) -> None:
+        self._set(job, "completed")
+        job.skipped = job.noted = True
+        job.attempt = 0
+
+    def judge(self, job: Job, verdict: bool) -> None:
+        """Let a job say whether the condition of its group is met."""
+        job.verdict = verdict
+        self.settle([job], "completed")
 
     @staticmethod
     def _set(job: Job, state: str) -> None:
@@ -485,10 +576,18 @@ class Model:
 
         self._carry(before)
 
-    def revive(self, jobs: Iterable[Job], *, hold: bool, regraft: Iterable[Group] = ()) -> None:
+    def revive(
+        self,
+        jobs: Iterable[Job],
+        *,
+        hold: bool,
+        anew: bool = False,
+        regraft: Iterable[Group] = (),
+    ) -> None:
         """Retry jobs; those that wait for a time are put back to wait for others only to hold.
 
-        From the graft points given what was grafted is removed.
+        If it is done anew, they are judged again. From the graft points given what was grafted is
+        removed.
         """
         before = self.causes()
 
@@ -501,6 +600,7 @@ class Model:
 
             self._unvoid(job)
             job.later = job.skipped = False
+            job.verdict = None if anew else job.verdict
             job.paused_from = "available" if job.paused_from else None
             job.max_attempts = max(job.max_attempts, job.attempt + 1)
             waiting = job.state in ("scheduled", "retryable") and not hold
@@ -550,6 +650,9 @@ class Model:
                 group.opened = False
                 group.outcome = None
 
+                for job in group.finals():
+                    before[job.path] |= causes(group)
+
         opened = self.causes()
         self._carry({path: before[path] & opened.get(path, set()) for path in before})
 
@@ -590,7 +693,7 @@ class Model:
             self.stopped.append(job)
 
         job.later = was == "scheduled" and not job.has_begun
-        job.paused_from = None
+        job.paused_from = job.verdict = None
         job.skipped = False
         job.max_attempts = max(job.max_attempts, job.attempt + 1)
         job.state = "suspended"
@@ -766,6 +869,7 @@ class Model:
 
         while moved:
             moved = False
+            self._void_refused()
 
             for group in self.groups():
                 group.opened = group.opened or not waits(group)
@@ -780,18 +884,31 @@ class Model:
                     _void(job)
                     moved = True
 
+            self._void_refused()
             moved = self._fail_fast() or moved
 
             # slots are taken once nothing else moves
             for job in self._waiting() if not moved else ():
                 if job.runs_on is not None:
                     self._judge(job)
+                elif skips(job):
+                    self._skip(job)
                 elif job.wait is not None:
                     self._open(job, job.wait)
                 elif not (waits(job) or held(job) or job.unended or paused(job)) and has_slot(job):
                     job.release()
 
                 moved = moved or job.state != "suspended"
+
+    def _void_refused(self) -> None:
+        """Let groups tolerate nothing whose judges failed just now."""
+        for group in self.groups():
+            has_failed = _has_failed(group.judge)
+
+            if has_failed and not group.is_refused:
+                group.voided = group.tolerates is not None
+
+            group.is_refused = has_failed
 
     def _waiting(self) -> list[Job]:
         """Return what waits, those first that could start before they were paused."""
@@ -869,8 +986,8 @@ class Model:
         if not group.opened:
             job.state = "completed" if outcome == "completed" else "cancelled"
             job.skipped = outcome == "completed"
-        elif not runs or all_skipped:
+        elif not runs or all_skipped or skips(group):
             job.state = "completed"
-            job.skipped = True
+            job.skipped = job.noted = True
         elif not paused(job):
             job.release()

@@ -137,6 +137,10 @@ class Books:
         if key not in self.members or self.pending(self.members[key]) > 0:
             return False
 
+        if key in self.judged and all(self.members[up].gone for up in self.upstream[key]):
+            # what its judge said is noted there alone
+            return bool(self.groups[key].counters["skips"])
+
         if upstream := self.upstream[key]:
             return all(
                 self.was_skipped(up) or (key in self.judged and up in self.refused)
