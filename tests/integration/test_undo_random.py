@@ -27,6 +27,7 @@ class Drawn:
     deps: list[str]
     has_undo: bool = False
     ignores: bool = False
+    asks: bool = False
     size: int | None = None
     inside: dict[str, Drawn] | None = None
 
@@ -34,19 +35,25 @@ class Drawn:
 def work(item: int, context: dict[str, Any]) -> None: ...
 
 
+def is_met(context: dict[str, Any]) -> bool:
+    """Stand for a condition; chance says what comes of it."""
+    return True
+
+
 def take_back(item: int, context: dict[str, Any]) -> None: ...
 
 
-def draw(rng: random.Random, depth: int = 0) -> dict[str, Drawn]:
+def draw(rng: random.Random, asks: float = 0, depth: int = 0) -> dict[str, Drawn]:
     drawn: dict[str, Drawn] = {}
 
     for name in "abcdef"[: rng.randint(1 if depth else 3, 6 - 2 * depth)]:
         deps = rng.sample([*drawn], k=min(len(drawn), rng.choice((0, 1, 1, 2, 3))))
         kind = rng.random()
         drawn[name] = one = Drawn(deps, rng.random() < 0.6, bool(deps) and rng.random() < 0.3)
+        one.asks = asks > 0 and rng.random() < asks
 
         if kind < 0.25 and depth < 2:
-            one.inside = draw(rng, depth + 1)
+            one.inside = draw(rng, asks, depth + 1)
         elif kind < 0.4:
             one.size = rng.randint(0, 3)
 
@@ -57,17 +64,18 @@ def build(drawn: dict[str, Drawn], id: str | None = None) -> Workflow:
     workflow = Workflow(id=id)
 
     for name, one in drawn.items():
+        when: Any = {"when": is_met} if one.asks else {}
         flags: dict[str, Any] = {"ignore_cancelled": one.ignores, "ignore_discarded": one.ignores}
 
         if one.inside is not None:
-            workflow.add_workflow(name, build(one.inside), deps=one.deps)
+            workflow.add_workflow(name, build(one.inside), deps=one.deps, **when)
         elif one.size is not None:
             undo: Any = {"undo": take_back} if one.has_undo else {}
             items = [*range(one.size)]
-            workflow.add_cascade(name, (items, work), deps=one.deps, **flags, **undo)
+            workflow.add_cascade(name, (items, work), deps=one.deps, **flags, **undo, **when)
         else:
             undo = {"undo": make_job()} if one.has_undo else {}
-            workflow.add(name, make_job(), deps=one.deps, **flags, **undo)
+            workflow.add(name, make_job(), deps=one.deps, **flags, **undo, **when)
 
     return workflow
 
@@ -140,6 +148,7 @@ class Saga:
         paths = {id: path for path, id in self.node.ids.items()}
         state = "completed" if self.rng.random() < 0.85 else "discarded"
         undoes = job.meta.get(meta.UNDOES)
+        opts: dict[str, Any] = {}
 
         if job.worker == "oban_pro.workers.Undoer":
             state = "completed"
@@ -147,15 +156,21 @@ class Saga:
         elif undoes is not None:
             state = "completed"
             self.undone.append(paths[undoes])
+        elif job.meta["name"] == "when" and state == "completed":
+            opts = {"meta": {meta.JUDGED: self.rng.random() < 0.7}}
+        elif meta.WHEN in job.meta and self.rng.random() < 0.3:
+            state = "completed"
+            opts = {"attempt_change": -job.attempt, "meta": {meta.SKIPPED: "not met"}}
 
-        acked = await self.node.ack(
-            [job], state, error={"error": "x"} if state != "completed" else None
-        )
+        if state != "completed":
+            opts = {"error": {"error": "x"}}
+
+        acked = await self.node.ack([job], state, **opts)
         self.node.running.pop(job.id or 0, None)
 
         plans = job.worker == "oban_pro.workers.Undoer"
 
-        if not acked and state == "completed" and undoes is None and not plans:
+        if not acked and state == "completed" and undoes is None and not (plans or opts):
             self.late.add(paths[job.id or 0])
 
     names: tuple[str, ...] = ()
@@ -185,7 +200,7 @@ class Retried(Saga):
         path = paths.get(job.id or 0, "undo/")
         undone = len(self.undone)
         await super().end(job)
-        state = (await self.node.states()).get(path)
+        state = (await states_of(self.node)).get(path)
 
         # a job that somebody retried is not cancelled any more: it runs again
         if state != "cancelled":
@@ -199,7 +214,7 @@ class Retried(Saga):
 
     async def retry(self) -> None:
         self.retries -= 1
-        states = await self.node.states()
+        states = await states_of(self.node)
         paths = {id: path for path, id in self.node.ids.items()}
         undoing = {paths.get(job.meta.get(meta.UNDOES, 0)) for job in self.node.running.values()}
         await self.handle.retry_jobs()
@@ -211,14 +226,14 @@ class Retried(Saga):
 
 
 async def run_sagas[S: Saga](
-    kind: type[S], node: Node, seeds: range
+    kind: type[S], node: Node, seeds: range, asks: float
 ) -> AsyncIterator[tuple[str, S, dict[str, Drawn]]]:
     """Draw a saga from each seed, and run it to its end; yields what errors call it, too."""
     for seed in seeds:
         await node.psql("TRUNCATE oban_jobs")
         await node.join({"oban_workflows_patience": 60.0})
         rng = random.Random(seed)
-        drawn = draw(rng)
+        drawn = draw(rng, asks)
         await node.enqueue(build(drawn, "w"))
         saga = kind(node, rng)
         saga.names = (*drawn,)
@@ -228,26 +243,28 @@ async def run_sagas[S: Saga](
 
 
 class TestRandomSagas:
+    @pytest.mark.parametrize("asks", [0, 0.2])
     @pytest.mark.parametrize("seeds", [range(n, n + 5) for n in (0, 5, 55)])
     async def test_undo_nothing_twice_however_often_they_are_retried(
-        self, oban: Oban, conn: AsyncConnection, seeds: range
+        self, oban: Oban, conn: AsyncConnection, seeds: range, asks: float
     ) -> None:
         node = Node(oban, conn)
 
-        async for name, saga, drawn in run_sagas(Retried, node, seeds):
-            states, undoable = await node.states(), with_undo(drawn)
+        async for name, saga, drawn in run_sagas(Retried, node, seeds, asks):
+            states, undoable = await states_of(node), with_undo(drawn)
             did = {path for path in undoable if states[path] == "completed"}
             expected = did if await node.root() == "completed" else set[str]()
             assert saga.done & undoable == expected, name
 
+    @pytest.mark.parametrize("asks", [0, 0.2])
     @pytest.mark.parametrize("seeds", [range(n, n + 5) for n in range(0, 20, 5)])
     async def test_undo_each_completed_job_once_and_in_reverse(
-        self, oban: Oban, conn: AsyncConnection, seeds: range
+        self, oban: Oban, conn: AsyncConnection, seeds: range, asks: float
     ) -> None:
         node = Node(oban, conn)
 
-        async for name, saga, drawn in run_sagas(Saga, node, seeds):
-            states, undoable = await node.states(), with_undo(drawn)
+        async for name, saga, drawn in run_sagas(Saga, node, seeds, asks):
+            states, undoable = await states_of(node), with_undo(drawn)
             did = {path for path in undoable if states[path] == "completed" or path in saga.late}
             expected = set[str]() if await node.root() == "completed" else did
             assert sorted(saga.undone) == sorted(expected), name
@@ -258,6 +275,20 @@ class TestRandomSagas:
                 for later, same in places[n + 1 :]:
                     if place == same:
                         assert not is_before(drawn, path, later), f"{name}: {path}, {later}"
+
+
+async def states_of(node: Node) -> dict[str, str]:
+    """Return the state of each job by path; ``"skipped"`` of one that completed without running."""
+    rows = await node.rows(
+        "SELECT id FROM oban_jobs WHERE state = 'completed' AND attempt = 0 AND meta ? 'skipped'"
+    )
+    skipped = {job_id for (job_id,) in rows}
+    states = await node.states()
+
+    return {
+        path: "skipped" if node.ids.get(path) in skipped else state
+        for path, state in states.items()
+    }
 
 
 async def undone_by(node: Node, drawn: dict[str, Drawn], path: str) -> str:
