@@ -39,6 +39,11 @@ def undo() -> dict[str, Any]:
     return {"undo": make_job()}
 
 
+def is_large(context: dict[str, Any]) -> bool:
+    """Stand for a condition; the tests say what comes of it."""
+    return True
+
+
 async def plan(engine: Engine, path: str = "undo") -> None:
     """Let the grafter of an undo plan it, as a node does."""
     await engine._learn()
@@ -276,6 +281,19 @@ class TestLateJobs:
         await node.ack([charge], "completed", meta={"recorded": True, "return": "g2E"})
         await plan(node)
         assert await undos(node) == {"charge": "available"}
+
+    async def test_are_not_undone_if_their_condition_was_not_met(self, node: Node) -> None:
+        await node.enqueue(
+            Workflow(id="w")
+            .add("ran", make_job(), **undo())
+            .add("charge", make_job(), when=is_large, **undo())
+        )
+        ran, charge = await node.start("ran", "charge")
+        await HANDLE.cancel_jobs()
+        await node.ack([charge], "completed", attempt_change=-1, meta={"skipped": "it was not"})
+        await node.ack([ran], "completed")
+        await plan(node)
+        assert await undos(node) == {"ran": "available"}
 
     @pytest.mark.parametrize("function", ["undo_charge", "undo_too_much"])
     async def test_are_undone_if_their_node_dies(self, node: Node, function: str) -> None:

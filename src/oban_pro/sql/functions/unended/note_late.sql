@@ -28,6 +28,8 @@ BEGIN
       LEFT JOIN json_array_elements(p_acks) a ON (a.value ->> 'id')::bigint = i.id
     WHERE
       COALESCE(a.value ->> 'state', 'completed') = 'completed'
+      -- what its condition skipped did nothing
+      AND a.value #> '{meta,skipped}' IS NULL
       AND (SELECT state IN ('cancelled', 'discarded') FROM oban_jobs WHERE id = i.id)
   ) l
   WHERE
