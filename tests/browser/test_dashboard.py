@@ -26,8 +26,6 @@ SCRIPT = "<script>alert(1)</script>"
 LONG = 60_000
 """Milliseconds to wait at most for what takes worker processes."""
 
-LOADED = "performance.getEntriesByType('navigation')[0].loadEventEnd"
-
 # What markup that got into a page would try.
 INTRUDE = """() => {
   for (const attempt of [{ textContent: "ran = true" }, { src: "data:,ran = true" }]) {
@@ -201,7 +199,7 @@ class TestList:
         await expect(page.locator("a.name")).to_have_count(2)
         await page.get_by_label("State").select_option("cancelled")
         await expect(page.locator("a.name")).to_have_text(["import orders"])
-        await expect(page).to_have_url(f"{dashboard}/?q=&state=cancelled")
+        await expect(page).to_have_url(f"{dashboard}/?state=cancelled")
 
     async def test_follows_what_happens(self, oban: Oban, page: Page, dashboard: str) -> None:
         await page.goto(dashboard)
@@ -481,25 +479,6 @@ class TestMany:
         assert min(taken) < 2000
         await page.get_by_role("button", name="Open each").click()
         await expect(drawn(page, "9,850 more")).to_contain_text("0 of 9,850")
-
-    async def test_lists_a_hundred_thousand_workflows_in_less_than_two_seconds(
-        self, pool: AsyncConnectionPool, page: Page, dashboard: str
-    ) -> None:
-        async with pool.connection() as conn:
-            await conn.execute(
-                "INSERT INTO oban_workflow_groups (id, name, root, empty_state, inserted_at)"
-                " SELECT 'id-' || n, 'number ' || n, 0, 'completed',"
-                " timezone('UTC', now()) - n * interval '1 second'"
-                " FROM generate_series(1, 100000) n"
-            )
-            await conn.execute("UPDATE oban_workflow_groups SET root = key")
-
-        first = {"/": "number 1", "/?page=2000": "number 99951", "/?q=9999": "number 9999"}
-
-        for path, name in (first | {"/?state=completed&page=2": "number 51"}).items():
-            await page.goto(dashboard + path)
-            await expect(page.locator("a.name").first).to_have_text(name)
-            assert await page.evaluate(LOADED) < 2000
 
     async def test_lets_one_get_at_every_one_of_them(
         self, oban: Oban, page: Page, dashboard: str

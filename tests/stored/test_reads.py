@@ -65,6 +65,7 @@ LISTS = (
     "-- A page of the jobs of a workflow",
     "-- Root workflows, newest first, a page at a time; of some states",
     "-- What the list shows of some root workflows",
+    "-- How many root workflows there are in each state",
     "-- Waits that are open in a workflow",
     "-- Waits for signals that are open, of all workflows",
     "-- Why jobs of a workflow and of those nested in it failed",

@@ -850,7 +850,14 @@ async def _list_jobs(node: Node, *workflow_ids: str) -> None:
 async def list_the_newest_workflows(node: Node) -> None:
     async with browse(create_app(node.query._pool)) as client:
         with node.looked_at():
-            for page in ("/", "/?state=executing", "/waits", "/queues", "/schedules"):
+            for page in (
+                "/",
+                "/?state=executing",
+                "/?order=ended",
+                "/waits",
+                "/queues",
+                "/schedules",
+            ):
                 assert (await client.get(page)).status_code == 200
 
 

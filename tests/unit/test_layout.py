@@ -188,6 +188,7 @@ class TestDuties:
                     "web/queue_statements.py",
                     "web/history_statements.py",
                     "web/hold_statements.py",
+                    "web/list_statements.py",
                 ],
             ),
         ],

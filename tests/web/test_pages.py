@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -14,8 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from oban_pro import Workflow, schema, sql
-from oban_pro.engine.search_statements import RootFilters
+from oban_pro import Workflow, schema
 from oban_pro.web import create_app, static_files
 from oban_pro.web.templating import quote_id
 from tests.support.dashboard import browse
@@ -77,130 +75,6 @@ class TestIds:
         view = (await reader.get(f"{link}/view.json")).json()
         assert [member["name"] for member in view["members"]] == ["this one", "a"]
         assert (await reader.get(f"{link}/jobs")).status_code == 200
-
-
-class TestList:
-    async def test_says_so_where_there_is_nothing(self, reader: httpx.AsyncClient) -> None:
-        assert "No workflows yet" in (await reader.get("/")).text
-
-    async def test_shows_roots_newest_first(self, oban: Oban, reader: httpx.AsyncClient) -> None:
-        for name in ("made first", "made last"):
-            await oban.enqueue_many(diamond(name=name).add_workflow("in", diamond(name="inner")))
-
-        text = (await reader.get("/")).text
-        assert 0 < text.index("made last") < text.index("made first")
-        assert "inner" not in text
-        assert text.count("0 / 8") == 2
-        assert "default" in text
-
-    async def test_counts_every_state_exactly(
-        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
-    ) -> None:
-        workflow = Workflow(name="mixed")
-        soon = datetime.now(UTC) + timedelta(hours=1)
-
-        for number in range(5):
-            workflow.add(f"later {number}", work(scheduled_at=soon))
-
-        inner = Workflow().add("x", work()).add("y", work(), deps="x").add("z", work(), deps="y")
-        workflow.add_workflow("inner", inner)
-        jobs = [work(), work(), work(), work()]
-        workflow.add_many("many", jobs)
-        added = await oban.enqueue_many(workflow)
-        await set_states(pool, added[-4:], ["executing", "retryable", "completed", "discarded"])
-        text = (await reader.get("/")).text
-        (label,) = re.findall('class="bar"[^>]* aria-label="([^"]*)"', text)
-        assert label == (
-            "1 completed, 1 executing, 1 retryable, 1 available, 5 scheduled, 2 suspended,"
-            " 1 discarded"
-        )
-        assert "2 / 12" in text
-
-    async def test_shows_all_queues(
-        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
-    ) -> None:
-        jobs = {str(number): work(queue=f"q{number // 400}") for number in range(1999)}
-        sub = Workflow().add("x", work(queue="inner"))
-        await oban.enqueue_many(Workflow().add_many("many", jobs).add_workflow("sub", sub))
-        assert "inner, q0, q1, q2, q3, q4</td>" in (await reader.get("/")).text
-
-    async def test_says_so_where_it_has_looked_at_the_queues_of_some_jobs_only(
-        self, oban: Oban, reader: httpx.AsyncClient
-    ) -> None:
-        workflow = Workflow().add_many("many", [work() for _ in range(2001)])
-        await oban.enqueue_many(workflow.add("last", work(queue="small"), deps="many"))
-        text = (await reader.get("/")).text
-        assert "default, small" in text
-        assert "Queues of 2,000 of the 2,002 jobs" in text
-
-    async def test_tells_how_long_a_workflow_runs_from_its_first_job_on(
-        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
-    ) -> None:
-        jobs = await oban.enqueue_many(diamond())
-        assert '<td data-label="Duration" class="number"></td>' in (await reader.get("/")).text
-        await set_states(pool, jobs[:1], ["executing"])
-        assert 'class="number">1h' in (await reader.get("/")).text
-
-    async def test_finds_by_name_and_by_id(self, oban: Oban, reader: httpx.AsyncClient) -> None:
-        await oban.enqueue_many(diamond(name="Nightly report", id="first-id"))
-        await oban.enqueue_many(diamond(name="Import", id="second-id"))
-
-        for search in ("REPORT", "first-"):
-            text = (await reader.get("/", params={"q": search})).text
-            assert "Nightly report" in text
-            assert "Import" not in text
-
-    async def test_filters_by_state(self, oban: Oban, reader: httpx.AsyncClient) -> None:
-        await oban.enqueue_many(diamond(name="runs"))
-        stopped = diamond(name="stopped")
-        await oban.enqueue_many(stopped)
-        await stopped.cancel_jobs()
-
-        text = (await reader.get("/", params={"state": "cancelled"})).text
-        assert "stopped" in text
-        assert "runs" not in text
-
-    async def test_has_fifty_on_a_page(self, oban: Oban, reader: httpx.AsyncClient) -> None:
-        for number in range(51):
-            await oban.enqueue_many(Workflow(name=f"number-{number}").add("a", work()))
-
-        first = (await reader.get("/")).text
-        second = (await reader.get("/", params={"page": "2"})).text
-        assert first.count('class="name"') == 50
-        assert 'rel="next"' in first
-        assert second.count('class="name"') == 1
-        assert "number-0" in second
-        assert 'rel="next"' not in second
-
-    @pytest.mark.parametrize("page", ["0", "-1", "x", "99999999999999999999", "²"])
-    async def test_takes_a_page_that_is_none_for_the_first(
-        self, page: str, reader: httpx.AsyncClient
-    ) -> None:
-        answer = await reader.get("/", params={"page": page})
-        assert answer.status_code == 200
-        assert "page 1" in answer.text
-
-    async def test_answers_htmx_with_the_table_alone(self, reader: httpx.AsyncClient) -> None:
-        answer = await reader.get("/", headers={"HX-Request": "true"})
-        assert answer.text.lstrip().startswith("<section")
-
-    async def test_reads_a_page_of_many_by_the_index(self, pool: AsyncConnectionPool) -> None:
-        """Touch as few rows as there are on the page, however many workflows there are."""
-        async with pool.connection() as conn:
-            await conn.execute(
-                "INSERT INTO oban_workflow_groups (id, root, inserted_at)"
-                " SELECT 'w' || n, 0, timezone('UTC', now()) - n * interval '1 second'"
-                " FROM generate_series(1, 20000) n"
-            )
-            await conn.execute("UPDATE oban_workflow_groups SET root = key")
-            await conn.execute("ANALYZE oban_workflow_groups")
-            query = sql.statement("queries/roots", "public")
-            params = {**RootFilters()._asdict(), "limit": 51, "offset": 0}
-            cursor = await conn.execute(f"EXPLAIN (FORMAT JSON) {query}".encode(), params)
-            (plan,) = await cursor.fetchone() or ()
-
-        assert "oban_workflow_groups_roots_index" in str(plan)
-        assert "Seq Scan" not in str(plan)
 
 
 class TestWorkflow:
@@ -348,7 +222,7 @@ class TestJobs:
     ) -> tuple[list[str], str]:
         """Read the paths in a page of the table, and what it says about the others."""
         text = (await reader.get(page_of(workflow, "/jobs"), params=query)).text
-        paths = re.findall(r"aria-selected=\"false\">\s*<td>([^<]*)", text)
+        paths = re.findall(r"aria-selected=\"false\">\s*<td class=\"path\">([^<]*)", text)
 
         return paths, " ".join(re.findall(r"<span>([^<]* of [^<]*)</span>", text))
 

@@ -72,7 +72,7 @@ class TestSchedules:
             *(datetime(2026, 1, 1, 2), "ValueError: <odd>", datetime(2026, 1, 2, 2)),
         )
         page = (await reader.get("/schedules")).text
-        assert "fails since 2026-01-01 02:00:00: ValueError: &lt;odd&gt;" in page
+        assert "2026-01-01 02:00:00</time>: ValueError: &lt;odd&gt;" in page
         assert "2026-01-02 02:00:00" in page
         assert "<title>(1) Schedules</title>" in page
 

@@ -12,7 +12,8 @@ from oban_pro import sql
 from tests.support.graphs import diamond
 
 STATEMENTS: dict[str, dict[str, Any]] = {
-    "roots": {"ids": ["the-one"], "looked_at": 2000},
+    "roots": {"ids": ["the-one"], "looked_at": 2000, "workers": True},
+    "list_counts": {"limit": 1000},
     "breadcrumbs": {"id": "the-one"},
     "path": {"id": "the-one", "opened": [], "ends": "{}"},
     "retries": {"id": "the-one"},

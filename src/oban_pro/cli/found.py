@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -12,55 +10,36 @@ import click
 
 from oban_pro import Workflow
 from oban_pro.model.status import WorkflowState
+from oban_pro.model.typed import read_attribute, read_moment
 from oban_pro.model.wording import visible
 
 from .client import CLIENT, connected, run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from datetime import datetime
 
     from click import Context, Parameter
 
     from .database import Database
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
 
 def _moment(_: Context, __: Parameter, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-
-    if match := re.fullmatch(r"(\d+)([smhdw])", text):
-        return datetime.now(UTC) - timedelta(**{UNITS[match[2]]: int(match[1])})
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise click.BadParameter(
-            f"must be an age like 30m, 12h, 1d or 2w, or a time like 2026-11-28T08:00, got {text!r}"
-        ) from None
-
-    return moment if moment.tzinfo else moment.astimezone()
+    with _told():
+        return None if text is None else read_moment(text)
 
 
 def _attributes(_: Context, __: Parameter, given: tuple[str, ...]) -> dict[str, Any] | None:
-    found: dict[str, Any] = {}
+    with _told():
+        return dict(map(read_attribute, given)) or None
 
-    for text in given:
-        name, equals, value = text.partition("=")
 
-        if not equals or not name:
-            raise click.BadParameter(f"must be like tenant=acme, got {text!r}")
-
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
-
-        if isinstance(found[name], dict | list):
-            found[name] = value
-
-    return found or None
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 where_option = click.option(

@@ -12,7 +12,18 @@ from starlette.routing import Mount, Route
 
 from oban_pro.engine.listener import Listener
 
-from . import actions, attention, history, holds, pages, queues, schedules, static_files
+from . import (
+    actions,
+    attention,
+    bulk,
+    history,
+    holds,
+    listing,
+    pages,
+    queues,
+    schedules,
+    static_files,
+)
 from .failures import HANDLERS
 from .live import CHANNELS
 from .operators import Operators
@@ -28,7 +39,9 @@ if TYPE_CHECKING:
 
 # The first that matches is taken, so longer paths come first. Ids hold anything: see `quote_id`.
 ROUTES = [
-    Route("/", pages.show_list, name="list"),
+    Route("/", listing.show_list, name="list"),
+    Route("/found", bulk.show_found, name="found"),
+    Route("/act/{action}", bulk.act_on_workflows, methods=["POST"], name="act-on-workflows"),
     Route("/waits", attention.show_waits, name="waits"),
     Route("/queues", queues.show_queues, name="queues"),
     Route("/history", history.show_history, name="history"),
@@ -74,6 +87,12 @@ ROUTES = [
     Route("/workflows/{id:path}/holds", holds.show_holds, name="holds"),
     Route("/workflows/{id:path}/pause", holds.pause, methods=["POST"], name="pause"),
     Route("/workflows/{id:path}/resume", holds.resume, methods=["POST"], name="resume"),
+    Route(
+        "/workflows/{id:path}/act/{action}",
+        bulk.act_on_jobs,
+        methods=["POST"],
+        name="act-on-jobs",
+    ),
     Route("/workflows/{id:path}/cancel", actions.cancel, methods=["POST"], name="cancel"),
     Route(
         "/workflows/{id:path}/start-again",

@@ -124,9 +124,20 @@ class Operators:
 
         return frozenset([one for one in actions if await self._permits(user, one, target)])
 
+    async def may_act(self, request: Request) -> bool:
+        """Tell whether the reader of a page may do anything at all."""
+        if not self._guard.permits(request):
+            return False
+
+        return self._may is None or await self._ask_user(request) is not None
+
     @asynccontextmanager
     async def acting(
-        self, request: Request, action: str, schedule: str | None = None
+        self,
+        request: Request,
+        action: str,
+        schedule: str | None = None,
+        workflow_id: str | None = None,
     ) -> AsyncIterator[Act]:
         """Let somebody do something, and tell how it went.
 
@@ -135,13 +146,17 @@ class Operators:
         Args:
             request: The request for it.
             action: What.
-            schedule: To which schedule; None for the workflow of the path.
+            schedule: To which schedule; None for a workflow.
+            workflow_id: To which workflow; None for the one of the path.
 
         Raises:
             HTTPException: 403, saying what is missing.
         """
         client = request.client.host if request.client else None
-        workflow_id = id_of(request) if schedule is None else None
+
+        if workflow_id is None and schedule is None:
+            workflow_id = id_of(request)
+
         act = Act(workflow_id, action, client, datetime.now(UTC).isoformat(), schedule)
 
         try:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import orjson
 from psycopg import Error
@@ -25,7 +25,6 @@ from oban_pro.handles.stats import read_stats
 from oban_pro.model.wording import SETTLED, STATES, visible
 
 from . import values
-from .attention import read_attention
 from .live import changes, digest
 from .phases import last_attempt
 from .queries import drawing_of, keys_of, number_of, page_of
@@ -39,21 +38,13 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from oban_pro.engine.results import RootLine
-
     from .session import PageSession
-    from .statements import Breadcrumb, JobDetail, PageStore, RootRow
+    from .statements import Breadcrumb, JobDetail, PageStore
 
 logger = logging.getLogger("oban_pro.web")
 
-PAGE = 50
 JOBS = 100
-LOOKED_AT = 2000
-"""How many jobs of one workflow the list asks for their queue."""
-
 NEIGHBOURS = 60
-
-FILTERS = ("executing", "completed", "cancelled", "discarded")
 
 
 async def show_health(request: Request) -> Response:
@@ -79,57 +70,6 @@ async def show_metrics(request: Request) -> Response:
         text = to_text(await read_stats(store))
 
     return Response(text, media_type=CONTENT_TYPE)
-
-
-async def show_list(request: Request) -> Response:
-    """Show root workflows, newest first; only the table where htmx asks for it."""
-    query = request.query_params
-    state = query.get("state", "")
-    number = page_of(request.query_params)
-    states = [state] if state in FILTERS else None
-    search = query.get("q", "").strip() or None
-
-    async with session_of(request).connect() as store:
-        rows = await store.roots(states, search, PAGE + 1, (number - 1) * PAGE)
-        counted = await store.count_roots([row.id for row in rows[:PAGE]], LOOKED_AT)
-        attention = await read_attention(store)
-
-    workflows = [_root(row, counted[row.id]) for row in rows[:PAGE] if row.id in counted]
-
-    for workflow in workflows:
-        workflow["needed"] = attention.needed(workflow)
-
-    return render(
-        request,
-        "_list.html" if "HX-Request" in request.headers else "list.html",
-        # Those that need somebody come first; else the order stays.
-        workflows=sorted(workflows, key=lambda workflow: not workflow["needed"]),
-        needy=sum(1 for workflow in workflows if workflow["needed"]),
-        waits=attention.waits,
-        page=number,
-        more=len(rows) > PAGE,
-        search=search or "",
-        state=state if states else "",
-        filters=FILTERS,
-    )
-
-
-def _root(root: RootLine, counted: RootRow) -> dict[str, Any]:
-    stopped_at = root.stopped_at or datetime.now(UTC)
-    counts = {state: cast("int", counted.get(state)) for state in STATES}
-
-    return {
-        "id": root.id,
-        "name": root.name,
-        "state": root.state,
-        "counts": counts,
-        "total": counted["total"],
-        "settled": sum(counts[state] for state in SETTLED),
-        "queues": counted["queues"],
-        "looked_at": LOOKED_AT,
-        "inserted_at": root.inserted_at,
-        "duration": values.show_duration(counted["started_at"], stopped_at),
-    }
 
 
 async def show_workflow(request: Request) -> Response:

@@ -12,6 +12,7 @@ from oban_pro.engine.wait_statements import waiting
 
 from .history_statements import HistoryStatements
 from .hold_statements import HoldStatements
+from .list_statements import ListStatements
 from .queue_statements import QueueStatements
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class RootRow(TypedDict):
-    """The jobs of a root workflow, counted in every state, and some of their queues."""
+    """The jobs of a root workflow, counted in every state, and the queue and worker of some."""
 
     id: str
     total: int
@@ -37,7 +38,8 @@ class RootRow(TypedDict):
     cancelled: int
     discarded: int
     started_at: datetime | None
-    queues: list[str]
+    stopped_at: datetime | None
+    seen: list[tuple[str, str | None]]
 
 
 class Breadcrumb(NamedTuple):
@@ -232,15 +234,20 @@ class PageStore(Store):
         """Statements about the runs of a name."""
         self.holds = HoldStatements(conn, prefix, "dashboard")
         """The statement about what something is held back by."""
+        self.lists = ListStatements(conn, prefix, "dashboard")
+        """Statements of the list of workflows."""
 
-    async def count_roots(self, workflow_ids: Sequence[str], looked_at: int) -> dict[str, RootRow]:
+    async def count_roots(
+        self, workflow_ids: Sequence[str], looked_at: int, *, workers: bool = False
+    ) -> dict[str, RootRow]:
         """Count the jobs of root workflows, by id of the workflow.
 
         Args:
             workflow_ids: Which workflows.
             looked_at: How many jobs of each are asked for their queue.
+            workers: Whether they are asked for their worker too.
         """
-        params = {"ids": list(workflow_ids), "looked_at": looked_at}
+        params = {"ids": list(workflow_ids), "looked_at": looked_at, "workers": workers}
         rows = cast("list[RootRow]", await self._page.dicts("roots", params))
 
         return {row["id"]: row for row in rows}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 
 # In the order in which a progress bar shows them.
 
+
+def show_time(value: datetime | None) -> Markup:
+    """Write a moment in UTC, to the second; scripts may write it otherwise. Empty for None."""
+    if value is None:
+        return Markup()
+
+    return Markup('<time datetime="{}">{}</time>').format(
+        value.isoformat(), values.show_time(value)
+    )
+
+
 _environment = Environment(
     loader=PackageLoader("oban_pro.web"),
     autoescape=True,
@@ -32,7 +44,7 @@ _environment = Environment(
 )
 _environment.filters |= {
     "json": values.show_json,
-    "time": values.show_time,
+    "time": show_time,
     "number": "{:,}".format,
 }
 ICONS = {

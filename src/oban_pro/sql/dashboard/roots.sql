@@ -1,6 +1,6 @@
 -- What the list shows of some root workflows at one moment, nested ones included: the number of jobs in each state, and the
--- queues of their jobs. For the queues it looks at a limited number of jobs, those of small groups first, because the jobs
--- of a large group are likely alike.
+-- queues of their jobs, each with a worker where somebody asks for workers. For these it looks at a limited number of
+-- jobs, those of small groups first, because the jobs of a large group are likely alike.
 WITH roots AS MATERIALIZED (
   SELECT
     g.key, g.id
@@ -56,7 +56,8 @@ kept AS (
     sum(g.completed)::int AS completed,
     sum(g.cancelled)::int AS cancelled,
     sum(g.discarded)::int AS discarded,
-    min(g.started_at) AS started_at
+    min(g.started_at) AS started_at,
+    CASE WHEN bool_and(g.state <> 'executing') THEN max(g.stopped_at) END AS stopped_at
   FROM
     groups g
   GROUP BY
@@ -76,9 +77,10 @@ SELECT
   kept.cancelled,
   kept.discarded,
   LEAST(kept.started_at, open.started_at) AS started_at,
+  kept.stopped_at,
   ARRAY(
     SELECT DISTINCT
-      j.queue
+      ARRAY[j.queue, CASE WHEN %(workers)s THEN COALESCE(j.meta ->> 'handler', j.worker) END]
     FROM
       (
         SELECT
@@ -98,9 +100,7 @@ SELECT
           %(looked_at)s
       ) looked_at
       JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = looked_at.id
-    ORDER BY
-      j.queue
-  ) AS queues
+  ) AS seen
 FROM
   roots
   JOIN kept ON kept.root = roots.key

@@ -18,6 +18,14 @@ export async function ask(url, known = null) {
   return response;
 }
 
+// Ask the server to do something, with the proof that this page may.
+export async function send(url, options) {
+  const headers = { "HX-Request": "true", ...JSON.parse(document.body.getAttribute("hx-headers") ?? "{}") };
+  const response = await fetch(url, { method: "POST", headers, ...options }).catch(() => { throw new Error("no connection"); });
+  if (!response.ok) throw new Error(await response.text());
+  return response;
+}
+
 // By how much the server's clock is ahead of this one, in milliseconds.
 let ahead = 0;
 

@@ -3,7 +3,7 @@
 import { ask, follow } from "./follow.js";
 
 const SAID = 15_000;
-const list = () => document.getElementById("list");
+export const list = () => document.getElementById("list");
 
 async function refresh() {
   const { url } = list().dataset;
@@ -11,18 +11,35 @@ async function refresh() {
   if (list().dataset.url !== url) return;
   Idiomorph.morph(list(), text);
   htmx.process(list());
-  document.title = list().dataset.title;
+  shown();
 }
 
-const update = follow(document.getElementById("live"), refresh);
+function shown() {
+  document.title = list().dataset.title;
+  document.dispatchEvent(new Event("list:shown"));
+}
+
+export const update = follow(document.getElementById("live"), refresh);
 
 // What an action did, where the page has actions.
 let silence = null;
-function say(text) {
+export function say(text) {
   document.getElementById("said")?.replaceChildren(text);
   clearTimeout(silence);
   silence = setTimeout(() => document.getElementById("said")?.replaceChildren(), SAID);
 }
+
+document.body.addEventListener("htmx:afterSettle", shown);
+
+// What is empty stays out of the address.
+document.body.addEventListener("htmx:configRequest", ({ detail }) => {
+  if (detail.verb !== "get") return;
+  for (const name of [...detail.formData.keys()]) {
+    const given = detail.formData.getAll(name).filter(Boolean);
+    detail.formData.delete(name);
+    for (const value of given) detail.formData.append(name, value);
+  }
+});
 
 document.body.addEventListener("htmx:responseError", ({ detail }) => say(`Refused: ${detail.xhr.responseText}`));
 document.body.addEventListener("htmx:sendError", () => say("No connection: nothing was done."));

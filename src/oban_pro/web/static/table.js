@@ -105,7 +105,7 @@ export function followTable(whenChanged, select) {
   changed = whenChanged;
   let typing = null;
   const press = (event) => {
-    const row = event.target.closest("tr[data-id]");
+    const row = event.target.closest(".pick") ? null : event.target.closest("tr[data-id]");
     if (row) select(row.dataset.id, event);
     return row;
   };

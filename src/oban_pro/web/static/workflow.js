@@ -7,6 +7,7 @@ import { countHidden, drawGraph, follow as followEdge, layOut, paintGraph } from
 import { makeCanvas } from "./canvas.js";
 import { foldChains } from "./chains.js";
 import { showGroupPanel } from "./group.js";
+import { followSelection } from "./jobs_bulk.js";
 import { build } from "./model.js";
 import { asSvg, save } from "./saving.js";
 import { find, findRunning, hideCompleted } from "./shown.js";
@@ -411,7 +412,8 @@ function say(text) {
   silence = setTimeout(() => { said.textContent = ""; }, SAID);
 }
 
-followTable(() => { paint(); remember(); }, select);
+const settlePicked = followSelection(document.getElementById("table"), page.dataset.url, say, () => refresh());
+followTable(() => { paint(); remember(); settlePicked(); }, select);
 restoreTable(asked);
 
 const refresh = follow(part.live, fetchView, {
