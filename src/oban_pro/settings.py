@@ -9,25 +9,34 @@ in use. They are read once, when the first one is needed.
 
 from __future__ import annotations
 
-import inspect
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Never
 
-from .errors import ForbiddenCodeError, InvalidArgumentError, InvalidOptionError, SettingsError
+from .errors import ForbiddenCodeError, SettingsError
 from .model.absence import absent_code
-from .model.durations import check_duration
+from .model.setting_values import (
+    CHECKS,
+    READERS,
+    check_renamed,
+    check_unknown_for,
+    dotted,
+    read_seconds,
+)
 
 FILE: Final = "workflows.toml"
 VARIABLE: Final = "OBAN_WORKFLOWS_"
 
 UNKNOWN_FOR: Final = "OBAN_UNKNOWN_FOR"
 """The setting ``unknown_for`` without the prefix, in seconds."""
+
+WEB_URL: Final = "OBAN_WEB_URL"
+"""The setting ``web_url`` without the prefix."""
 
 _UNKNOWN_FOR: Final = timedelta(minutes=15)
 _STORE_ABOVE: Final = 1_000_000
@@ -47,7 +56,9 @@ class Settings:
         schedules: Modules with schedules.
         store_above: Bytes above which recorded values go to the store of their workflow; None for
             1,000,000.
+        trace_url: The address of the page of a trace, with ``{trace_id}`` in it.
         unknown_for: How long a job waits whose code a node does not have; None for 15 minutes.
+        web_url: The address of the dashboard.
     """
 
     modules: tuple[str, ...] | None = None
@@ -57,7 +68,9 @@ class Settings:
     renamed: Mapping[str, str] | None = None
     schedules: tuple[str, ...] | None = None
     store_above: int | None = None
+    trace_url: str | None = None
     unknown_for: timedelta | None = None
+    web_url: str | None = None
 
 
 KNOWN: Final = tuple(one.name for one in fields(Settings))
@@ -71,7 +84,9 @@ def configure(
     renamed: Mapping[str, object] | None = _UNCHANGED,
     schedules: Iterable[str] | None = _UNCHANGED,
     store_above: int | None = _UNCHANGED,
+    trace_url: str | None = _UNCHANGED,
     unknown_for: timedelta | float | None = _UNCHANGED,
+    web_url: str | None = _UNCHANGED,
     **unknown: Never,
 ) -> None:
     """Set settings in code; they take precedence over the environment and `workflows.toml`.
@@ -90,8 +105,11 @@ def configure(
         schedules: Modules with schedules, which nodes import.
         store_above: How many bytes a recorded value, or the payload of a signal, may take in the
             database where its workflow has a store. By default 1,000,000.
+        trace_url: The address of the page of a trace, with ``{trace_id}`` where its id belongs. The
+            dashboard links to it from each job that carries a trace.
         unknown_for: How long a job is left to other nodes whose function or worker this node does
             not have: a timedelta or seconds; 0 lets it fail at once. By default 15 minutes.
+        web_url: The address of the dashboard, for links in the log and on the command line.
         unknown: There are no others.
 
     Raises:
@@ -109,11 +127,13 @@ def configure(
         "renamed": renamed,
         "schedules": schedules,
         "store_above": store_above,
+        "trace_url": trace_url,
         "unknown_for": unknown_for,
+        "web_url": web_url,
     }
     given = {name: value for name, value in given.items() if value is not _UNCHANGED}
     checked = {
-        name: None if value is None else _CHECKS[name](value, "configure()")
+        name: None if value is None else CHECKS[name](value, "configure()")
         for name, value in given.items()
     }
 
@@ -142,7 +162,7 @@ def renamed(old: str, new: object) -> None:
     Example:
         >>> oban_pro.renamed("shop.old:charge", charge)
     """
-    _sources.renamed |= _check_renamed({old: new}, "renamed()")
+    _sources.renamed |= check_renamed({old: new}, "renamed()")
 
 
 def current() -> Settings:
@@ -179,7 +199,7 @@ def unknown_for() -> timedelta:
     found = current().unknown_for
 
     if found is None and (text := os.environ.get(UNKNOWN_FOR)) is not None:
-        found = _check_unknown_for(_read_seconds(text), UNKNOWN_FOR)
+        found = check_unknown_for(read_seconds(text), UNKNOWN_FOR)
 
     return _UNKNOWN_FOR if found is None else found
 
@@ -205,7 +225,7 @@ def names_of(path: str) -> list[str]:
     names = [path]
 
     # Code may be renamed several times, and back.
-    while known and (new := known.get(_dotted(names[-1]))) is not None and new not in names:
+    while known and (new := known.get(dotted(names[-1]))) is not None and new not in names:
         names.append(new)
 
     return names
@@ -286,20 +306,23 @@ def _read_file(file: Path) -> dict[str, Any]:
 
     _check_known(found, str(file))
 
-    return {name: _CHECKS[name](value, str(file)) for name, value in found.items()}
+    return {name: CHECKS[name](value, str(file)) for name, value in found.items()}
 
 
 def _read_environment() -> dict[str, Any]:
-    found = {
-        name.removeprefix(VARIABLE).lower(): value
-        for name, value in os.environ.items()
+    places = {
+        name.removeprefix(VARIABLE).lower(): name
+        for name in os.environ
         if name.startswith(VARIABLE)
     }
-    _check_known(found, "the environment", VARIABLE)
+    _check_known(places, "the environment", VARIABLE)
+
+    if WEB_URL in os.environ:
+        places.setdefault("web_url", WEB_URL)
 
     return {
-        name: _CHECKS[name](_READERS[name](value), f"{VARIABLE}{name.upper()}")
-        for name, value in found.items()
+        name: CHECKS[name](READERS[name](os.environ[place]), place)
+        for name, place in places.items()
     }
 
 
@@ -311,138 +334,3 @@ def _check_known(found: Mapping[str, object], place: str, prefix: str = "") -> N
         if name not in KNOWN:
             known = ", ".join(map(spell, KNOWN))
             raise SettingsError(f"unknown setting {spell(name)} in {place}; known: {known}")
-
-
-def _check_modules(value: object, place: str, setting: str = "modules") -> tuple[str, ...]:
-    names: list[Any] = []
-
-    if isinstance(value, Iterable) and not isinstance(value, str | Mapping):
-        names.extend(value)
-
-    if not names or not all(map(_is_module, names)):
-        raise SettingsError(
-            f'{setting} in {place} must be a list of module names, as in ["shop"], got {value!r}'
-        )
-
-    return tuple(names)
-
-
-def _is_module(name: object) -> bool:
-    return isinstance(name, str) and all(part.isidentifier() for part in name.split("."))
-
-
-def _check_dsn(value: object, place: str) -> str:
-    # It is not repeated: it may hold a password.
-    if not isinstance(value, str) or not value.strip():
-        raise SettingsError(f"notify_dsn in {place} must be a connection string")
-
-    return value
-
-
-def _check_switch(value: object, place: str) -> bool:
-    if not isinstance(value, bool):
-        raise SettingsError(f"prepared_statements in {place} must be true or false, got {value!r}")
-
-    return value
-
-
-def _check_store_above(value: object, place: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise SettingsError(f"store_above in {place} must be a number of bytes, got {value!r}")
-
-    return value
-
-
-def _check_renamed(value: object, place: str) -> dict[str, str]:
-    if not isinstance(value, Mapping):
-        raise SettingsError(
-            f"renamed in {place} must have new paths by old ones,"
-            f' as in {{"shop.old:charge": "shop.new:charge"}}, got {value!r}'
-        )
-
-    return {
-        _dotted(_check_path(old, place)): _check_path(_path_of(new), place)
-        for old, new in value.items()
-    }
-
-
-def _path_of(new: Any) -> Any:
-    is_code = isinstance(new, type) or inspect.isfunction(new)
-
-    return f"{new.__module__}:{new.__qualname__}" if is_code else new
-
-
-def _check_path(path: object, place: str) -> str:
-    """Return a path with the colon that those of functions have."""
-    if isinstance(path, str) and path.count(":") < 2:
-        parts = _dotted(path)
-
-        if "." in parts and _is_module(parts.replace(".<locals>.", ".")):
-            return path if ":" in path else ":".join(path.rsplit(".", 1))
-
-    raise SettingsError(
-        f"renamed in {place} must have paths like shop.payments:charge"
-        f" or shop.payments.Charge, got {path!r}"
-    )
-
-
-def _dotted(path: str) -> str:
-    """Spell the paths of functions and workers alike."""
-    return path.replace(":", ".")
-
-
-def _check_unknown_for(value: object, place: str) -> timedelta:
-    try:
-        return check_duration(f"unknown_for in {place}", value, zero=True)
-    except (InvalidArgumentError, InvalidOptionError) as error:
-        raise SettingsError(str(error)) from None
-
-
-def _read_list(text: str) -> object:
-    return [part.strip() for part in text.split(",")]
-
-
-def _read_pairs(text: str) -> object:
-    pairs = [part.partition("=") for part in text.split(",")]
-
-    return {old.strip(): new.strip() for old, _, new in pairs}
-
-
-def _read_seconds(text: str) -> object:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _read_int(text: str) -> object:
-    try:
-        return int(text)
-    except ValueError:
-        return text
-
-
-def _read_switch(text: str) -> object:
-    return {"true": True, "false": False}.get(text.strip().lower(), text)
-
-
-_CHECKS: Final[dict[str, Callable[[object, str], Any]]] = {
-    "modules": _check_modules,
-    "notify_dsn": _check_dsn,
-    "prepared_statements": _check_switch,
-    "renamed": _check_renamed,
-    "schedules": partial(_check_modules, setting="schedules"),
-    "store_above": _check_store_above,
-    "unknown_for": _check_unknown_for,
-}
-
-_READERS: Final[dict[str, Callable[[str], object]]] = {
-    "modules": _read_list,
-    "notify_dsn": str,
-    "prepared_statements": _read_switch,
-    "renamed": _read_pairs,
-    "schedules": _read_list,
-    "store_above": _read_int,
-    "unknown_for": _read_seconds,
-}
-"""How a variable of the environment is read."""

@@ -60,7 +60,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import oban.telemetry
 import orjson
 
+from . import settings
 from .model import meta
+from .model.links import page_of, trace_of
 from .model.paths import join_path
 
 if TYPE_CHECKING:
@@ -106,8 +108,8 @@ def log_events(level: int = logging.INFO) -> None:
     """Write a line of JSON to the logger ``oban_pro.events`` for each event of this process.
 
     Each line has ``event``, and what it is about as far as there is such a thing: ``workflow_id``,
-    ``path``, ``attempt``, ``trace_id``. Durations are in seconds. Calling it again changes the
-    level.
+    ``path``, ``attempt``, ``trace_id``, and with the setting ``web_url`` the ``url`` of its page.
+    Durations are in seconds. Calling it again changes the level.
 
     Args:
         level: Of all events but failures: an attempt that failed is a warning; a job that was
@@ -144,6 +146,11 @@ def _line_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
         if key in line:
             line[f"{key}_seconds"] = line.pop(key) / 1e9
 
+    workflow_id, dashboard = line.get("workflow_id"), settings.current().web_url
+
+    if workflow_id is not None and dashboard is not None:
+        line["url"] = page_of(dashboard, workflow_id, job_id=line.get("job_id"))
+
     return line
 
 
@@ -152,8 +159,6 @@ _UNTOLD = frozenset({"monotonic_time", "system_time", "traceback"})
 
 def _describe(job: Job) -> dict[str, Any]:
     name = job.meta.get(meta.NAME)
-    # version, trace, parent, flags
-    trace = str(job.meta.get(meta.TRACE[0], "")).split("-")
 
     return {
         "workflow_id": meta.workflow_id(job),
@@ -163,7 +168,7 @@ def _describe(job: Job) -> dict[str, Any]:
         "queue": job.queue,
         "attempt": job.attempt,
         "max_attempts": job.max_attempts,
-        "trace_id": trace[1] if len(trace) == 4 else None,
+        "trace_id": trace_of(job.meta.get(meta.TRACE[0])),
     }
 
 

@@ -1,5 +1,6 @@
 """What people do with the list of workflows."""
 
+import re
 from typing import Any
 
 import pytest
@@ -253,3 +254,45 @@ class TestRows:
         ]
         assert sum(bottom <= height for bottom in bottoms) >= least
         assert await page.evaluate("document.documentElement.scrollWidth") == width
+
+
+class TestTimes:
+    async def test_are_of_utc_of_here_or_how_long_ago_as_the_reader_chose(
+        self, oban: Oban, pool: AsyncConnectionPool, page: Page, dashboard: str
+    ) -> None:
+        await enqueue(oban, "a")
+        (stopped,) = await enqueue(oban, "b")
+        await stopped.cancel_jobs()
+
+        async with pool.connection() as conn:
+            await conn.execute(
+                "UPDATE oban_workflow_groups SET inserted_at = '2026-01-02 03:04:05',"
+                " stopped_at = '2026-01-02 04:05:06' WHERE name = 'b'"
+            )
+
+        session = await page.context.new_cdp_session(page)
+        await session.send("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})
+        await page.goto(f"{dashboard}/?order=oldest")
+        times = page.locator("#root-id-b time")
+        await expect(times).to_have_text(["2026-01-02 03:04:05", "2026-01-02 04:05:06"])
+        await page.get_by_label("Times").select_option("local time")
+        await expect(times).to_have_text(["2026-01-02 08:34:05", "2026-01-02 09:35:06"])
+        await times.first.hover()
+        await expect(times.first).to_have_attribute(
+            "title", re.compile("^2026-01-02 03:04:05 UTC · 2026-01-02 08:34:05 here · .* ago$")
+        )
+
+        # what is brought up to date stays so, and the choice is kept
+        await enqueue(oban, "c")
+        await expect(page.locator("a.name")).to_have_count(3)
+        await expect(times.first).to_have_text("2026-01-02 08:34:05")
+        await page.reload()
+        await expect(times.first).to_have_text("2026-01-02 08:34:05")
+        await page.get_by_label("Times").select_option("how long ago")
+        await expect(page.locator("#root-id-c time")).to_have_text(re.compile("^[0-9.]+m?s ago$"))
+
+        await page.goto(f"{dashboard}/workflows/id-b")
+        await expect(page.locator("#summary time")).to_have_text(re.compile("h .*m ago$"))
+        await page.get_by_label("Times").select_option("UTC")
+        await expect(page.locator("#summary")).to_contain_text("ended 2026-01-02 04:05:06")
+        await expect(page.locator("#table tbody time").first).to_have_text(re.compile("^20"))

@@ -15,7 +15,7 @@ import pytest
 from oban import Oban
 from psycopg_pool import AsyncConnectionPool
 
-from oban_pro import Workflow
+from oban_pro import Workflow, settings
 from oban_pro.testing import run_workflow
 from tests.support.cli import COMMAND, assert_one_line, environment, invoke, run_cli, start_cli
 from tests.support.databases import Server
@@ -505,3 +505,38 @@ class TestHelp:
         ours = {"cancel", "doctor", "explain", "graph", "list", "retry", "show", "watch"}
         assert ours <= {line.split()[0] for line in commands}
         assert not [line for line in commands if line.split()[0] in ours and "..." in line]
+
+
+class TestPermalinks:
+    def test_are_printed_where_the_dashboard_is_known(self, site: str) -> None:
+        page = "http://dash/workflows/nightly-7"
+        settings.reset()
+        assert page not in look(site, "show", "nightly-7")
+
+        for arguments, url in (
+            (["show", "nightly-7"], page),
+            (["explain", "nightly-7", "load"], f"{page}?q=load"),
+        ):
+            settings.reset()
+            assert url in look(site, *arguments, OBAN_WEB_URL="http://dash/").splitlines()
+
+    def test_are_opened_in_a_browser(self, site: str, tmp_path: Path) -> None:
+        browser = tmp_path / "browser"
+        browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+        browser.chmod(0o755)
+        variables = {"OBAN_WEB_URL": "http://dash", "BROWSER": f"{browser} %s"}
+        done = subprocess.run(
+            [*COMMAND, "show", "nightly-7", "--open"],
+            cwd=tmp_path,
+            env=environment(site) | variables,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "opened").read_text() == "http://dash/workflows/nightly-7\n"
+
+    def test_are_not_opened_where_nobody_told_which_dashboard(self, site: str) -> None:
+        settings.reset()
+        done = invoke(site, "show", "nightly-7", "--open")
+        assert done.exit_code == 2
+        assert "OBAN_WEB_URL" in done.stderr

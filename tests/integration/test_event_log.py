@@ -9,6 +9,7 @@ import pytest
 from oban import Job, Oban, Worker, worker
 from oban.testing import drain_queue
 
+import oban_pro
 from oban_pro import Workflow, telemetry
 from oban_pro._plugin.before_stage import tell_settled
 from tests.support.graphs import work
@@ -42,6 +43,16 @@ async def run(oban: Oban) -> None:
 
 
 class TestLog:
+    async def test_leads_to_pages_where_the_dashboard_is_known(
+        self, oban: Oban, lines: Any
+    ) -> None:
+        oban_pro.configure(web_url="https://shop.example/x")
+        workflow = Workflow(id="a/b").add("one", work())
+        (job,) = await oban.enqueue_many(workflow)
+        await run(oban)
+        page = "https://shop.example/x/workflows/a%252Fb"
+        assert [line.get("url") for _, line in lines()] == [page, f"{page}#{job.id}", page]
+
     async def test_has_a_line_for_each_event(self, oban: Oban, lines: Any) -> None:
         trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         inner = Workflow().add("b/c", work(meta={"traceparent": trace}))

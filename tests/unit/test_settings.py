@@ -12,7 +12,10 @@ from psycopg_pool import AsyncConnectionPool
 import oban_pro
 from oban_pro import errors, settings
 
-KNOWN = "modules, notify_dsn, prepared_statements, renamed, schedules, store_above, unknown_for"
+KNOWN = (
+    "modules, notify_dsn, prepared_statements, renamed, schedules, store_above, trace_url,"
+    " unknown_for, web_url"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -295,7 +298,8 @@ class TestRefusals:
             "unknown setting OBAN_WORKFLOWS_MODUL in the environment; known:"
             " OBAN_WORKFLOWS_MODULES, OBAN_WORKFLOWS_NOTIFY_DSN,"
             " OBAN_WORKFLOWS_PREPARED_STATEMENTS, OBAN_WORKFLOWS_RENAMED,"
-            " OBAN_WORKFLOWS_SCHEDULES, OBAN_WORKFLOWS_STORE_ABOVE, OBAN_WORKFLOWS_UNKNOWN_FOR"
+            " OBAN_WORKFLOWS_SCHEDULES, OBAN_WORKFLOWS_STORE_ABOVE, OBAN_WORKFLOWS_TRACE_URL,"
+            " OBAN_WORKFLOWS_UNKNOWN_FOR, OBAN_WORKFLOWS_WEB_URL"
         )
 
     @pytest.mark.parametrize("value", ["", " ", "shop,,", "shop.*"])
@@ -322,3 +326,36 @@ class TestRefusals:
             Oban(pool=pool, queues={"default": 10})
         # a client runs nothing
         Oban(pool=pool)
+
+
+class TestAddresses:
+    def test_are_read_like_the_others(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write(folder, 'web_url = "http://file"')
+        assert settings.current().web_url == "http://file"
+
+        settings.reset()
+        monkeypatch.setenv("OBAN_WEB_URL", "http://short")
+        assert settings.current().web_url == "http://short"
+
+        settings.reset()
+        monkeypatch.setenv("OBAN_WORKFLOWS_WEB_URL", "http://long")
+        monkeypatch.setenv("OBAN_WORKFLOWS_TRACE_URL", "https://traces/{trace_id}?x=1")
+        assert settings.current().web_url == "http://long"
+        assert settings.current().trace_url == "https://traces/{trace_id}?x=1"
+
+    @pytest.mark.parametrize(
+        "value", ["", "shop.example", "ftp://x", "javascript:alert(1)", 7, "http://["]
+    )
+    def test_of_no_use_are_refused(self, value: Any) -> None:
+        for name in ("web_url", "trace_url"):
+            with pytest.raises(errors.SettingsError, match=f"{name} in configure"):
+                oban_pro.configure(**{name: value})
+
+    def test_of_a_trace_need_its_id(self) -> None:
+        with pytest.raises(errors.SettingsError, match=r"must have .trace_id. in it"):
+            oban_pro.configure(trace_url="https://traces")
+
+    def test_name_the_variable_that_is_wrong(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OBAN_WEB_URL", "here")
+        with pytest.raises(errors.SettingsError, match="web_url in OBAN_WEB_URL"):
+            settings.current()

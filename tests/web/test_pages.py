@@ -13,9 +13,10 @@ from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+import oban_pro
 from oban_pro import Workflow, schema
+from oban_pro.model.links import quote_id
 from oban_pro.web import create_app, static_files
-from oban_pro.web.templating import quote_id
 from tests.support.dashboard import browse
 from tests.support.databases import Server
 from tests.support.fixtures import StartOban
@@ -110,6 +111,21 @@ class TestWorkflow:
         text = (await reader.get(f"/workflows/{jobs[0].meta['workflow_id']}")).text
         assert f'href="{page_of(outer)}">outer</a>' in text
         assert "<h1>inner" in text
+
+
+class TestTrace:
+    async def test_of_a_job_is_named_and_linked_where_its_page_is_known(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        trace = "0af7651916cd43dd8448eb211c80319c"
+        carried = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+        workflow = Workflow().add("a", work(meta=carried))
+        (job,) = await oban.enqueue_many(workflow)
+        page = page_of(workflow, f"/jobs/{job.id}")
+        assert f"<dd>{trace}</dd>" in (await reader.get(page)).text
+        oban_pro.configure(trace_url="https://traces.example/t/{trace_id}?from=oban")
+        link = f'href="https://traces.example/t/{trace}?from=oban"'
+        assert link in (await reader.get(page)).text
 
 
 class TestView:

@@ -9,6 +9,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from oban_pro import settings
+from oban_pro.model.links import page_of
 from oban_pro.model.paths import join_path
 from oban_pro.model.wording import human_duration, visible
 
@@ -45,8 +47,12 @@ def draw_overview(
         ends: Its final jobs, and the graft that undoes it.
         max_lines: How many of the waits to draw at most, and of the ends.
     """
+    dashboard = settings.current().web_url
+    page = [] if dashboard is None else [plain(page_of(dashboard, status.id))]
+
     return Group(
         draw_heading(status),
+        *page,
         Text(),
         draw_progress(status, max_rows),
         *_draw_list("Waits", waits, draw_waits, max_lines),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import orjson
 from psycopg import Error
@@ -19,9 +20,12 @@ from starlette.responses import (
     StreamingResponse,
 )
 
+from oban_pro import settings
 from oban_pro.errors import SchemaError
 from oban_pro.handles.explaining import explain_in
 from oban_pro.handles.stats import read_stats
+from oban_pro.model.links import TRACE_ID, trace_of
+from oban_pro.model.meta import TRACE
 from oban_pro.model.wording import SETTLED, STATES, visible
 
 from . import values
@@ -199,6 +203,10 @@ async def show_job(request: Request) -> Response:
         async with session_of(request).connect() as store:
             behind = await store.behind(job_id)
 
+    trace_id = trace_of((job["meta"] or {}).get(TRACE[0]))
+    template = settings.current().trace_url
+    trace = template and trace_id and template.replace(TRACE_ID, quote(trace_id, safe=""))
+
     return render(
         request,
         "_job.html" if "HX-Request" in request.headers else "job.html",
@@ -206,6 +214,8 @@ async def show_job(request: Request) -> Response:
         job_id=job_id,
         job=job,
         errors=values.show_errors(job["errors"]),
+        trace_id=trace_id,
+        trace=trace,
         ran=last_attempt(job, values.times_of(job["errors"])),
         recorded=await asyncio.to_thread(values.show_recorded, job["meta"] or {}),
         explanation=explanation,

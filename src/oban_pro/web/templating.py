@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
 from oban_pro import __version__
+from oban_pro.model.links import quote_id
 from oban_pro.model.wording import SHOWN, STATES
 
 from . import static_files, values
@@ -62,18 +63,6 @@ _environment.globals |= {
     "duration": values.show_duration,
     "segments": lambda counts: list(segments(counts)),
 }
-
-
-def quote_id(workflow_id: str) -> str:
-    """Spell the id of a workflow as one part of a path, whatever is in it.
-
-    It is quoted twice, because servers undo the first quoting: an id that ends in ``/jobs`` must
-    not be taken for a page.
-    """
-    once = quote(workflow_id, safe="")
-
-    # browsers take dots alone for the folders above
-    return quote(once if once.strip(".") else once.replace(".", "%2E"), safe="")
 
 
 def id_of(request: Request) -> str:

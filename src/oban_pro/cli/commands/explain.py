@@ -10,10 +10,12 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from oban_pro import settings
 from oban_pro.cli.bars import draw_state
 from oban_pro.cli.client import connected, handle, run, status_of
 from oban_pro.cli.console import echo_json, json_option, make_console, plain
 from oban_pro.cli.database import Database, database_options
+from oban_pro.model.links import page_of
 from oban_pro.model.paths import join_path
 from oban_pro.model.tracebacks import own_frames
 from oban_pro.model.wording import KINDS, visible
@@ -46,6 +48,10 @@ def explain(*, database: Database, id: str, name: str, full: bool, as_json: bool
 
     console = make_console()
     console.print(plain(explanation.summary[:1].upper() + explanation.summary[1:] + "."))
+
+    if (dashboard := settings.current().web_url) is not None:
+        path = join_path(explanation.subject.path)
+        console.print(plain(page_of(dashboard, id, path=path)))
 
     if len(explanation.chain) > 1:
         _print_chain(console, explanation.chain)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import webbrowser
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
 
+from oban_pro import settings
 from oban_pro.cli.bars import draw_state
 from oban_pro.cli.client import CLIENT, connected, open_waits_of, run, status_of
 from oban_pro.cli.console import (
@@ -23,6 +25,7 @@ from oban_pro.cli.database import Database, database_options
 from oban_pro.cli.overview import draw_overview
 from oban_pro.engine.session import session_for
 from oban_pro.errors import message_of
+from oban_pro.model.links import page_of
 from oban_pro.model.paths import join_path
 from oban_pro.model.wording import human_duration
 
@@ -50,11 +53,22 @@ MAX_BARS = 50
     show_default=True,
     help="How many running and failed jobs, open waits and final jobs to show.",
 )
+@click.option("--open", "is_opened", is_flag=True, help="Open its page in a browser, too.")
 @json_option
 @database_options
-def show(*, database: Database, id: str, limit: int, as_json: bool) -> None:
+def show(*, database: Database, id: str, limit: int, is_opened: bool, as_json: bool) -> None:
     """Show the workflow ID: what runs, what waits, what failed and why."""
+    dashboard = settings.current().web_url
+
+    if is_opened and dashboard is None:
+        raise click.UsageError(
+            "--open needs the address of the dashboard: the setting web_url, or OBAN_WEB_URL."
+        )
+
     status, running, failed, waits, ends = run(_read(database, id, limit))
+
+    if is_opened and dashboard is not None:
+        webbrowser.open(page_of(dashboard, id))
 
     if as_json:
         jobs = {"running": [*map(job_json, running)], "failed": [*map(job_json, failed)]}

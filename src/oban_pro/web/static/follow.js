@@ -1,6 +1,7 @@
 // How a page keeps up with the database, and what it says of that.
 
 import { duration } from "./dom.js";
+import { written } from "./moments.js";
 
 const POLL = 3000;
 const STALE = 5000;
@@ -75,7 +76,7 @@ export function follow(element, refresh, { events = null, isBusy = () => true } 
   function paint() {
     const isLate = started !== null && Date.now() - started > STALE;
     const wrong = trouble ?? (isLate ? "waiting for the server" : null);
-    const since = Date.now() - answered > STALE ? ` · as of ${new Date(answered).toISOString().slice(11, 19)}` : "";
+    const since = Date.now() - answered > STALE ? ` · as of ${written(answered).slice(11)}` : "";
     element.textContent = wrong ? wrong + since : stream?.isOpen() ? "live" : "polling";
     element.classList.toggle("trouble", wrong !== null);
   }

@@ -1,6 +1,7 @@
 // The timeline: one row for each job and group that is shown, in the order of the tree.
 
 import { clip, duration, pressable, svg } from "./dom.js";
+import { written } from "./moments.js";
 import { ICONS } from "./states.js";
 
 const ROW = 22;
@@ -36,7 +37,7 @@ export function reach(model, rows) {
 
 // When the timeline begins, as durations are counted from there.
 export function clock(from, label) {
-  const text = new Date(from).toISOString().slice(0, 19).replace("T", " ");
+  const text = written(from);
   return label < 150 ? text.slice(11) : `from ${text}`;
 }
 

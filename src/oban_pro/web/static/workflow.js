@@ -14,6 +14,7 @@ import { find, findRunning, hideCompleted } from "./shown.js";
 import { STATES } from "./states.js";
 import { filterByState, followTable, groupsOf, nameScope, refreshTable, restoreTable, revealRow, selectRow, showGroup, tableState } from "./table.js";
 import { drawTimeline } from "./timeline.js";
+import { moment } from "./moments.js";
 
 const SAID = 15_000;
 // How many groups "Open all" opens: more would not be drawn in a moment.
@@ -123,7 +124,8 @@ function paintHead(root) {
   held = `${root.paused} ${SETTLED.includes(root.state)}`;
   if (![null, held].includes(was)) htmx.trigger(document.body, "held");
   part.state.replaceChildren(html("span", { class: `badge state-${root.state}` }, root.state));
-  part.summary.textContent = `${count(settled)} of ${count(root.total)} jobs${took}`;
+  const ended = root.settled_at ? [" · ended ", moment(root.settled_at)] : [];
+  part.summary.replaceChildren(`${count(settled)} of ${count(root.total)} jobs${took}`, ...ended);
   document.title = `${root.state} · ${page.dataset.label}`;
 }
 
@@ -415,6 +417,8 @@ function say(text) {
 const settlePicked = followSelection(document.getElementById("table"), page.dataset.url, say, () => refresh());
 followTable(() => { paint(); remember(); settlePicked(); }, select);
 restoreTable(asked);
+
+document.getElementById("times").addEventListener("change", () => { if (model) paint(); });
 
 const refresh = follow(part.live, fetchView, {
   events: () => `${page.dataset.url}/events?seen=${model.seen}`, isBusy: () => model?.root.state === "executing",
