@@ -1,4 +1,4 @@
-"""Queues with limits, and lines behind a key, against a few lines of reference.
+"""Limits and rates of queues and fan-outs, and lines behind a key, against a little reference.
 
 Whatever happens, no slot is lost, none is given twice, and nobody waits for one that is free.
 """
@@ -44,6 +44,11 @@ EMPTY = (
     "DELETE FROM oban_workflow_windows",
 )
 PERIOD = "UPDATE oban_workflow_windows SET opened_at = opened_at - interval '2 hours'"
+PASSED = (
+    "UPDATE oban_workflow_groups SET window_from = window_from - interval '2 hours'",
+    "UPDATE oban_workflow_timers SET due = due - interval '2 hours'",
+)
+NAMES = "SELECT meta->>'name', state::text FROM oban_jobs"
 STATES = "SELECT meta->>'workflow_id', state::text FROM oban_jobs"
 SOME = st.randoms(use_true_random=False)
 
@@ -207,6 +212,103 @@ class Queues(Machine):
         assert not self.waiting, "nothing must be stuck"
 
 
+class Rates(Machine):
+    """A fan-out with a rate, and perhaps a limit, under a clock that moves."""
+
+    @initialize(
+        size=st.integers(1, 7), limit=st.none() | st.integers(0, 3), allowed=st.integers(1, 3)
+    )
+    def start(self, size: int, limit: int | None, allowed: int) -> None:
+        self.execute(*EMPTY)
+        self.limit, self.allowed = limit, allowed
+        self.waiting = [*range(size)]
+        self.open: set[int] = set()
+        self.settled: set[int] = set()
+        self.released = 0
+        self.handle = Workflow(id="w", oban=self.oban._name)
+        jobs = [make_job() for _ in self.waiting]
+        self.run(
+            self.oban.enqueue_many(
+                self.handle.add_many("call", jobs, limit=limit, rate=(allowed, 3_600))
+            )
+        )
+        self.serve()
+
+    def serve(self) -> None:
+        while self.waiting and self.released < self.allowed:
+            if self.limit is not None and len(self.open) >= self.limit:
+                return
+
+            self.open.add(self.waiting.pop(0))
+            self.released += 1
+
+    @precondition(lambda self: self.open)
+    @rule(rng=SOME, state=st.sampled_from(["completed", "discarded", "scheduled"]))
+    def end(self, rng: Any, state: str) -> None:
+        jobs = self.run(self.query.fetch_jobs(9, "default", "node", str(uuid4())))
+        assert {int(job.meta["name"]) for job in jobs} == self.open
+        job = rng.choice(sorted(jobs, key=lambda one: one.id or 0))
+        others = [one for one in jobs if one is not job]
+        again = {"schedule_in": 0, "attempt_change": -1}
+        self.ack([job], state, **(again if state == "scheduled" else {}))
+        self.ack(others, "scheduled", **again)
+        self.execute("UPDATE oban_jobs SET state = 'available' WHERE state = 'scheduled'")
+
+        if state != "scheduled":
+            self.open.remove(name := int(job.meta["name"]))
+            self.settled.add(name)
+            self.serve()
+
+    @precondition(lambda self: self.settled)
+    @rule(rng=SOME)
+    def retry(self, rng: Any) -> None:
+        name = rng.choice(sorted(self.settled))
+        self.run(self.handle.retry_jobs(names=[f"call/{name}"]))
+        self.settled.remove(name)
+        self.waiting = sorted([*self.waiting, name])
+        self.serve()
+
+    @rule(limit=st.none() | st.integers(0, 3))
+    def set_limit(self, limit: int | None) -> None:
+        self.run(self.handle.set_limit("call", limit))
+        self.limit = limit
+        self.serve()
+
+    @rule()
+    def tick(self) -> None:
+        self.run(timers.tick(self.query))
+
+    @rule()
+    def begin_a_period(self) -> None:
+        self.execute(*PASSED)
+        self.released = 0
+        self.tick()
+        self.serve()
+
+    @invariant()
+    def as_many_are_open_as_may_be(self) -> None:
+        async def states() -> dict[str, str]:
+            rows = await (await self.world.conn.execute(NAMES.encode())).fetchall()
+
+            return dict(rows)
+
+        if hasattr(self, "open"):
+            waiting = {str(name): "suspended" for name in self.waiting}
+            opened = {str(name): "available" for name in self.open}
+            found = self.run(states())
+            assert {name: found[name] for name in waiting | opened} == waiting | opened
+            assert self.run(recount(self.world.conn)) == []
+
+    def teardown(self) -> None:
+        if hasattr(self, "open"):
+            self.set_limit(None)
+
+            for _ in range(30):
+                self.begin_a_period()
+
+            assert not self.waiting, "nothing must be stuck"
+
+
 class Keys(Machine):
     """Workflows with one key: one is open and started, the others wait in the order of the line."""
 
@@ -307,13 +409,13 @@ def explore(dsn: str, kind: type[Machine], **opts: Any) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", [Queues, Keys])
+@pytest.mark.parametrize("kind", [Queues, Rates, Keys])
 def test_no_slot_is_lost_or_given_twice(dsn: str, kind: type[Machine]) -> None:
     explore(dsn, kind, max_examples=12, stateful_step_count=25)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kind", [Queues, Keys])
+@pytest.mark.parametrize("kind", [Queues, Rates, Keys])
 def test_none_is_in_more_histories(dsn: str, kind: type[Machine]) -> None:
     explore(dsn, kind, max_examples=60, stateful_step_count=40)
