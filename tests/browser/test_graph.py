@@ -11,6 +11,7 @@ from oban import Oban
 from playwright.async_api import Page, expect
 
 from oban_pro import Workflow
+from tests.browser import test_dashboard
 from tests.browser.test_dashboard import Gated, closed_gate, drawn, open_workflow
 from tests.support.fixtures import StartOban
 from tests.support.graphs import diamond, settled, work
@@ -277,3 +278,18 @@ class TestShowing:
         assert not re.search("class=|var\\(", text)
         faces = [found for found in root.iter() if found.tag.endswith("rect")]
         assert all("fill" in face.attrib for face in faces)
+
+
+async def test_tells_how_fast_a_fan_out_gets_on_and_how_long_it_takes(
+    start_oban: StartOban, page: Page, dashboard: str
+) -> None:
+    workflow = Workflow().add("first", Gated.new({}))
+    workflow.add_many("many", [work() for _ in range(3000)], deps="first")
+    await (await start_oban({"default": 1})).enqueue_many(workflow)
+    await open_workflow(page, dashboard, workflow)
+    await drawn(page, "many").click(position={"x": 30, "y": 8})
+    told = re.compile(r"[\d,.]+/(s|min), about \d+ (s|min|h) left")
+    test_dashboard.gate.set()
+    await expect(page.locator("#summary")).to_have_text(re.compile(r"of 3,001 jobs.*, about"))
+    await expect(page.locator("#panel .rate")).to_have_text(told)
+    await expect(drawn(page, "many").locator(".speed")).to_have_text(told)

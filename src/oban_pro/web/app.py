@@ -18,6 +18,7 @@ from . import (
     bulk,
     history,
     holds,
+    job_values,
     listing,
     pages,
     queues,
@@ -66,6 +67,8 @@ ROUTES = [
         name="resume-job",
     ),
     Route("/workflows/{id:path}/jobs/{job}/limit", holds.limit, methods=["POST"], name="limit"),
+    Route("/workflows/{id:path}/jobs/{job}/values", job_values.show_values, name="values"),
+    Route("/workflows/{id:path}/jobs/{job}/values/{name}", job_values.show_value, name="value"),
     Route(
         "/workflows/{id:path}/jobs/{job}/signal",
         actions.signal_job,

@@ -217,6 +217,7 @@ async def show_job(request: Request) -> Response:
         trace_id=trace_id,
         trace=trace,
         ran=last_attempt(job, values.times_of(job["errors"])),
+        meta=values.meta_of(job),
         recorded=await asyncio.to_thread(values.show_recorded, job["meta"] or {}),
         explanation=explanation,
         wait=explanation.subject.wait,

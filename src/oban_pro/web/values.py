@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pprint import pformat
 from types import SimpleNamespace
@@ -13,8 +14,12 @@ from oban_pro.model import meta
 from oban_pro.model.wording import human_duration
 from oban_pro.values import codec
 
+from .tracebacks import Traceback, read_traceback
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
+
+    from .statements import JobDetail
 
 MOST = 20_000
 """How many characters of one value a page shows."""
@@ -57,6 +62,11 @@ def show_python(value: Any) -> str:
     return shorten(pformat(_Cut().part(value), width=40, sort_dicts=False))
 
 
+def meta_of(job: JobDetail) -> dict[str, Any]:
+    """Return the meta of a job without what it recorded, which is shown by itself."""
+    return {key: value for key, value in (job["meta"] or {}).items() if key != meta.RETURN}
+
+
 def show_recorded(job_meta: dict[str, Any]) -> str | None:
     """Write what a job recorded as Python does, or why it cannot be read; None for nothing.
 
@@ -89,10 +99,29 @@ def show_errors(errors: Any) -> list[dict[str, Any]]:
         {
             "attempt": entry.get("attempt"),
             "at": str(entry.get("at"))[:19].replace("T", " "),
-            "error": shorten(str(entry.get("error"))),
+            "error": _fit(read_traceback(str(entry.get("error")))),
         }
         for entry in entries[: -MOST_ERRORS - 1 : -1]
     ]
+
+
+def _fit(traceback: Traceback) -> Traceback:
+    """Cut what is too much for a page out of the middle: both ends of a traceback matter."""
+    return replace(
+        traceback,
+        message=shorten(traceback.message),
+        own=_shorten_middle(traceback.own),
+        text=_shorten_middle(traceback.text),
+    )
+
+
+def _shorten_middle(text: str) -> str:
+    if len(text) <= MOST:
+        return text
+
+    half = MOST // 2
+
+    return f"{text[:half]}\n… {len(text) - 2 * half:,} more characters\n{text[-half:]}"
 
 
 def times_of(errors: Any) -> list[datetime]:

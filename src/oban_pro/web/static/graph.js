@@ -76,7 +76,7 @@ function drawBox(model, { member: { id }, inner, x, y, width, height }, actions)
   group.append(svg("title"));
   group.append(svg("text", { x: 14, y: 19 }, clip(member.name, Math.floor((width - (isJob ? 20 : 48)) / 7))));
   if (!inner) group.append(svg("text", { class: "detail", x: 14, y: 34 }));
-  if (kind === "folded") group.append(svg("g", { class: "share" }));
+  if (kind === "folded") group.append(svg("g", { class: "share" }), svg("text", { class: "detail speed", x: 14, y: 62 }));
   if (inner) {
     const inside = drawInside(model, inner, actions);
     inside.setAttribute("role", "group");
@@ -108,18 +108,21 @@ function drawToggle(member, width, { toggle }) {
 }
 
 // What changes while a workflow runs, without placing anything again.
-export function paintGraph(root, model, marks) {
+export function paintGraph(root, model, marks, tellRate) {
   for (const group of root.querySelectorAll("g[data-id]")) {
     const member = model.members.get(group.dataset.id);
     if (!member) continue;
     const classes = ["vertex", `state-${member.state}`, group.dataset.shape, ...marks(member)];
     group.setAttribute("class", classes.filter(Boolean).join(" "));
+    const rate = member.kind === "job" ? "" : tellRate(member);
     const words = describe(member);
     group.setAttribute("aria-label", `${member.name}, ${words}`);
     group.setAttribute("aria-selected", String(classes.includes("selected")));
-    group.querySelector(":scope > title").textContent = `${member.name}: ${member.wait?.long ?? words}`;
-    const detail = group.querySelector(":scope > .detail");
+    group.querySelector(":scope > title").textContent = `${member.name}: ${member.wait?.long ?? words}${rate && `, ${rate}`}`;
+    const detail = group.querySelector(":scope > .detail:not(.speed)");
     if (detail) detail.textContent = words;
+    const speed = group.querySelector(":scope > .speed");
+    if (speed) speed.textContent = rate;
     const share = group.querySelector(":scope > .share");
     if (share) share.replaceChildren(...shares(member));
   }

@@ -24,7 +24,7 @@ export function showGroupPanel(panel, member, path, { url, workflows, allowed })
     html("h2", {}, `${path} `, html("span", { class: `badge state-${member.state}` }, member.state)),
     ...(actions.length ? [html("p", { class: "actions" }, ...actions, html("span", { class: "said", role: "status" }))] : []),
     ...(member.kind === "rest" ? [] : [html("div", { "hx-get": `${url}/jobs/${member.id}/holds`, "hx-trigger": "load", "hx-swap": "outerHTML" })]),
-    html("dl", {}, ...states.flat()), ...link,
+    html("p", { class: "rate" }), html("dl", {}, ...states.flat()), ...link,
   );
   htmx.process(panel);
 }

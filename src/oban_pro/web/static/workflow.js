@@ -9,11 +9,13 @@ import { foldChains } from "./chains.js";
 import { showGroupPanel } from "./group.js";
 import { followSelection } from "./jobs_bulk.js";
 import { build } from "./model.js";
+import { makeRates, settledOf, tellRate } from "./rates.js";
 import { asSvg, save } from "./saving.js";
 import { find, findRunning, hideCompleted } from "./shown.js";
 import { STATES } from "./states.js";
 import { filterByState, followTable, groupsOf, nameScope, refreshTable, restoreTable, revealRow, selectRow, showGroup, tableState } from "./table.js";
 import { drawTimeline } from "./timeline.js";
+import { fillValues } from "./tree.js";
 import { moment } from "./moments.js";
 
 const SAID = 15_000;
@@ -56,6 +58,7 @@ let toggled = null;
 let isHiding = asked.has("hide");
 let isFollowing = asked.has("follow");
 let followed = null;
+const rates = makeRates();
 const canvas = makeCanvas(part.graph, part.minimap, { dragged: () => follows(false) });
 let selected = location.hash.slice(1) || null;
 
@@ -93,7 +96,7 @@ function paint() {
   const marks = (member) => [
     member.critical && "critical", member.id === selected && "selected", member.id === holder && "holds", found.has(member.id) && "found",
   ].filter(Boolean);
-  paintGraph(part.graph, graph, marks);
+  paintGraph(part.graph, graph, marks, (member) => tellRate(member, rates.rateOf(member)));
   canvas.paint(graph);
   if (isFollowing) followRunning();
   keepFocus(part.timeline, () => drawTimeline(model, part.timeline.clientWidth, marks, select));
@@ -102,6 +105,7 @@ function paint() {
   part.failures.hidden = !model.failures.length;
   keepFocus(part.failures.lastElementChild, () => drawFailures(model.failures, select));
   paintHead(model.root);
+  paintRate();
   settleGraph();
   settleTimeline();
 }
@@ -117,7 +121,6 @@ function paintHead(root) {
   if (part.cancel) part.cancel.disabled = !open.length;
   if (part.retry) part.retry.disabled = !broken;
   for (const button of [part.again, part.delete]) if (button) button.disabled = open.length > 0;
-  const settled = SETTLED.reduce((sum, state) => sum + (root.counts[state] ?? 0), 0);
   const end = root.settled_at ? Date.parse(root.settled_at) : model.now;
   const took = root.attempted_at ? ` · ${duration(end - Date.parse(root.attempted_at))}` : "";
   const was = held;
@@ -125,7 +128,8 @@ function paintHead(root) {
   if (![null, held].includes(was)) htmx.trigger(document.body, "held");
   part.state.replaceChildren(html("span", { class: `badge state-${root.state}` }, root.state));
   const ended = root.settled_at ? [" · ended ", moment(root.settled_at)] : [];
-  part.summary.replaceChildren(`${count(settled)} of ${count(root.total)} jobs${took}`, ...ended);
+  const rate = tellRate(root, rates.rateOf(root));
+  part.summary.replaceChildren(`${count(settledOf(root))} of ${count(root.total)} jobs${took}${rate && ` · ${rate}`}`, ...ended);
   document.title = `${root.state} · ${page.dataset.label}`;
 }
 
@@ -235,16 +239,27 @@ function showPanel() {
   if (!selected) return;
   if (!member ? /^\d+$/.test(selected) : member.kind === "job") {
     const shown = selected;
-    load(`${page.dataset.url}/jobs/${shown}`, part.panel).then(() => { part.panel.dataset.of = shown; }, (error) => {
+    load(`${page.dataset.url}/jobs/${shown}`, part.panel).then(() => {
+      part.panel.dataset.of = shown;
+      return fillValues(part.panel);
+    }).catch((error) => {
       if (shown === selected && part.panel.dataset.of !== shown) show(part.panel, html("p", { class: "trouble" }, error.message));
     }).then(closeButton);
   } else if (member) {
     part.panel.dataset.of = selected;
     showGroupPanel(part.panel, member, model.path(member), page.dataset);
+    paintRate();
   } else {
     part.panel.hidden = true;
   }
   closeButton();
+}
+
+// The panel of a group says how fast it gets on while it is shown.
+function paintRate() {
+  const member = model.members.get(selected);
+  const place = part.panel.querySelector(".rate");
+  if (place && member && member.kind !== "job") place.textContent = tellRate(member, rates.rateOf(member));
 }
 
 function closeButton() {
@@ -270,6 +285,7 @@ async function fetchView() {
     draw();
   }
   model.now = now();
+  rates.note(model, model.now);
   paint();
   const { group, ...others } = tableState();
   if (isFirst && model.members.has(group)) nameScope(model.path(model.members.get(group)));
