@@ -36,6 +36,49 @@ async def execute(pool: AsyncConnectionPool, statement: str, *params: Any) -> No
         await conn.execute(statement.encode(), params)
 
 
+class TestCharts:
+    async def test_show_how_fast_jobs_were_completed_and_how_long_they_had_waited(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        # in each half of a minute one more job than before, the latest three; each had waited 2 s
+        ages = [*[5, 10, 15], *[40, 45], 70, 3600]
+        await oban.enqueue_many([work(queue="mail") for _ in ages] + [work(queue="mail")])
+        await execute(
+            pool,
+            "UPDATE oban_jobs SET state = 'completed', completed_at = at, attempted_at = at,"
+            " scheduled_at = at - interval '2 seconds'"
+            " FROM (SELECT row_number() OVER () AS n, timezone('UTC', now())"
+            " - age * interval '1 second' AS at FROM unnest(%s::int[]) age) given"
+            " WHERE id = n",
+            ages,
+        )
+        (mail,) = await rows(reader)
+        assert mail.endswith(" 6.0/min 2.0s")
+        answer = await reader.get("/queues", headers={"HX-Request": "true"})
+        label = "Jobs completed in the last 10 minutes: 6.0/min at the end, 6.0/min at most"
+        assert label in answer.text
+        charts = re.findall(r"<svg class=.small-chart.*?</svg>", answer.text, re.DOTALL)
+        heights = [re.findall(r'height="(\d+)"/>', one)[-4:] for one in charts]
+        assert heights == [["0", "8", "16", "24"], ["0", "24", "24", "24"]]
+
+    async def test_read_a_few_jobs_of_each_slice_alone(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        await oban.enqueue_many([work(queue="mail") for _ in range(5001)])
+        # five thousand in the last ten seconds
+        await execute(
+            pool,
+            "UPDATE oban_jobs SET state = 'completed', scheduled_at = at, attempted_at = at,"
+            " completed_at = at FROM (SELECT n, timezone('UTC', now()) - interval '29 seconds'"
+            " + n * interval '2 ms' AS at FROM generate_series(1, 5000) n) given WHERE id = n",
+        )
+        (mail,) = await rows(reader)
+        rate = re.search(r"([\d.,]+)/s", mail)
+        assert rate is not None
+        # those looked at begin a second after their slice
+        assert 20 < float(rate[1].replace(",", "")) <= 500
+
+
 class TestQueues:
     async def test_have_depth_and_age_without_a_node(
         self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient

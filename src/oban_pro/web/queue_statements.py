@@ -67,6 +67,24 @@ class RunningRow(NamedTuple):
     path: list[str] | None
 
 
+class ActivityRow(NamedTuple):
+    """What a queue did in a slice of time.
+
+    Args:
+        slice: Which one, 0 for the latest.
+        queue: The queue.
+        jobs: How many jobs were completed.
+        waited: For how many seconds they had waited for a node, on average.
+        seconds: How long the part of the slice is that was looked at.
+    """
+
+    slice: int
+    queue: str
+    jobs: int
+    waited: float | None
+    seconds: float
+
+
 class QueueStatements(Statements):
     """Statements about queues and nodes: what they read grows with what is open alone."""
 
@@ -81,3 +99,15 @@ class QueueStatements(Statements):
     async def running(self, limit: int) -> list[RunningRow]:
         """Read what executes, the longest first."""
         return await self.made(RunningRow, "running", {"limit": limit})
+
+    async def activity(self, slices: int, seconds: float, limit: int) -> list[ActivityRow]:
+        """Read what queues did lately.
+
+        Args:
+            slices: How many slices of time.
+            seconds: How long each is.
+            limit: How many jobs of each are looked at, at most.
+        """
+        params = {"slices": slices, "seconds": seconds, "limit": limit}
+
+        return await self.made(ActivityRow, "activity", params)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from oban_pro.model.wording import human_duration
 
 from .templating import render
+from .values import show_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,10 +19,47 @@ if TYPE_CHECKING:
 
     from oban_pro.engine.stat_statements import QueueStat
 
-    from .queue_statements import LimitRow, ProducerRow
+    from .queue_statements import ActivityRow, LimitRow, ProducerRow
 
 MOST_RUNNING = 100
 """How many jobs that execute are listed, the longest first."""
+
+
+SLICES, SLICE, LOOKED_AT = 20, 30.0, 40
+"""Of the charts: how many slices of time, of how many seconds, and how many jobs of each count."""
+
+CHART = 24
+"""How many pixels the charts are high."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One number of a queue over time, as bars from left to right.
+
+    Args:
+        values: The number in each slice of time, the latest last.
+    """
+
+    values: list[float]
+
+    @property
+    def bars(self) -> list[int]:
+        """How high each bar is: the highest as high as the chart, what is not 0 at least 1."""
+        most = max(self.values)
+
+        return [
+            max(1, round(CHART * value / most)) if value and most else 0 for value in self.values
+        ]
+
+    @property
+    def latest(self) -> float:
+        """The number in the latest slice."""
+        return self.values[-1]
+
+    @property
+    def most(self) -> float:
+        """The largest number."""
+        return max(self.values)
 
 
 @dataclass(slots=True)
@@ -35,6 +73,8 @@ class Queue:
             none.
         producers: Which living nodes serve it.
         limit: What limits it over all nodes.
+        rates: Jobs completed each second, over time.
+        waits: For how many seconds these had waited for a node, over time.
     """
 
     name: str
@@ -42,6 +82,8 @@ class Queue:
     oldest: float | None = None
     producers: list[ProducerRow] = field(default_factory=list)
     limit: LimitRow | None = None
+    rates: Chart = field(default_factory=lambda: Chart([0.0] * SLICES))
+    waits: Chart = field(default_factory=lambda: Chart([0.0] * SLICES))
 
     @property
     def waits_since(self) -> str:
@@ -90,12 +132,14 @@ async def show_queues(request: Request) -> Response:
     async with request.app.state.session.connect() as store:
         stats = await store.stats_queues()
         limits = await store.queues.limits()
+        activity = await store.queues.activity(SLICES, SLICE, LOOKED_AT)
         running = await store.queues.running(MOST_RUNNING)
         # On a standby nobody can know of nodes.
         has_nodes = await store.served() is not None
         producers = await store.queues.producers() if has_nodes else []
 
     queues = collect(stats, producers, limits)
+    add_charts(queues, activity)
 
     return render(
         request,
@@ -105,6 +149,10 @@ async def show_queues(request: Request) -> Response:
         producers=producers,
         has_nodes=has_nodes,
         running=running,
+        show_rate=show_rate,
+        show_wait=lambda seconds: show_length(timedelta(seconds=seconds)),
+        minutes=SLICES * SLICE / 60,
+        chart=CHART,
         executing=sum(queue.counts.get("executing", 0) for queue in queues),
         at=datetime.now(UTC),
     )
@@ -133,3 +181,23 @@ def collect(
         queue(limit.queue).limit = limit
 
     return [queues[name] for name in sorted(queues)]
+
+
+def add_charts(queues: Iterable[Queue], activity: Iterable[ActivityRow]) -> None:
+    """Tell each queue what it did lately."""
+    by_name = {queue.name: queue for queue in queues}
+
+    for row in activity:
+        if (queue := by_name.get(row.queue)) is not None:
+            queue.rates.values[-1 - row.slice] = row.jobs / row.seconds
+            queue.waits.values[-1 - row.slice] = row.waited or 0.0
+
+
+def show_rate(rate: float) -> str:
+    """Write a number of jobs a second, by the minute where it is small."""
+    if not rate:
+        return ""
+
+    number, unit = (rate, "s") if rate >= 1 else (rate * 60, "min")
+
+    return f"{number:,.0f}/{unit}" if number >= 10 else f"{number:.1f}/{unit}"

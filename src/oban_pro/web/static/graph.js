@@ -76,7 +76,7 @@ function drawBox(model, { member: { id }, inner, x, y, width, height }, actions)
   group.append(svg("title"));
   group.append(svg("text", { x: 14, y: 19 }, clip(member.name, Math.floor((width - (isJob ? 20 : 48)) / 7))));
   if (!inner) group.append(svg("text", { class: "detail", x: 14, y: 34 }));
-  if (kind === "folded") group.append(svg("g", { class: "share" }), svg("text", { class: "detail speed", x: 14, y: 62 }));
+  if (kind === "folded") group.append(svg("g", { class: "share" }), svg("text", { class: "detail speed", x: 14, y: 61 }));
   if (inner) {
     const inside = drawInside(model, inner, actions);
     inside.setAttribute("role", "group");

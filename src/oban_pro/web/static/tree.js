@@ -58,7 +58,7 @@ function ranges(entries) {
   });
 }
 
-const named = (key) => html("span", { class: "key" }, `${key}: `);
+const named = (key) => html("span", { class: "entry" }, `${key}: `);
 const isTagged = (value) => value !== null && typeof value === "object" && typeof value[TAG] === "string" && "value" in value && Object.keys(value).length === 2;
 
 function entriesOf(value) {
