@@ -82,31 +82,40 @@ async function draw() {
   const hidden = countHidden(placed);
   const isEmpty = !drawn.places.get(drawn.root.id)?.length;
   part.hidden.textContent = isEmpty && isHiding ? "all of it is completed" : hidden ? `${count(hidden)} edges are not drawn` : "";
-  paint();
+  // The rest of the page is painted already: together they would take long.
+  paintDrawing();
   if (revealed !== selected) reveal();
 }
 
 const isChain = (id) => id.startsWith("chain");
 
-function paint() {
+// What is said of a member by its looks, in graph and timeline alike.
+function marking() {
   const found = new Set(find(graph, part.find.value));
-  part.graph.classList.toggle("searched", found.size > 0);
   const chain = graph.chainOf.get(selected);
   const holder = openChains.has(chain) ? null : chain ?? (model.members.has(selected) ? null : holderOf(selected));
-  const marks = (member) => [
+  return (member) => [
     member.critical && "critical", member.id === selected && "selected", member.id === holder && "holds", found.has(member.id) && "found",
   ].filter(Boolean);
-  paintGraph(part.graph, graph, marks, (member) => tellRate(member, rates.rateOf(member)));
+}
+
+function paintDrawing() {
+  part.graph.classList.toggle("searched", find(graph, part.find.value).length > 0);
+  paintGraph(part.graph, graph, marking(), (member) => tellRate(member, rates.rateOf(member)));
   canvas.paint(graph);
   if (isFollowing) followRunning();
-  keepFocus(part.timeline, () => drawTimeline(model, part.timeline.clientWidth, marks, select));
+  settleGraph();
+}
+
+function paint() {
+  paintDrawing();
+  keepFocus(part.timeline, () => drawTimeline(model, part.timeline.clientWidth, marking(), select));
   selectRow(selected);
   keepFocus(part.legend, () => html("span", {}, ...STATES.filter((state) => model.root.counts[state]).map(stateButton)));
   part.failures.hidden = !model.failures.length;
   keepFocus(part.failures.lastElementChild, () => drawFailures(model.failures, select));
   paintHead(model.root);
   paintRate();
-  settleGraph();
   settleTimeline();
 }
 
