@@ -1,7 +1,7 @@
 # Everything runs through `uv run`, which makes .venv. Nothing has to be set up before.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow soak chaos matrix stored check fix bench bench-cores bench-peers figures docs dist lowest ci
+.PHONY: help demo test slow soak chaos matrix stored check fix bench bench-cores bench-page bench-peers figures screenshots docs dist lowest ci
 
 # pyenv's shims hide the versions that uv could use; elsewhere this adds nothing.
 PYENV_ROOT ?= $(HOME)/.pyenv
@@ -91,9 +91,17 @@ figures: $(NEEDED_UV)
 bench-cores: $(NEEDED_UV)
 	$(RUN) python -m benchmarks.cores $(ARGS)
 
+## bench-page: measure the page of a workflow of 10,000 jobs, and what open pages cost its node (needs chromium)
+bench-page: $(NEEDED_UV)
+	$(RUN) python -m benchmarks.page $(ARGS)
+
 ## bench-peers: measure against Celery, Dramatiq, DBOS, Chancy and pgqueuer (needs redis-server)
 bench-peers: $(NEEDED_UV)
 	$(RUN) --group bench-peers python -m benchmarks.peers $(ARGS)
+
+## screenshots: make the pictures of the dashboard in docs/images anew (needs chromium)
+screenshots: $(NEEDED_UV)
+	$(RUN) python -m docs.screenshots
 
 ## docs: run the code of the README and of docs/, and build the pages
 docs: $(NEEDED_UV)

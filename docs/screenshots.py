@@ -1,6 +1,6 @@
-"""Make the pictures of the dashboard: a workflow that runs, looked at in Chromium.
+"""Make the pictures of the dashboard: workflows of many kinds, looked at in Chromium.
 
-Run ``uv run --extra embedded --extra web python -m docs.screenshots``.
+``make screenshots`` runs this. Look at each picture before you commit it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PORT = 4610
 TOKEN = "only for pictures"
 IMAGES = Path(__file__).parent / "images"
+NIGHTS = 24
 
 
 @worker()
@@ -37,18 +38,28 @@ class Work(Worker):
         await asyncio.sleep(job.args.get("seconds", 0.2))
 
         if job.args.get("fail"):
-            raise ConnectionError("warehouse closed the connection")
+            connect(job.args["fail"])
 
-        return Record({"pages": 42, "file": "reports/november.pdf"})
+        return Record({"pages": 42, "file": "reports/november.pdf", "by": {"north": 17.5}})
 
     def backoff(self, job: Job) -> int:
         """Wait one second for the next attempt."""
         return 1
 
 
+def connect(reason: str) -> None:
+    """Fail in a function of its own, so that there is something to read."""
+    raise ConnectionError(reason)
+
+
 def work(seconds: float = 0.2, **options: Any) -> Job:
     """Make a job that takes so long."""
     return Work.new({"seconds": seconds}, **options)
+
+
+def failing(reason: str) -> Job:
+    """Make a job that fails at once, and for ever."""
+    return Work.new({"seconds": 0, "fail": reason, "region": "north"}, max_attempts=1)
 
 
 def build_pipeline() -> Workflow:
@@ -65,25 +76,60 @@ def build_pipeline() -> Workflow:
         .add("extract users", work(0.4))
         .add("transform", work(0.5), deps=["extract orders", "extract users"])
         .add_many("score", [work(0.02 + n % 7 / 50) for n in range(240)], deps="transform")
-        .add("warehouse", Work.new({"fail": True}, max_attempts=2), deps="transform")
+        .add("warehouse", failing("warehouse closed the connection"), deps="transform")
         .add("dashboards", work(), deps="warehouse")
         .add_workflow("report", report, deps=["score"])
         .add("clean up", work(), deps="report")
     )
 
 
-async def fill(oban: Oban) -> Workflow:
-    """Insert workflows in several states, and wait until the last is in the middle of its work."""
-    for name in ("invoices", "search index", "thumbnails"):
-        jobs = [work(0.01) for _ in range(12)]
-        await oban.enqueue_many(Workflow(name=name).add_many("each", jobs))
+def build_night(number: int) -> Workflow:
+    """Build one of the runs of a name: each takes a little longer, some fail."""
+    load = failing("disk full") if number % 9 == 4 else work(0.01 + number * 0.02)
 
+    return (
+        Workflow(id=f"night-{number}", name="nightly totals")
+        .add("extract", work(0.05 + number % 4 * 0.05))
+        .add("load", load, deps="extract")
+        .add("publish", work(0.05), deps="load")
+    )
+
+
+def build_rows() -> Workflow:
+    """Build a fan-out with failures of three kinds."""
+    reasons = {
+        3: "bad date: '2026-02-30'", 5: "connection reset by peer", 11: "no such column: price",
+    }  # fmt: skip
+    rows = {
+        f"{n}": failing(next(reasons[step] for step in reasons if n % step == 1))
+        if any(n % step == 1 for step in reasons)
+        else work(0.01)
+        for n in range(50)
+    }
+
+    return Workflow(name="import rows").add("fetch", work(0.1)).add_many("rows", rows, deps="fetch")
+
+
+async def fill(oban: Oban) -> dict[str, str]:
+    """Insert workflows in several states, and return paths by the name of their picture."""
+    for number in range(NIGHTS):
+        night = build_night(number)
+        await oban.enqueue_many(night)
+        await night.wait()
+
+    for name, deadline in (("order 4711", 7200), ("order 4712", 93_000)):
+        order = Workflow(name=name).add_signal(
+            "approval", wait_for=deadline, choices=["approve", "reject"]
+        )
+        await oban.enqueue_many(order.add("ship", work(), deps="approval"))
+
+    await oban.enqueue_many(Workflow(name="train model").add("train", work(queue="gpu")))
     stopped = Workflow(name="export").add("a", work(60)).add("b", work(), deps="a")
     await oban.enqueue_many(stopped)
     await stopped.cancel_jobs()
-    await oban.enqueue_many(
-        Workflow(name="sync partners").add("pull", Work.new({"fail": True}, max_attempts=1))
-    )
+    rows = build_rows()
+    await oban.enqueue_many(rows)
+    await rows.wait()
     workflow = build_pipeline()
     await oban.enqueue_many(workflow)
 
@@ -91,37 +137,60 @@ async def fill(oban: Oban) -> Workflow:
         await asyncio.sleep(0.2)
 
     await asyncio.sleep(2)
+    etl = f"/workflows/{workflow.id}"
 
-    return workflow
+    return {
+        "list": "/",
+        "light": etl,
+        "dark": etl,
+        "phone": etl,
+        "failures": f"/workflows/{rows.id}",
+        "history": "/history?name=nightly+totals",
+        "comparison": f"/workflows/night-{NIGHTS - 1}/compare?with=night-{NIGHTS - 3}",
+        "waits": "/waits",
+        "queues": "/queues",
+    }
 
 
-async def take(browser: Browser, workflow: Workflow) -> None:
+# Width and height of those that are not 1280 x 860, and what is selected.
+SIZES = {
+    "phone": (390, 844),
+    "list": (1280, 760),
+    "waits": (1280, 420),
+    "queues": (1280, 620),
+    "history": (1280, 560),
+    "comparison": (1280, 330),
+}
+SELECTED = {"light": "pdf", "failures": "1"}
+OPENED = {"failures": "rows"}
+
+
+async def take(browser: Browser, paths: dict[str, str]) -> None:
     """Take the pictures."""
     address = f"http://127.0.0.1:{PORT}"
-    shots = [
-        ("light", "light", 1280, 860, f"/workflows/{workflow.id}", "pdf"),
-        ("dark", "dark", 1280, 860, f"/workflows/{workflow.id}", None),
-        ("list", "light", 1280, 520, "/", None),
-        ("phone", "dark", 390, 844, f"/workflows/{workflow.id}", None),
-    ]
 
-    for name, scheme, width, height, path, selected in shots:
+    for name, path in paths.items():
+        width, height = SIZES.get(name, (1280, 860))
         context = await browser.new_context(
             viewport={"width": width, "height": height},
-            color_scheme="dark" if scheme == "dark" else "light",
+            color_scheme="dark" if name in ("dark", "phone") else "light",
         )
         page = await context.new_page()
         await page.goto(f"{address}/unlock?token={TOKEN}")
         await page.goto(address + path)
 
-        if path != "/":
-            await page.locator("#graph svg").wait_for()
+        if name in ("light", "dark", "phone", "failures"):
+            await page.locator("#graph g.vertex").first.wait_for()
 
-        if selected:
-            await page.locator(f'#graph g.vertex[aria-label^="{selected},"]').click()
+        if name in OPENED:
+            await page.get_by_role("button", name=f"Open {OPENED[name]}").click()
+
+        if name in SELECTED:
+            await page.locator(f'#graph g.vertex[aria-label^="{SELECTED[name]},"]').click()
             await page.locator("#panel dl").wait_for()
 
         await page.mouse.move(0, 0)
+        await page.wait_for_timeout(1500)
         await page.screenshot(path=IMAGES / f"dashboard-{name}.png", animations="disabled")
         await context.close()
 
@@ -138,17 +207,17 @@ async def main() -> None:
             node = Oban(
                 pool=pool,
                 node="worker-1",
-                queues={"default": 8},
+                queues={"default": 8, "mail": 2},
                 stager={"interval": 0.1},
                 shutdown_grace_period=0,
             )
 
             async with node as oban, async_playwright() as playwright:
-                workflow = await fill(oban)
+                paths = await fill(oban)
                 browser = await playwright.chromium.launch(
                     executable_path=shutil.which("chromium"), args=["--no-sandbox"]
                 )
-                await take(browser, workflow)
+                await take(browser, paths)
                 await browser.close()
 
             server.should_exit = True
