@@ -44,7 +44,7 @@ NOTE_READY = """
     observer.disconnect();
   }).observe(document, { subtree: true, childList: true });
 """  # noqa: E501
-PAINTED = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
 
 @contextmanager
@@ -86,11 +86,11 @@ async def load(browser: Browser, address: str) -> dict[str, float]:
     await page.add_init_script(NOTE_READY)
     moved = await count_bytes(page)
     await page.goto(address)
-    await page.wait_for_function("globalThis.ready > 0 && document.fonts.status === 'loaded'")
+    await page.wait_for_function("() => globalThis.ready > 0")
     session = await context.new_cdp_session(page)
     await session.send("HeapProfiler.collectGarbage")
     heap = await page.evaluate("performance.memory.usedJSHeapSize")
-    await page.wait_for_function(f"{PAINTED} > 0")
+    await page.wait_for_function(f"() => {PAINTED} > 0")
     figures = {
         "first paint ms": await page.evaluate(PAINTED),
         "interactive ms": await page.evaluate("globalThis.ready"),

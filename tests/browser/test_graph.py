@@ -227,6 +227,9 @@ class TestShowing:
         button = page.get_by_role("button", name="Follow")
         await button.click()
         await expect(drawn(page, "stops here")).to_be_in_viewport(ratio=1)
+        # after a reload too
+        await page.reload()
+        await expect(drawn(page, "stops here")).to_be_in_viewport(ratio=1)
         # until its reader looks elsewhere
         await drawn(page, "stops here").focus()
         await page.keyboard.press("Shift+ArrowLeft")

@@ -100,6 +100,14 @@ class TestValues:
         await expect(tree(page, "meta")).to_contain_text("<b>: <script>alert(1)</script>")
         await expect(page.locator("#panel script, #panel b")).to_have_count(0)
 
+    async def test_are_on_the_page_of_one_job_too(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
+        workflow = Workflow().add("first", Keeps.new({"number": LARGE}))
+        await oban.enqueue_many(workflow)
+        await page.goto(f"{dashboard}/workflows/{workflow.id}/jobs/1")
+        await expect(page.locator(".tree").first).to_contain_text(f"number: {LARGE}")
+
 
 class TestTracebacks:
     async def test_begin_with_what_the_user_wrote(

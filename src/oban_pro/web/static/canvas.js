@@ -105,15 +105,17 @@ export function makeCanvas(element, minimap, { dragged }) {
     zoom.zoomToPoint(zoom.getScale() * factor, { clientX: left + middle().x, clientY: top + middle().y });
   }
 
+  // Tells whether there is such a member to be shown.
   function reveal(id) {
     const box = boxes.get(id);
-    if (!box) return;
+    if (!box) return false;
     const [{ left, top, right, bottom }, view, scale] = [place(box), seen(), zoom.getScale()];
     // Of what is larger than the canvas a part is enough.
     const isSeen = (start, end, whole) => (end - start > whole ? start < whole && end > 0 : start >= 0 && end <= whole);
-    if (isSeen(left, right, view.width) && isSeen(top, bottom, view.height)) return;
+    if (isSeen(left, right, view.width) && isSeen(top, bottom, view.height)) return true;
     const at = (start, size, whole) => (size > whole ? MARGIN : (whole - size) / 2) - start * scale;
     moveTo(at(box.x, box.width * scale, view.width), at(box.y, box.height * scale, view.height), scale);
+    return true;
   }
 
   function pan(right, down) {

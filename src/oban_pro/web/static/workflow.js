@@ -345,7 +345,7 @@ function follows(yes) {
 
 function followRunning() {
   const running = findRunning(graph);
-  if (running && running !== followed) canvas.reveal(running);
+  if (running === followed || !canvas.reveal(running)) return;
   followed = running;
 }
 
