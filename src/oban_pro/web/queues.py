@@ -150,7 +150,7 @@ async def show_queues(request: Request) -> Response:
         has_nodes=has_nodes,
         running=running,
         show_rate=show_rate,
-        show_wait=lambda seconds: show_length(timedelta(seconds=seconds)),
+        show_wait=show_wait,
         minutes=SLICES * SLICE / 60,
         chart=CHART,
         executing=sum(queue.counts.get("executing", 0) for queue in queues),
@@ -201,3 +201,8 @@ def show_rate(rate: float) -> str:
     number, unit = (rate, "s") if rate >= 1 else (rate * 60, "min")
 
     return f"{number:,.0f}/{unit}" if number >= 10 else f"{number:.1f}/{unit}"
+
+
+def show_wait(seconds: float) -> str:
+    """Write how long jobs had waited, empty for none."""
+    return show_length(timedelta(seconds=seconds)) if seconds else ""
