@@ -36,7 +36,7 @@ async def longest_task(page: Page, address: str, members: int) -> int:
         for event in events
         if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
     }
-    tasks = [
+    tasks: list[int] = [
         event["tdur"]
         for event in events
         if event["name"] == "RunTask"
