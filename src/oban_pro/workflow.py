@@ -179,7 +179,7 @@ class Workflow(Builder, Handle, Searching):
         refuse_reuse("a graft", sub_workflow._reuse)
 
         if sub_workflow._unique is not None:
-            raise InvalidArgumentError("sub_workflow must not be unique; only roots are")
+            raise InvalidArgumentError("sub_workflow must not be unique; only a root can be")
 
         grafting.note_graft(job, sub_workflow.id)
         graft = cls(id=sub_workflow.id, name=sub_workflow.name)

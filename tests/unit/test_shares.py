@@ -48,7 +48,7 @@ class TestShares:
         assert first["b"] == second["b"] == {"limit": 5, "paused": True}
 
     def test_of_a_queue_that_was_started_later_are_divided_too(self) -> None:
-        shares = [Shares(number, 3, {}).of("later", 4) for number in range(3)]
+        shares = [Shares(number, 3, {}).part_of("later", 4) for number in range(3)]
         assert sorted(shares) == [1, 1, 2]
 
 

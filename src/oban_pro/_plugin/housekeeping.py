@@ -29,11 +29,11 @@ _mending: WeakKeyDictionary[Query, asyncio.Lock] = WeakKeyDictionary()
 
 
 def start(query: Query, duty: Duty, key: object = None) -> None:
-    """Start a duty, unless it is still running.
+    """Run a duty once in a task, unless one with its key runs already or the instance stops.
 
     Args:
-        query: Of the Oban instance.
-        duty: Called with the query. An exception that it raises is logged.
+        query: The query of the Oban instance.
+        duty: Called with the query and awaited. An exception that it raises is logged.
         key: Identifies the duty; the function itself by default.
     """
     running = _running.setdefault(query, {})

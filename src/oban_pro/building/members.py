@@ -219,7 +219,9 @@ class Members:
         refuse_reuse(f"sub_workflow {name!r}", sub_workflow._reuse)
 
         if sub_workflow._unique is not None:
-            raise InvalidArgumentError(f"sub_workflow {name!r} must not be unique; only roots are")
+            raise InvalidArgumentError(
+                f"sub_workflow {name!r} must not be unique; only a root can be"
+            )
 
         given = sub_workflow._given_ids | (
             {sub_workflow.id} if sub_workflow._has_given_id else set()

@@ -54,11 +54,12 @@ def compile_plan(
         grafter: The job that the root is grafted by.
 
     Returns:
-        The plan, with the meta of every job written and the job bound to it.
+        The plan. It has written the meta of each job, and each job refers to it.
 
     Raises:
         UnknownDependencyError: If a dependency names nothing in its workflow.
         CycleError: If dependencies form a cycle.
+        InvalidArgumentError: If the root is unique, and is to be grafted or added to a workflow.
     """
     assert spec.id is not None
     plan = Plan(attachment=attachment, grafter=grafter)
@@ -67,7 +68,7 @@ def compile_plan(
     if grafter is not None and meta.JUDGED_GRAFT in grafter.meta:
         check_members(grafter.meta[meta.NAME], spec.members)
 
-    # Frames instead of recursion: workflows nest as deep as memory allows.
+    # No recursion: workflows nest as deep as memory allows. `names` goes on where it was left.
     while frames:
         frame = frames[-1]
         members = frame.group.spec.members
@@ -86,9 +87,8 @@ def compile_plan(
 
     if spec.unique is not None:
         if grafter is not None or attachment is not None:
-            raise InvalidArgumentError(
-                f"workflow {spec.id!r} must not be unique to be added to another; only roots are"
-            )
+            reason = "it is grafted or added; only a root can be"
+            raise InvalidArgumentError(f"workflow {spec.id!r} must not be unique: {reason}")
 
         plan.rules |= KEYS
 

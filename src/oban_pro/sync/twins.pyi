@@ -62,13 +62,13 @@ class BlockingMethods:
         Args:
             of: The placeholder that `Workflow.call` or `Workflow.each` returned, or one for an item
                 or an attribute; or a name or path.
-            as_: For a path: what a type checker takes the result for. Without it, it takes it for a
-                str. Nothing checks it at run time.
+            as_: For a name or a path: the type that a type checker gives the result, str by
+                default. Nothing checks it at run time.
             timeout: Seconds to wait at most; by default without end.
 
         Returns:
-            What the job recorded; of a group its nested dict, of `Workflow.each` over a list the
-            list; None where it recorded nothing.
+            What the job recorded, or None if it recorded nothing. For a group, a nested dict of
+            what its members recorded; for `Workflow.each` over a list, a list.
 
         Raises:
             JobFailedError: If it was cancelled or discarded; with ``path``, ``state`` and
@@ -76,7 +76,7 @@ class BlockingMethods:
             TimeoutError: If it has not settled in time.
             UnknownWorkflowError: If this workflow is not in the database.
             UnknownNameError: If there is nothing of that name in it.
-            InvalidArgumentError: If the placeholder is of another workflow, or of failures.
+            InvalidArgumentError: If the placeholder is of another workflow, or made by `failures`.
 
         Example:
             >>> total = workflow.call(add_up, prices)
@@ -92,13 +92,13 @@ class BlockingMethods:
         Args:
             of: The placeholder that `Workflow.call` or `Workflow.each` returned, or one for an item
                 or an attribute; or a name or path.
-            as_: For a path: what a type checker takes the result for. Without it, it takes it for a
-                str. Nothing checks it at run time.
+            as_: For a name or a path: the type that a type checker gives the result, str by
+                default. Nothing checks it at run time.
             timeout: Seconds to wait at most; by default without end.
 
         Returns:
-            What the job recorded; of a group its nested dict, of `Workflow.each` over a list the
-            list; None where it recorded nothing.
+            What the job recorded, or None if it recorded nothing. For a group, a nested dict of
+            what its members recorded; for `Workflow.each` over a list, a list.
 
         Raises:
             JobFailedError: If it was cancelled or discarded; with ``path``, ``state`` and
@@ -106,7 +106,7 @@ class BlockingMethods:
             TimeoutError: If it has not settled in time.
             UnknownWorkflowError: If this workflow is not in the database.
             UnknownNameError: If there is nothing of that name in it.
-            InvalidArgumentError: If the placeholder is of another workflow, or of failures.
+            InvalidArgumentError: If the placeholder is of another workflow, or made by `failures`.
 
         Example:
             >>> total = workflow.call(add_up, prices)

@@ -32,7 +32,7 @@ class Shares:
         self._processes = processes
         self._offsets = offsets
 
-    def of(self, queue: str, limit: int) -> int:
+    def part_of(self, queue: str, limit: int) -> int:
         """Return the part of a limit, or 0 if the process has no part in it."""
         least, more = divmod(limit, self._processes)
         # A queue that was started later has no place among the others.
@@ -41,14 +41,14 @@ class Shares:
         return least + ((self._number - offset) % self._processes < more)
 
     def divide(self, queues: Mapping[str, Any]) -> Queues:
-        """Return the queues that this process runs, each with its part of the limit."""
+        """Return the queues in which this process has a part, each with that part as its limit."""
         divided = {}
 
         for queue, config in queues.items():
             options = options_of(config)
 
-            if share := self.of(queue, options["limit"]):
-                divided[queue] = {**options, "limit": share}
+            if part := self.part_of(queue, options["limit"]):
+                divided[queue] = {**options, "limit": part}
 
         return divided
 

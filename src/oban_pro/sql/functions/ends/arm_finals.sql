@@ -8,7 +8,7 @@
 -- Called by: oban_workflow_reopen, oban_workflow_add_to_group_v1, once the members are counted.
 -- Locks: as oban_workflow_take_undos_back; rows of oban_workflow_ends, of members and of groups, then the jobs; the caller
 -- holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_arm_finals(
   p_ids bigint[],
   p_handled bigint[],

@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_rerun_v1, with final jobs whose workflow depends on something that runs again, before it does.
 -- Locks: rows of oban_workflow_ends and of members; the caller holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_close_empty(p_finals bigint[])
 RETURNS bigint[]
 LANGUAGE plpgsql

@@ -2,7 +2,7 @@
 --
 -- Called by: oban_workflow_propagate and oban_workflow_reopen, beside that function.
 -- Locks: rows of oban_workflow_ends; the caller holds the root.
--- Twice: counts twice.
+-- Called twice: counts twice.
 CREATE OR REPLACE FUNCTION oban_workflow_count_finals(p_ids bigint[], p_old text[], p_new text[])
 RETURNS bigint[]
 LANGUAGE plpgsql

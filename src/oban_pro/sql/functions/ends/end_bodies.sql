@@ -7,7 +7,7 @@
 --
 -- Called by: oban_workflow_propagate, once the members are counted in their groups.
 -- Locks: rows of oban_workflow_ends, of groups and of members; the caller holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_end_bodies(
   p_ids bigint[],
   p_waiting bigint[],

@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_reopen.
 -- Locks: rows of oban_workflow_undos; the caller holds the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_forget_undos(p_ids bigint[])
 RETURNS void
 LANGUAGE plpgsql

@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_end_bodies.
 -- Locks: rows of groups and of oban_workflow_ends; the caller holds the root.
--- Twice: the name is taken.
+-- Called twice: the name is taken.
 CREATE OR REPLACE FUNCTION oban_workflow_insert_undo(p_key bigint, p_queue text)
 RETURNS bigint
 LANGUAGE plpgsql

@@ -4,7 +4,7 @@
 --
 -- Called by: oban_workflow_hold_back.
 -- Locks: the rows of the jobs; the caller holds the root.
--- Twice: a settled job is not suspended any more.
+-- Called twice: a settled job is not suspended any more.
 CREATE OR REPLACE FUNCTION oban_workflow_judge_finals(p_ids bigint[], OUT ids bigint[], OUT new text[])
 LANGUAGE plpgsql
 SET search_path FROM CURRENT

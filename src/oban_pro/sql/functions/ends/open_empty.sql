@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_rerun_v1, once everything else waits.
 -- Locks: see oban_workflow_propagate; the caller holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_open_empty(p_groups bigint[])
 RETURNS void
 LANGUAGE plpgsql

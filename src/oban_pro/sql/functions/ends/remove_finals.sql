@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_remove_groups, oban_workflow_prune_large.
 -- Locks: rows of these tables; the caller holds the roots.
--- Twice: removes what is left.
+-- Called twice: removes what is left.
 CREATE OR REPLACE FUNCTION oban_workflow_remove_finals(p_members bigint[], p_rules smallint)
 RETURNS void
 LANGUAGE plpgsql

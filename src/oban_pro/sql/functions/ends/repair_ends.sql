@@ -2,7 +2,7 @@
 --
 -- Called by: oban_workflow_repair_v1.
 -- Locks: rows of oban_workflow_ends; the caller holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_repair_ends(p_root bigint)
 RETURNS integer
 LANGUAGE plpgsql

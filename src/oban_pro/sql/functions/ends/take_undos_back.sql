@@ -4,7 +4,7 @@
 --
 -- Called by: oban_workflow_arm_finals, with workflows around what has opened.
 -- Locks: the jobs, then rows of the other tables; the caller holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_take_undos_back(p_keys bigint[], p_rules smallint)
 RETURNS void
 LANGUAGE plpgsql

@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_cancel_v3.
 -- Locks: rows of oban_workflow_ends; the caller holds the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_waive_undos(p_id text, p_names text[])
 RETURNS void
 LANGUAGE plpgsql

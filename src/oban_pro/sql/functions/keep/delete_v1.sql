@@ -3,7 +3,7 @@
 --
 -- Called by: delete() of a handle.
 -- Locks: the root, then its jobs.
--- Twice: the second call finds nothing.
+-- Called twice: the second call finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_delete_v1(p_id text)
 RETURNS text
 LANGUAGE plpgsql

@@ -4,7 +4,7 @@
 -- Called by: enqueueing, with ids that are taken, before it tries again to insert. It runs with the rights of the tables'
 -- owner, who sees the jobs that row level security hides from others.
 -- Locks: the roots that it removes, ascending.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_free_ids_v1(p_ids text[])
 RETURNS TABLE (id text, jobs integer)
 LANGUAGE plpgsql

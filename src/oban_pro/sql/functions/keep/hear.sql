@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_silent_jobs_v1, one at a time.
 -- Locks: the newest row of oban_workflow_hearing.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_hear(p_patience double precision)
 RETURNS void
 LANGUAGE plpgsql

@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_prune_v2.
 -- Locks: the jobs, passing over those that somebody holds; then rows of signals and calls.
--- Twice: removes what is left.
+-- Called twice: removes what is left.
 --
 -- Each state has an index by its own column, as completed_at, and the planner must read it in order: anything else would
 -- read all jobs that have aged, for each batch. So the statement is spelled for each state: "settled" in it stands for the

@@ -7,7 +7,7 @@
 --
 -- Called by: oban_workflow_prune_workflows.
 -- Locks: the jobs, and rows of the three tables; the caller holds the root.
--- Twice: goes on where p_start says; begins anew with another root.
+-- Called twice: goes on where p_start says; begins anew with another root.
 CREATE OR REPLACE FUNCTION oban_workflow_prune_large(
   p_root bigint,
   p_limit integer,

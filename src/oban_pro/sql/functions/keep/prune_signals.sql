@@ -5,7 +5,7 @@
 --
 -- Called by: oban_workflow_prune_v1.
 -- Locks: the rows that it removes.
--- Twice: removes what is left.
+-- Called twice: removes what is left.
 CREATE OR REPLACE FUNCTION oban_workflow_prune_signals()
 RETURNS void
 LANGUAGE plpgsql

@@ -9,7 +9,7 @@
 --
 -- Called by: our pruner.prune, again and again.
 -- Locks: see oban_workflow_prune_jobs and oban_workflow_prune_workflows. Both skip what is locked.
--- Twice: removes what is left.
+-- Called twice: removes what is left.
 CREATE OR REPLACE FUNCTION oban_workflow_prune_v2(
   p_max_age double precision,
   p_limit integer,

@@ -6,7 +6,7 @@
 -- Called by: oban_workflow_prune_v2.
 -- Locks: the roots first, skipping locked ones; then the jobs. A workflow with a locked job is skipped for the rest of
 -- the pass.
--- Twice: removes what is left.
+-- Called twice: removes what is left.
 CREATE OR REPLACE FUNCTION oban_workflow_prune_workflows(
   p_before timestamp,
   p_limit integer,

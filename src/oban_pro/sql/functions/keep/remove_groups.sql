@@ -5,7 +5,7 @@
 -- Called by: oban_workflow_prune_workflows, oban_workflow_free_ids_v1, oban_workflow_repair_v1,
 -- oban_workflow_retry_v1.
 -- Locks: rows of the three tables; the caller holds the roots.
--- Twice: removes what is left.
+-- Called twice: removes what is left.
 CREATE OR REPLACE FUNCTION oban_workflow_remove_groups(p_groups bigint[], p_rules smallint)
 RETURNS void
 LANGUAGE plpgsql

@@ -2,7 +2,7 @@
 --
 -- Called by: oban_workflow_repair_v1.
 -- Locks: rows of groups; the caller holds the root.
--- Twice: mends nothing.
+-- Called twice: mends nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_repair_groups(p_root bigint)
 RETURNS integer
 LANGUAGE sql

@@ -2,7 +2,7 @@
 --
 -- Called by: the doctor.
 -- Locks: an advisory lock, so that no call sets a sequence back that another call has just advanced.
--- Twice: a second call moves nothing.
+-- Called twice: a second call moves nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_repair_sequences_v1()
 RETURNS integer
 LANGUAGE plpgsql

@@ -4,7 +4,7 @@
 --
 -- Called by: the doctor, when something switched the triggers off, or wrote to these tables.
 -- Locks: the root first, then as oban_workflow_apply_changes does.
--- Twice: a second call mends nothing.
+-- Called twice: a second call mends nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_repair_v1(p_root bigint)
 RETURNS integer
 LANGUAGE plpgsql

@@ -9,7 +9,7 @@
 -- Called by: nodes, with what oban_workflow_silent_jobs_v1 found, with executions that their own producers do not have,
 -- and with jobs that they took and cannot start.
 -- Locks: the roots, then the jobs; gives up after lock_timeout, and the caller tries again.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_requeue_lost_v1(
   p_ids bigint[],
   p_stamps timestamp[],

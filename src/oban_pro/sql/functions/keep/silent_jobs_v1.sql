@@ -14,7 +14,7 @@
 --
 -- Called by: lifeline.rescue; and without p_rescue_after by every node, again and again.
 -- Locks: an advisory lock, so that one looks at a time; rows of oban_workflow_producers and oban_workflow_hearing.
--- Twice: returns the same.
+-- Called twice: returns the same.
 CREATE OR REPLACE FUNCTION oban_workflow_silent_jobs_v1(p_patience double precision, p_rescue_after double precision)
 RETURNS TABLE (id bigint, attempted_at timestamp, reason text)
 LANGUAGE plpgsql

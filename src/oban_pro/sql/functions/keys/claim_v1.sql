@@ -12,7 +12,7 @@
 -- oban_workflow_add_to_group_v1 does.
 -- Locks: the root to be replaced first, then the row of the key. Two who want a key that is free wait for each other at its
 -- primary key.
--- Twice: finds the key held by the root itself.
+-- Called twice: finds the key held by the root itself.
 CREATE OR REPLACE FUNCTION oban_workflow_claim_v1(
   p_root bigint,
   p_key text,

@@ -9,7 +9,7 @@
 -- oban_workflow_expire; oban_workflow_repair_v1.
 -- Locks: the row of the key, then the next root, which it passes over if somebody holds it: nobody who holds a root waits
 -- for another. The caller holds p_root.
--- Twice: finds another holder.
+-- Called twice: finds another holder.
 CREATE OR REPLACE FUNCTION oban_workflow_hand_over(p_root bigint, p_waits boolean DEFAULT false)
 RETURNS text[]
 LANGUAGE plpgsql

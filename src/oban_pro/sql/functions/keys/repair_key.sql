@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_repair_v1.
 -- Locks: see oban_workflow_hand_over and oban_workflow_retake_v1; the caller holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_repair_key(p_root bigint)
 RETURNS integer
 LANGUAGE plpgsql

@@ -4,7 +4,7 @@
 --
 -- Called by: handles, after the root was opened; does nothing if it is not open, or holds its key.
 -- Locks: the row of the key; the caller holds the root. Then as oban_workflow_start_root does.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_retake_v1(p_id text)
 RETURNS void
 LANGUAGE plpgsql

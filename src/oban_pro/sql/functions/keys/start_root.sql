@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_hand_over, oban_workflow_retake_v1.
 -- Locks: rows of groups, ends and timers, then the jobs; the caller holds the root.
--- Twice: finds nothing to release.
+-- Called twice: finds nothing to release.
 CREATE OR REPLACE FUNCTION oban_workflow_start_root(p_root bigint)
 RETURNS text[]
 LANGUAGE plpgsql

@@ -7,7 +7,7 @@
 -- oban_workflow_add_to_group_v1 does.
 -- Locks: rows of the root and the key; the caller holds what oban_workflow_claim_v1 locks. Then as oban_workflow_cancel_v3
 -- does.
--- Twice: finds nobody to replace.
+-- Called twice: finds nobody to replace.
 CREATE OR REPLACE FUNCTION oban_workflow_take_place_v1(
   p_root bigint,
   p_key text,

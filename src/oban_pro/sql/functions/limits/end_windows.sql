@@ -2,7 +2,7 @@
 --
 -- Called by: oban_workflow_expire.
 -- Locks: rows of timers and groups, then as oban_workflow_serve_lines does; the caller holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_end_windows(p_root bigint, p_now timestamp)
 RETURNS void
 LANGUAGE plpgsql

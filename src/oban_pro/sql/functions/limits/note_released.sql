@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_serve_line.
 -- Locks: the row of the group, and a row of timers; the caller holds the root.
--- Twice: notes them twice.
+-- Called twice: notes them twice.
 CREATE OR REPLACE FUNCTION oban_workflow_note_released(p_limiter bigint, p_count integer, p_now timestamp)
 RETURNS void
 LANGUAGE plpgsql

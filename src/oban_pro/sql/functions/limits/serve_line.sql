@@ -6,7 +6,7 @@
 --
 -- Called by: oban_workflow_take_slots.
 -- Locks: the row of the group; the caller holds the root.
--- Twice: a job that is not released by the caller is not in the line any more.
+-- Called twice: a job that is not released by the caller is not in the line any more.
 CREATE OR REPLACE FUNCTION oban_workflow_serve_line(p_limiter bigint, p_first bigint[], p_now timestamp, p_rules smallint)
 RETURNS bigint[]
 LANGUAGE plpgsql

@@ -2,7 +2,7 @@
 --
 -- Called by: oban_workflow_set_limit_v1, oban_workflow_expire.
 -- Locks: rows of the three tables, then suspended jobs; the caller holds the root.
--- Twice: finds nobody.
+-- Called twice: finds nobody.
 CREATE OR REPLACE FUNCTION oban_workflow_serve_lines(p_root bigint, p_limiters bigint[])
 RETURNS void
 LANGUAGE plpgsql

@@ -3,7 +3,7 @@
 --
 -- Called by: handles.
 -- Locks: the root first, then rows of the three tables, then suspended jobs.
--- Twice: finds nobody in the line.
+-- Called twice: finds nobody in the line.
 CREATE OR REPLACE FUNCTION oban_workflow_set_limit_v1(p_id text, p_path text, p_limit integer)
 RETURNS void
 LANGUAGE plpgsql

@@ -5,7 +5,7 @@
 --
 -- Called by: oban_workflow_hold_back.
 -- Locks: rows of groups; the caller holds the root.
--- Twice: see oban_workflow_serve_line.
+-- Called twice: see oban_workflow_serve_line.
 CREATE OR REPLACE FUNCTION oban_workflow_take_slots(p_ids bigint[], p_lines bigint[], p_now timestamp, p_rules smallint)
 RETURNS bigint[]
 LANGUAGE plpgsql

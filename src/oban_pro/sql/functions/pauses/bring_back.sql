@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_release, with jobs that may start.
 -- Locks: the rows of the jobs; the caller holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_bring_back(p_ids bigint[], p_now timestamp, OUT ids bigint[], OUT queues text[])
 LANGUAGE plpgsql
 SET search_path FROM CURRENT

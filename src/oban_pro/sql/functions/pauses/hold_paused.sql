@@ -4,7 +4,7 @@
 -- Called by: oban_workflow_ack_others, with jobs that are tried again; oban_workflow_apply_changes, with executions that were
 -- given up. Both count them in their groups.
 -- Locks: the rows of the jobs; the caller holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_hold_paused(p_ids bigint[], OUT ids bigint[], OUT started timestamp[])
 LANGUAGE plpgsql
 SET search_path FROM CURRENT

@@ -6,7 +6,7 @@
 --
 -- Called by: handles. The trigger counts what is suspended.
 -- Locks: the root first, then the jobs, as oban_workflow_cancel_v3 does.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_pause_v1(
   p_id text,
   p_path text,

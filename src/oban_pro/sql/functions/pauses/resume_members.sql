@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_resume_v1, oban_workflow_expire.
 -- Locks: rows of the pauses, timers and groups, then the jobs; the caller holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_resume_members(p_root bigint, p_targets bigint[])
 RETURNS integer
 LANGUAGE plpgsql

@@ -3,7 +3,7 @@
 --
 -- Called by: handles.
 -- Locks: the root first, then the jobs, as oban_workflow_cancel_v3 does.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_resume_v1(p_id text, p_path text)
 RETURNS integer
 LANGUAGE plpgsql

@@ -4,7 +4,7 @@
 -- Called by: appending and grafting, after the new rows are in. It runs with the rights of the tables' owner, as whoever
 -- may add jobs need not be allowed to change any, nor to see all that this moves.
 -- Locks: rows of the three tables; the caller holds the root.
--- Twice: counts twice.
+-- Called twice: counts twice.
 CREATE OR REPLACE FUNCTION oban_workflow_add_to_group_v1(
   p_key bigint,
   p_total integer,

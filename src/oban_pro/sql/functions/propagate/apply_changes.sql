@@ -13,7 +13,7 @@
 --
 -- Called by: the triggers on oban_jobs, in the transaction that changed the states.
 -- Locks: the roots (oban_workflow_lock_roots_late), then rows of the three tables, then suspended jobs.
--- Twice: each call applies differences, so a caller reports each change once. The triggers do: a row
+-- Called twice: each call applies differences, so a caller reports each change once. The triggers do: a row
 -- changes its state in one statement. A flag keeps them from answering the updates made here.
 CREATE OR REPLACE FUNCTION oban_workflow_apply_changes(
   p_ids bigint[],

@@ -4,7 +4,7 @@
 -- Called by: appending and grafting. It runs with the rights of the tables' owner, as whoever may add jobs need not be
 -- allowed to change any; so it takes only jobs that this transaction has inserted.
 -- Locks: the jobs; the caller holds the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_break_jobs_v2(
   p_ids bigint[],
   p_upstreams bigint[],

@@ -8,7 +8,7 @@
 --
 -- Called by: oban_workflow_propagate, whose settings of the planner it runs with.
 -- Locks: rows of groups, then suspended jobs; the caller holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_break_members(
   p_ids bigint[],
   p_causes bigint[],

@@ -5,7 +5,7 @@
 --
 -- Called by: oban_workflow_break_members, in workflows with joins.
 -- Locks: rows of joins; the caller holds the root.
--- Twice: counts twice.
+-- Called twice: counts twice.
 CREATE OR REPLACE FUNCTION oban_workflow_count_broken(
   p_ids bigint[],
   p_causes bigint[],

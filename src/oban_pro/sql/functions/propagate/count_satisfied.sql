@@ -4,7 +4,7 @@
 --
 -- Called by: oban_workflow_propagate, whose settings of the planner it runs with.
 -- Locks: rows of members; the caller holds the root.
--- Twice: counts twice.
+-- Called twice: counts twice.
 CREATE OR REPLACE FUNCTION oban_workflow_count_satisfied(
   p_ids bigint[],
   p_counts integer[],

@@ -5,7 +5,7 @@
 --
 -- Called by: oban_workflow_update_counters, in workflows with tolerances.
 -- Locks: open jobs of the groups, and rows of waits; the caller holds the root.
--- Twice: a group passes its tolerance only once.
+-- Called twice: a group passes its tolerance only once.
 CREATE OR REPLACE FUNCTION oban_workflow_fail_fast(
   p_ids bigint[],
   p_old text[],

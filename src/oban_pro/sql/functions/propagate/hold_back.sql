@@ -9,7 +9,7 @@
 --
 -- Called by: oban_workflow_release.
 -- Locks: rows of waits and timers, then the jobs; the caller holds the root.
--- Twice: a delay counts once.
+-- Called twice: a delay counts once.
 CREATE OR REPLACE FUNCTION oban_workflow_hold_back(
   p_ids bigint[],
   p_now timestamp,

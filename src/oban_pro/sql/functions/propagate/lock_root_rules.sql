@@ -3,7 +3,7 @@
 -- Called by: oban_workflow_cancel_v3, oban_workflow_lock_root_v1. It runs with the rights of the tables' owner:
 -- whoever appends locks a row that it may not change.
 -- Locks: the row of the root, as oban_workflow_lock_roots does; see oban_workflow_lock_unchanged.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_lock_root_rules(p_id text)
 RETURNS smallint
 LANGUAGE plpgsql

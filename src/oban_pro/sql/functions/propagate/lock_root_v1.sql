@@ -3,7 +3,7 @@
 -- Called by: the operations on a whole workflow, before anything else. It runs with the rights of the tables' owner:
 -- whoever appends locks a row that it may not change.
 -- Locks: the row of the root, as oban_workflow_lock_roots does; see oban_workflow_lock_unchanged.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_lock_root_v1(p_id text)
 RETURNS boolean
 LANGUAGE plpgsql

@@ -7,7 +7,7 @@
 -- whoever holds it is alone with the bookkeeping of that workflow and all that is nested in it. Row
 -- locks take no shared memory, so a statement may touch a hundred thousand workflows. See
 -- oban_workflow_lock_unchanged for transactions above READ COMMITTED.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_lock_roots(p_jobs bigint[])
 RETURNS smallint
 LANGUAGE plpgsql

@@ -8,7 +8,7 @@
 --
 -- Called by: oban_workflow_apply_changes, oban_workflow_after_delete.
 -- Locks: see oban_workflow_lock_roots; a lock_timeout of the caller's (an ack's too) is left alone.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_lock_roots_late(p_jobs bigint[])
 RETURNS smallint
 LANGUAGE plpgsql

@@ -6,7 +6,7 @@
 --
 -- Called by: oban_workflow_lock_roots, oban_workflow_lock_root_v1; never at READ COMMITTED.
 -- Locks: the roots, ascending, then the groups in them.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_lock_unchanged(p_roots bigint[])
 RETURNS void
 LANGUAGE plpgsql

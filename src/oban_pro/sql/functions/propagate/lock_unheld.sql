@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_ack_v1, oban_workflow_requeue_lost_v1.
 -- Locks: the roots, ascending, then the jobs, ascending; never waits for one.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_lock_unheld(p_jobs bigint[])
 RETURNS bigint[]
 LANGUAGE plpgsql

@@ -4,7 +4,7 @@
 --
 -- Called by: oban_workflow_reopen, in workflows with joins.
 -- Locks: rows of joins; the caller holds the root.
--- Twice: takes back twice.
+-- Called twice: takes back twice.
 CREATE OR REPLACE FUNCTION oban_workflow_mend_joins(p_ids bigint[], p_old text[])
 RETURNS void
 LANGUAGE plpgsql

@@ -1,7 +1,7 @@
 -- Tell every node that queues have jobs to run, on the channel that oban's stager listens to.
 --
 -- Called by: whoever made jobs available. Nothing but the delay depends on it: the stager also polls.
--- Twice: PostgreSQL sends equal notifications of one transaction once.
+-- Called twice: PostgreSQL sends equal notifications of one transaction once.
 CREATE OR REPLACE FUNCTION oban_workflow_notify_queues_v1(p_queues text[])
 RETURNS void
 LANGUAGE sql

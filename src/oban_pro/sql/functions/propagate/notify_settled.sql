@@ -2,7 +2,7 @@
 --
 -- Called by: oban_workflow_update_counters and oban_workflow_add_to_group_v1, with groups whose state changed.
 -- Locks: rows of oban_workflow_groups; the caller holds the root.
--- Twice: PostgreSQL sends equal notifications of one transaction once.
+-- Called twice: PostgreSQL sends equal notifications of one transaction once.
 CREATE OR REPLACE FUNCTION oban_workflow_notify_settled(p_keys bigint[], p_states text[])
 RETURNS void
 LANGUAGE plpgsql

@@ -11,7 +11,7 @@
 -- Called by: oban_workflow_ack_v1, oban_workflow_apply_changes; oban_workflow_add_to_group_v1,
 -- oban_workflow_end_executions and oban_workflow_repair_v1.
 -- Locks: rows of the three tables, and suspended jobs; the caller holds the root.
--- Twice: counts twice.
+-- Called twice: counts twice.
 CREATE OR REPLACE FUNCTION oban_workflow_propagate(
   p_ids bigint[],
   p_old text[],

@@ -5,7 +5,7 @@
 --
 -- Called by: oban_workflow_propagate, which counts them.
 -- Locks: the rows of the jobs; the caller holds the root.
--- Twice: a released job is not suspended any more.
+-- Called twice: a released job is not suspended any more.
 CREATE OR REPLACE FUNCTION oban_workflow_release(
   p_ids bigint[],
   p_now timestamp,

@@ -9,7 +9,7 @@
 -- Called by: oban_workflow_apply_changes, before anything settles. A statement may do both, and a group that
 -- seemed to be settled in between would break its dependents for good.
 -- Locks: rows of the three tables; the caller holds the root.
--- Twice: takes back twice.
+-- Called twice: takes back twice.
 CREATE OR REPLACE FUNCTION oban_workflow_reopen(p_ids bigint[], p_old text[], p_rules smallint, p_handled bigint[])
 RETURNS void
 LANGUAGE plpgsql

@@ -6,7 +6,7 @@
 --
 -- Called by: oban_workflow_reopen.
 -- Locks: rows of members and groups; the caller holds the root.
--- Twice: counts twice.
+-- Called twice: counts twice.
 CREATE OR REPLACE FUNCTION oban_workflow_reopen_empty(
   p_closed bigint[],
   p_mended bigint[],

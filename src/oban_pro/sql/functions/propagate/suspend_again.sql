@@ -4,7 +4,7 @@
 --
 -- Called by: oban_workflow_apply_changes.
 -- Locks: the rows of the jobs; the caller holds the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_suspend_again(p_ids bigint[], p_rules smallint)
 RETURNS bigint[]
 LANGUAGE plpgsql

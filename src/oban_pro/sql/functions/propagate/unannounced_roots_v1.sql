@@ -4,7 +4,7 @@
 --
 -- Called by: nodes, at each tick.
 -- Locks: the rows that it returns; never waits for one.
--- Twice: returns what nobody has claimed in between.
+-- Called twice: returns what nobody has claimed in between.
 CREATE OR REPLACE FUNCTION oban_workflow_unannounced_roots_v1()
 RETURNS bigint[]
 LANGUAGE plpgsql

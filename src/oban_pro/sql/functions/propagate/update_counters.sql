@@ -4,7 +4,7 @@
 --
 -- Called by: oban_workflow_apply_changes and the functions it is made of, each change once.
 -- Locks: rows of oban_workflow_groups; the caller holds the root.
--- Twice: counts twice. Only states that groups keep a counter for make a difference.
+-- Called twice: counts twice. Only states that groups keep a counter for make a difference.
 CREATE OR REPLACE FUNCTION oban_workflow_update_counters(
   p_ids bigint[],
   p_old text[],

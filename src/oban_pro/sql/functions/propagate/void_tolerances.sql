@@ -5,7 +5,7 @@
 -- Called by: oban_workflow_break_members and oban_workflow_repair_v1, in workflows with tolerances, before these jobs are
 -- counted.
 -- Locks: rows of groups; the caller holds the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_void_tolerances(p_ids bigint[])
 RETURNS void
 LANGUAGE plpgsql

@@ -4,7 +4,7 @@
 -- Called by: oban_workflow_apply_changes, with jobs that were made to wait just now. oban_workflow_reopen takes the note
 -- back when the upstream is retried.
 -- Locks: rows of oban_workflow_edges; the caller holds the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_wait_on_purpose(p_ids bigint[], p_rules smallint)
 RETURNS void
 LANGUAGE plpgsql

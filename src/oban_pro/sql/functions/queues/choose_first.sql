@@ -4,7 +4,7 @@
 --
 -- Called by: oban_workflow_fetch_limited, which holds the row of the queue.
 -- Locks: the rows of the jobs; never waits for one.
--- Twice: chooses the same again.
+-- Called twice: chooses the same again.
 CREATE OR REPLACE FUNCTION oban_workflow_choose_first(p_limits oban_workflow_queues, p_queue text, p_demand integer)
 RETURNS bigint[]
 LANGUAGE plpgsql

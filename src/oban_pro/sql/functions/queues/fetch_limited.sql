@@ -8,7 +8,7 @@
 -- Locks: the row of the queue until the end of the transaction, so that its jobs are taken by one node at a time; then
 -- the rows of the jobs, without waiting for any. An ack holds roots already, so after its lock_timeout it takes no
 -- jobs, and notifies the queue instead.
--- Twice: takes other jobs.
+-- Called twice: takes other jobs.
 CREATE OR REPLACE FUNCTION oban_workflow_fetch_limited(p_queue text, p_demand integer, p_attempted_by text[])
 RETURNS SETOF oban_jobs
 LANGUAGE plpgsql

@@ -4,7 +4,7 @@
 -- Called by: the triggers on oban_producers, and oban_workflow_silent_jobs_v1 with producers that vanished.
 -- Locks: an advisory lock, because of two simultaneous announcements the later must read the earlier; then rows of
 -- oban_workflow_queues.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_refresh_queues(p_queues text[])
 RETURNS void
 LANGUAGE plpgsql

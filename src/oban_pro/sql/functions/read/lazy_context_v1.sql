@@ -1,10 +1,11 @@
--- The data that the context of one job is built from, without the results that are in groups: contexts of its workflow and
--- of those around it, root first; jobs that it depends on, with what they recorded; groups that it depends on; and the jobs
--- that failed, as in oban_workflow_contexts_v2, with the groups that lead to them.
+-- The data that the context of one job is built from: what was added as context to its workflow and to those around it,
+-- root first; the jobs that it depends on, with what they recorded; the groups that it depends on, without the results
+-- in them; and of what failed in those groups, the jobs, and the groups that they are nested in. Rows are of the kinds
+-- that oban_workflow_contexts_v2 returns.
 --
--- Called by: a node, for a job with lazy results that it starts. Locks nothing.
+-- Called by: a node that starts a job with lazy results. Locks nothing.
 --
--- Of each group it reads the row; jobs only of groups in which some failed.
+-- It reads one row of oban_workflow_groups for each group, and jobs only of groups in which some failed.
 CREATE OR REPLACE FUNCTION oban_workflow_lazy_context_v1(
   p_job bigint,
   OUT reader bigint,

@@ -5,7 +5,7 @@
 -- are cancelled in a group that failed fast.
 --
 -- Called by: oban_workflow_ack_v1, which carries that through the workflows. Takes its locks.
--- Twice: see there.
+-- Called twice: see there.
 CREATE OR REPLACE FUNCTION oban_workflow_ack_others(
   p_acks json,
   p_rules smallint,

@@ -11,7 +11,7 @@
 -- writer that only the trigger sees comes the other way round; where the two meet, this one gives up after
 -- lock_timeout, long before PostgreSQL would look for a deadlock. A root may be held for hours, so nobody waits much
 -- longer for one than other acks hold it. The caller tries again.
--- Twice: an ack counts only for the very execution it came from (executing, and attempted_at is equal).
+-- Called twice: an ack counts only for the very execution it came from (executing, and attempted_at is equal).
 CREATE OR REPLACE FUNCTION oban_workflow_ack_v1(
   p_ids bigint[],
   p_stamps timestamp[],

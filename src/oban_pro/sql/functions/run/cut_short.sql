@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_ack_others, in workflows with tolerances; oban_workflow_ack_v1 carries it on.
 -- Locks: the jobs, which the caller holds, as it does the root.
--- Twice: a cancelled job stays as it is.
+-- Called twice: a cancelled job stays as it is.
 CREATE OR REPLACE FUNCTION oban_workflow_cut_short(p_ids bigint[], OUT ids bigint[], OUT started timestamp[])
 LANGUAGE plpgsql
 SET search_path FROM CURRENT

@@ -9,7 +9,7 @@
 --
 -- Called by: our producer.get_jobs; oban_workflow_ack_v1.
 -- Locks: see oban_workflow_fetch_limited; else the rows of the jobs; never waits for one.
--- Twice: takes other jobs.
+-- Called twice: takes other jobs.
 CREATE OR REPLACE FUNCTION oban_workflow_fetch_v1(p_queue text, p_demand integer, p_attempted_by text[])
 RETURNS SETOF oban_jobs
 LANGUAGE plpgsql

@@ -6,7 +6,7 @@
 --
 -- Called by: oban_workflow_find_dependents, in workflows with joins and conditions.
 -- Locks: rows of joins; the caller holds the root.
--- Twice: counts twice.
+-- Called twice: counts twice.
 CREATE OR REPLACE FUNCTION oban_workflow_count_skipped(
   p_ids bigint[],
   p_new text[],

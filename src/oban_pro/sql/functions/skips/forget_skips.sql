@@ -2,7 +2,7 @@
 --
 -- Called by: oban_workflow_reopen.
 -- Locks: rows of groups; the caller holds the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_forget_skips(p_closed bigint[])
 RETURNS void
 LANGUAGE plpgsql

@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_open_gates, outer groups before inner ones; oban_workflow_admit_v1.
 -- Locks: rows of groups; the caller holds the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_note_skips(p_groups bigint[])
 RETURNS void
 LANGUAGE plpgsql

@@ -6,7 +6,7 @@
 --
 -- Called by: oban_workflow_propagate, whose settings of the planner it runs with, in workflows with conditions.
 -- Locks: suspended jobs; the caller holds the root.
--- Twice: a skipped job is not suspended any more.
+-- Called twice: a skipped job is not suspended any more.
 CREATE OR REPLACE FUNCTION oban_workflow_skip_ready(
   p_ids bigint[],
   p_now timestamp,

@@ -5,7 +5,7 @@
 --
 -- Called by: oban_workflow_reopen, in workflows with joins and conditions.
 -- Locks: rows of joins; the caller holds the root.
--- Twice: takes back twice.
+-- Called twice: takes back twice.
 CREATE OR REPLACE FUNCTION oban_workflow_uncount_skipped(
   p_ids bigint[],
   p_old text[],

@@ -1,7 +1,7 @@
 -- Cancel open jobs of a workflow but its final jobs, as oban_workflow_cancel_v3 does.
 --
 -- Called by: nodes of older releases.
--- Locks, twice: see there.
+-- Locks, called twice: see there.
 CREATE OR REPLACE FUNCTION oban_workflow_cancel_v1(p_id text, p_names text[])
 RETURNS integer
 LANGUAGE plpgsql

@@ -1,7 +1,7 @@
 -- Cancel open jobs of a workflow, as oban_workflow_cancel_v3 does, without noting who cancelled them and why.
 --
 -- Called by: nodes of older releases.
--- Locks, twice: see there.
+-- Locks, called twice: see there.
 CREATE OR REPLACE FUNCTION oban_workflow_cancel_v2(p_id text, p_names text[], p_finals boolean)
 RETURNS integer
 LANGUAGE plpgsql

@@ -8,7 +8,7 @@
 -- jobs are cancelled too, unless they ignore it.
 -- Locks: the root first, then the jobs; gives up after lock_timeout where somebody holds a job and waits
 -- for the root, and the caller tries again.
--- Twice: settled jobs stay as they are.
+-- Called twice: settled jobs stay as they are.
 CREATE OR REPLACE FUNCTION oban_workflow_cancel_v3(
   p_id text,
   p_names text[],

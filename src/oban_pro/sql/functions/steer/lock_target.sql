@@ -1,9 +1,9 @@
--- Lock the root of a workflow, and find what a call is for: the workflow itself, or the member at a path. Raises where
--- either is unknown.
+-- Lock the root of a workflow, and find what a call is for: the workflow itself, or the member at a path. Raises if
+-- there is no such workflow, or no such member.
 --
 -- Called by: oban_workflow_pause_v1, oban_workflow_resume_v1, oban_workflow_set_deadline_v1.
 -- Locks: the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_lock_target(p_id text, p_path text)
 RETURNS bigint
 LANGUAGE plpgsql

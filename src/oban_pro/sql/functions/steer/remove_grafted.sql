@@ -6,7 +6,7 @@
 -- Called by: oban_workflow_retry_v1, oban_workflow_rerun_v1, once the grafters wait: they keep the groups of the grafts as
 -- they are until they run again.
 -- Locks: rows of the jobs, which the caller holds, and of the three tables; the caller holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_remove_grafted(
   p_grafts bigint[],
   p_groups bigint[],

@@ -7,7 +7,7 @@
 --
 -- Called by: Workflow.retry_jobs, and the page.
 -- Locks: the root first, then the jobs, as oban_workflow_cancel_v3 does.
--- Twice: members that are available stay so, and what depends on them waits already.
+-- Called twice: members that are available stay so, and what depends on them waits already.
 CREATE OR REPLACE FUNCTION oban_workflow_rerun_v1(p_workflows text[], p_names text[])
 RETURNS integer
 LANGUAGE plpgsql

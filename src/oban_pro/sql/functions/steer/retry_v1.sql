@@ -10,7 +10,7 @@
 --
 -- Called by: Workflow.retry_jobs.
 -- Locks: the root first, then the jobs, as oban_workflow_cancel_v3 does.
--- Twice: open jobs stay as they are.
+-- Called twice: open jobs stay as they are.
 CREATE OR REPLACE FUNCTION oban_workflow_retry_v1(p_id text, p_names text[])
 RETURNS integer
 LANGUAGE plpgsql

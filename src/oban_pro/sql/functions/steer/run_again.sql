@@ -4,7 +4,7 @@
 -- Called by: oban_workflow_retry_v1, oban_workflow_rerun_v1. The trigger takes back what the jobs had satisfied, and
 -- releases those with nothing to wait for.
 -- Locks: the rows of the jobs, which the caller holds.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_run_again(p_ids bigint[], p_anew boolean)
 RETURNS void
 LANGUAGE plpgsql

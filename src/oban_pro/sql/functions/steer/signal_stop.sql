@@ -1,7 +1,7 @@
 -- Tell the nodes that run some jobs to signal the worker that its job is cancelled.
 --
 -- Called by: oban_workflow_cancel_v3, oban_workflow_retry_v1. Locks nothing.
--- Twice: PostgreSQL sends equal notifications of one transaction once.
+-- Called twice: PostgreSQL sends equal notifications of one transaction once.
 CREATE OR REPLACE FUNCTION oban_workflow_signal_stop(p_ids bigint[])
 RETURNS void
 LANGUAGE plpgsql

@@ -4,7 +4,7 @@
 --
 -- Called by: oban_workflow_cancel_v3 and oban_workflow_expire, before they cancel the jobs.
 -- Locks: rows of groups; the caller holds the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_void_whole(p_groups bigint[])
 RETURNS void
 LANGUAGE plpgsql

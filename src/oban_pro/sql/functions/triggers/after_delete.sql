@@ -3,7 +3,7 @@
 --
 -- Called by: the trigger below, once for each statement that deletes from oban_jobs.
 -- Locks: rows of signals and calls of plain jobs; else see oban_workflow_apply_changes.
--- Twice: a row is deleted once.
+-- Called twice: a row is deleted once.
 CREATE OR REPLACE FUNCTION oban_workflow_after_delete()
 RETURNS trigger
 LANGUAGE plpgsql

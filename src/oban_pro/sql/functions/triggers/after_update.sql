@@ -8,7 +8,7 @@
 -- function that sets it puts back what was there before, so calls may nest. (A SET clause would do that, but only
 -- superusers may name a setting of ours there.)
 -- Locks: see oban_workflow_apply_changes. It comes late, after the rows of the statement.
--- Twice: fires once for a statement; answers its own updates with nothing.
+-- Called twice: fires once for a statement; answers its own updates with nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_after_update()
 RETURNS trigger
 LANGUAGE plpgsql

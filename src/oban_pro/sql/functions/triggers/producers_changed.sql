@@ -3,7 +3,7 @@
 -- Called by: the trigger below, for each row of oban_producers whose meta changes. A heartbeat changes none, and costs a
 -- comparison.
 -- Locks: the row of that producer; see oban_workflow_refresh_queues.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_producers_changed()
 RETURNS trigger
 LANGUAGE plpgsql

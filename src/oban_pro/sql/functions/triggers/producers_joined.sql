@@ -3,7 +3,7 @@
 -- Called by: the trigger below, once for each statement that inserts into oban_producers. A heartbeat is an
 -- update, and costs nothing here.
 -- Locks: the rows of those producers; see oban_workflow_refresh_queues.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_producers_joined()
 RETURNS trigger
 LANGUAGE plpgsql

@@ -2,7 +2,7 @@
 --
 -- Called by: the trigger below, once for each statement that deletes from oban_producers.
 -- Locks: the rows of those producers; see oban_workflow_refresh_queues.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_producers_left()
 RETURNS trigger
 LANGUAGE plpgsql

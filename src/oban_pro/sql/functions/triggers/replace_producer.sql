@@ -3,7 +3,7 @@
 --
 -- Called by: the trigger below, for each row that is inserted into oban_workflow_producers.
 -- Locks: an advisory lock of that producer, as a parallel restore writes both at once; then its row.
--- Twice: leaves one row.
+-- Called twice: leaves one row.
 CREATE OR REPLACE FUNCTION oban_workflow_replace_producer()
 RETURNS trigger
 LANGUAGE plpgsql

@@ -8,7 +8,7 @@
 -- executions that nobody runs.
 -- Locks: the roots, then the jobs, then rows of oban_workflow_unended; the caller has set a lock_timeout where it
 -- holds more.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_end_executions(p_ids bigint[], p_stamps timestamp[], p_acks json)
 RETURNS text[]
 LANGUAGE plpgsql

@@ -6,7 +6,7 @@
 --
 -- Called by: oban_workflow_apply_changes.
 -- Locks: rows of jobs, then of oban_workflow_unended; the caller holds the roots.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_hold_unended(
   p_ids bigint[],
   p_old text[],

@@ -5,7 +5,7 @@
 --
 -- Called by: oban_workflow_end_executions.
 -- Locks: rows of oban_workflow_undos; the caller holds the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_note_late(p_ids bigint[], p_acks json)
 RETURNS void
 LANGUAGE plpgsql

@@ -4,7 +4,7 @@
 --
 -- Called by: oban_workflow_apply_changes, with jobs that executed and do not any more.
 -- Locks: rows of roots, which the caller holds.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_note_unended(p_ids bigint[], p_stamps timestamp[], p_producers text[])
 RETURNS boolean
 LANGUAGE plpgsql

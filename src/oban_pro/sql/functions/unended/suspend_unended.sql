@@ -3,7 +3,7 @@
 -- Called by: oban_workflow_apply_changes.
 -- Locks: rows of oban_workflow_unended, after the rows of the jobs. Whoever ends an execution takes these locks in the same
 -- order. So it finds the job suspended and releases it, or it has removed its row before this function looks for it.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_suspend_unended(p_ids bigint[])
 RETURNS bigint[]
 LANGUAGE plpgsql

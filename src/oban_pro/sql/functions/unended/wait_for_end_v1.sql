@@ -5,7 +5,7 @@
 --
 -- Called by: our producer.get_jobs.
 -- Locks: the roots, then the jobs, then rows of oban_workflow_unended; gives up after lock_timeout.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_wait_for_end_v1(
   p_ids bigint[],
   p_stamps timestamp[],

@@ -7,7 +7,7 @@
 -- Called by: enqueueing, appending and grafting, last of all. It runs with the rights of the tables' owner, as
 -- oban_workflow_add_to_group_v1 does.
 -- Locks: rows of the three tables, waits and timers, then suspended jobs; the caller holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_admit_v2(p_root bigint, p_rules smallint, p_ids bigint[], p_key bigint)
 RETURNS void
 LANGUAGE plpgsql

@@ -6,7 +6,7 @@
 -- Called by: await_signal.
 -- Locks: what oban_workflow_lock_job does, before it decides that a call has timed out, because a signal may be on its
 -- way that came in time. While the lock is taken, the call goes on waiting.
--- Twice: answers the same.
+-- Called twice: answers the same.
 CREATE OR REPLACE FUNCTION oban_workflow_await_v1(
   p_job bigint,
   p_name text,

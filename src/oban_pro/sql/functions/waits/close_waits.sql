@@ -4,7 +4,7 @@
 --
 -- Called by: oban_workflow_settle_waits, oban_workflow_apply_changes, oban_workflow_expire, oban_workflow_reopen.
 -- Locks: rows of waits and timers; the caller holds the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_close_waits(p_ids bigint[], p_anew boolean)
 RETURNS void
 LANGUAGE plpgsql

@@ -5,7 +5,7 @@
 --
 -- Called by: oban_workflow_tick_v1. The trigger carries the changes on.
 -- Locks: rows of timers and waits, then the jobs; the caller holds the root.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_expire(p_root bigint, p_now timestamp)
 RETURNS SETOF bigint
 LANGUAGE plpgsql

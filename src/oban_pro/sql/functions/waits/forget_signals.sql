@@ -1,9 +1,9 @@
--- Let waits that had settled ask again: they forget the signals that they had used or refused. A wait that never opened
--- keeps its signals.
+-- Let waits that had settled ask people again: mark the signals that they accepted or refused as used up. Signals of a
+-- wait that was never open are kept, since it has not looked at them.
 --
 -- Called by: oban_workflow_reopen, with jobs that had settled.
 -- Locks: rows of waits; the caller holds the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_forget_signals(p_ids bigint[])
 RETURNS void
 LANGUAGE plpgsql

@@ -4,7 +4,7 @@
 --
 -- Called by: oban_workflow_await_v1.
 -- Locks: see above; never waits.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_lock_job(p_job bigint)
 RETURNS boolean
 LANGUAGE plpgsql

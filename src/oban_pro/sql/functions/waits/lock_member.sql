@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_signal_v1 and its siblings.
 -- Locks: the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_lock_member(p_id text, p_path text)
 RETURNS bigint
 LANGUAGE plpgsql

@@ -5,7 +5,7 @@
 --
 -- Called by: oban_workflow_release, with jobs that would be released if they were no waits.
 -- Locks: rows of waits and timers, then the jobs; the caller holds the root.
--- Twice: an open wait stays open, with the clock that it has.
+-- Called twice: an open wait stays open, with the clock that it has.
 CREATE OR REPLACE FUNCTION oban_workflow_open_waits(p_ids bigint[], p_now timestamp, OUT ids bigint[], OUT new text[])
 LANGUAGE plpgsql
 SET search_path FROM CURRENT

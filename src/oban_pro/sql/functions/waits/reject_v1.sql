@@ -3,7 +3,7 @@
 --
 -- Called by: handles.
 -- Locks: the root first, then the jobs, and as the triggers do.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_reject_v1(p_id text, p_path text, p_reason text, p_sender text)
 RETURNS integer
 LANGUAGE plpgsql

@@ -2,7 +2,7 @@
 --
 -- Called by: oban_workflow_after_delete, and oban_workflow_prune_jobs, which the trigger does not answer.
 -- Locks: the rows that it removes.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_remove_signals(p_jobs bigint[])
 RETURNS void
 LANGUAGE plpgsql

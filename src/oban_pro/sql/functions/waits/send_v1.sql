@@ -5,7 +5,7 @@
 --
 -- Called by: signal(), oban_workflow_signal_v1.
 -- Locks: the roots, ascending, then the advisory locks of plain jobs, ascending; then the jobs.
--- Twice: each signal counts once.
+-- Called twice: each signal counts once.
 CREATE OR REPLACE FUNCTION oban_workflow_send_v1(
   p_jobs bigint[],
   p_payload bytea,

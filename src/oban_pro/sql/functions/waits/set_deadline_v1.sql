@@ -5,7 +5,7 @@
 --
 -- Called by: handles.
 -- Locks: the root, then a row of timers.
--- Twice: sets it again.
+-- Called twice: sets it again.
 CREATE OR REPLACE FUNCTION oban_workflow_set_deadline_v1(
   p_id text,
   p_path text,

@@ -6,7 +6,7 @@
 -- Called by: oban_workflow_open_waits; oban_workflow_take_signal and oban_workflow_tick_v1, which leave it to the trigger
 -- to carry the change on.
 -- Locks: rows of waits, signals and timers, and the jobs; the caller holds the root.
--- Twice: a settled wait is not open any more.
+-- Called twice: a settled wait is not open any more.
 CREATE OR REPLACE FUNCTION oban_workflow_settle_waits(p_ids bigint[], p_now timestamp, OUT ids bigint[], OUT new text[])
 LANGUAGE plpgsql
 SET search_path FROM CURRENT

@@ -5,7 +5,7 @@
 --
 -- Called by: handles, and oban_workflow_signal.
 -- Locks: the root first, then as oban_workflow_settle_waits does, and as the triggers do.
--- Twice: each signal counts once; one sender is counted once by each wait.
+-- Called twice: each signal counts once; one sender is counted once by each wait.
 CREATE OR REPLACE FUNCTION oban_workflow_signal_v1(
   p_id text,
   p_path text,

@@ -2,7 +2,7 @@
 --
 -- Called by: oban_workflow_signal_v1, oban_workflow_send_v1.
 -- Locks: as oban_workflow_settle_waits does, and as the triggers do; the caller holds the root.
--- Twice: each signal counts once; one sender is counted once by each wait.
+-- Called twice: each signal counts once; one sender is counted once by each wait.
 CREATE OR REPLACE FUNCTION oban_workflow_signal_waits(
   p_waits bigint[],
   p_payload bytea,

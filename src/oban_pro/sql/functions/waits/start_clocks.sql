@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_release, oban_workflow_open_gates, oban_workflow_admit_v1.
 -- Locks: rows of timers; the caller holds the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_start_clocks(p_ids bigint[], p_now timestamp)
 RETURNS void
 LANGUAGE plpgsql

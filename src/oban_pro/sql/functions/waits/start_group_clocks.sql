@@ -2,7 +2,7 @@
 --
 -- Called by: oban_workflow_admit_v1, oban_workflow_start_root.
 -- Locks: rows of timers; the caller holds the root.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_start_group_clocks(p_root bigint)
 RETURNS void
 LANGUAGE plpgsql

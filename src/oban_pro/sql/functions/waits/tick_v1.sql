@@ -7,7 +7,7 @@
 -- Called by: every node, once a second; for one root, where the root was held twice. It runs with the rights of the tables'
 -- owner: clocks of jobs that row level security hides from this node must not wait for another node.
 -- Locks: the roots first, then as oban_workflow_expire does.
--- Twice: finds nothing.
+-- Called twice: finds nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_tick_v1(p_root bigint, p_limit integer)
 RETURNS TABLE (held_root bigint, workflow_id text, name text, path text[])
 LANGUAGE plpgsql

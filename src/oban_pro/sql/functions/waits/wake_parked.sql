@@ -3,7 +3,7 @@
 --
 -- Called by: oban_workflow_ack_others, whose caller holds the roots.
 -- Locks: the advisory locks of plain jobs, without waiting for them; the jobs are its own.
--- Twice: changes nothing.
+-- Called twice: changes nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_wake_parked(p_ids bigint[])
 RETURNS text[]
 LANGUAGE plpgsql
