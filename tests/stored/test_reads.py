@@ -51,6 +51,8 @@ NOT_EXECUTED = {
     "functions/read/upstream_v1": "an expression that is inlined",
     "functions/skips/group_was_skipped_v1": "an expression that is inlined",
     "functions/skips/was_skipped_v1": "an expression that is inlined",
+    "functions/steer/cancel_v1": "of nodes with an older release",
+    "functions/steer/cancel_v2": "of nodes with an older release",
     "functions/triggers/after_truncate": "empties all tables",
     "functions/waits/admit_v1": "of nodes with an older release",
 }
