@@ -27,7 +27,7 @@ class Totals:
     started_at: datetime | None = None
     stopped_at: datetime | None = None
     retries: Retries | None = None
-    is_paused: bool = False
+    paused_at: datetime | None = None
 
     @property
     def shown_state(self) -> str:
@@ -65,7 +65,7 @@ def sum_groups(
             group.started_at,
             group.stopped_at,
             (retries or {}).get(group.key),
-            group.paused_at is not None,
+            group.paused_at,
         )
 
     for group in reversed(groups):

@@ -152,7 +152,7 @@ def _member(row: MemberRow, totals: dict[int, Totals], now: datetime) -> Member:
             "attempted_at": group.started_at,
             "settled_at": group.settled_at,
             "retries": group.retries,
-            "paused": group.is_paused,
+            "paused_at": group.paused_at,
         }
 
     return member

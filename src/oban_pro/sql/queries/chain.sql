@@ -204,7 +204,7 @@ SELECT
   CASE
     WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) THEN j.meta ->> 'skipped'
     WHEN chain.state = 'skipped' THEN ''
-    WHEN /* TEMPLATE: schema */oban_workflow_group_was_skipped_v1(
+    WHEN /* TEMPLATE: schema */oban_workflow_group_was_skipped_v2(
       g.key, g.state, g.total, g.subs, g.skipped, g.subs_skipped, g.skips, g.judged
     ) THEN ''
   END AS skipped,

@@ -5,7 +5,7 @@ SELECT
   m.name,
   CASE
     WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta)
-      OR /* TEMPLATE: schema */oban_workflow_group_was_skipped_v1(g.key, g.state, g.total, g.subs, g.skipped, g.subs_skipped, g.skips, g.judged)
+      OR /* TEMPLATE: schema */oban_workflow_group_was_skipped_v2(g.key, g.state, g.total, g.subs, g.skipped, g.subs_skipped, g.skips, g.judged)
       THEN 'skipped'
     ELSE COALESCE(j.state::text, g.state, m.gone, 'unknown')
   END AS state,

@@ -23,7 +23,7 @@ export function showGroupPanel(panel, member, path, { url, workflows, allowed })
     panel,
     html("h2", {}, `${path} `, html("span", { class: `badge state-${member.state}` }, member.state)),
     ...(actions.length ? [html("p", { class: "actions" }, ...actions, html("span", { class: "said", role: "status" }))] : []),
-    ...(member.kind === "rest" ? [] : [html("div", { "hx-get": `${url}/jobs/${member.id}/holds`, "hx-trigger": "load", "hx-swap": "outerHTML" })]),
+    ...(member.kind === "rest" ? [] : [html("div", { class: "holds", "hx-get": `${url}/jobs/${member.id}/holds`, "hx-trigger": "load, held from:body", "hx-sync": "this:queue last" })]),
     html("p", { class: "rate" }), html("dl", {}, ...states.flat()), ...link,
   );
   htmx.process(panel);

@@ -27,7 +27,7 @@ const page = document.getElementById("workflow");
 const part = Object.fromEntries(
   [
     "graph", "timeline", "panel", "legend", "state", "summary", "live", "retry", "cancel", "again", "delete", "hidden", "failures",
-    "minimap", "tools", "find", "found", "hide", "follow",
+    "minimap", "tools", "find", "found", "hide", "follow", "holds",
   ].map((id) => [id, document.getElementById(id)]),
 );
 const asked = new URLSearchParams(location.search);
@@ -46,8 +46,6 @@ let drawnFor = null;
 let revealed = null;
 let origin = null;
 let silence = null;
-// Whether the workflow is paused, and whether it has settled: what it is held back by is read again then.
-let held = null;
 // What is being deleted is not looked at any more.
 let isLeaving = false;
 const settleGraph = oneStop(part.graph, "g[data-id]", (id, key) => followEdge(graph, id, key));
@@ -124,6 +122,15 @@ function stateButton(state) {
   return pressable(html("button", { "data-id": state, title: "Show these jobs in the table" }, ...words), () => filterByState(state));
 }
 
+// Read what holds the workflow back again until it says what the view says: either may be the older one.
+function readHolds() {
+  const told = part.holds.querySelector("[data-told]")?.dataset.told;
+  const { paused_at, state } = model.root;
+  if (told && told !== `${paused_at !== null} ${SETTLED.includes(state)}`) htmx.trigger(document.body, "held");
+}
+
+part.holds.addEventListener("htmx:afterSwap", () => setTimeout(() => { if (model) readHolds(); }, 1000));
+
 function paintHead(root) {
   const open = Object.keys(root.counts).filter((state) => !SETTLED.includes(state));
   const broken = ["cancelled", "discarded", "retryable"].some((state) => root.counts[state]);
@@ -132,9 +139,7 @@ function paintHead(root) {
   for (const button of [part.again, part.delete]) if (button) button.disabled = open.length > 0;
   const end = root.settled_at ? Date.parse(root.settled_at) : model.now;
   const took = root.attempted_at ? ` · ${duration(end - Date.parse(root.attempted_at))}` : "";
-  const was = held;
-  held = `${root.paused} ${SETTLED.includes(root.state)}`;
-  if (![null, held].includes(was)) htmx.trigger(document.body, "held");
+  readHolds();
   part.state.replaceChildren(html("span", { class: `badge state-${root.state}` }, root.state));
   const ended = root.settled_at ? [" · ended ", moment(root.settled_at)] : [];
   const rate = tellRate(root, rates.rateOf(root));

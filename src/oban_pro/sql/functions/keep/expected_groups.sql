@@ -97,7 +97,7 @@ BEGIN
       (count(*) FILTER (WHERE g.state = 'completed'))::int AS completed,
       (
         count(*) FILTER (
-          WHERE oban_workflow_group_was_skipped_v1(
+          WHERE oban_workflow_group_was_skipped_v2(
             g.key, g.state, g.total, g.subs, g.skipped, g.subs_skipped, g.skips, g.judged
           )
         )

@@ -33,7 +33,7 @@ BEGIN
             COALESCE(j.state::text, nested.state, d.gone) AS state,
             oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta)
               OR d.gone = 'skipped'
-              OR oban_workflow_group_was_skipped_v1(
+              OR oban_workflow_group_was_skipped_v2(
                 nested.key, nested.state, nested.total, nested.subs, nested.skipped, nested.subs_skipped, nested.skips,
                 nested.judged
               ) AS skipped

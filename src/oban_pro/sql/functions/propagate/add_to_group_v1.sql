@@ -39,7 +39,7 @@ BEGIN
     AND o.key = g.key
   RETURNING
     CASE
-      WHEN oban_workflow_group_was_skipped_v1(o.key, o.state, o.total, o.subs, o.skipped, o.subs_skipped, o.skips, o.judged)
+      WHEN oban_workflow_group_was_skipped_v2(o.key, o.state, o.total, o.subs, o.skipped, o.subs_skipped, o.skips, o.judged)
         THEN 'skipped'
       ELSE o.state
     END,

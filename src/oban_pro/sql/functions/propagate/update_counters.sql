@@ -63,7 +63,7 @@ BEGIN
       CROSS JOIN LATERAL (
         SELECT
           CASE
-            WHEN oban_workflow_group_was_skipped_v1(key, state, total, subs, skipped, subs_skipped, skips, judged) THEN 'skipped'
+            WHEN oban_workflow_group_was_skipped_v2(key, state, total, subs, skipped, subs_skipped, skips, judged) THEN 'skipped'
             ELSE state
           END AS state
         FROM
@@ -105,7 +105,7 @@ BEGIN
       g.key,
       c.state AS old,
       CASE
-        WHEN oban_workflow_group_was_skipped_v1(
+        WHEN oban_workflow_group_was_skipped_v2(
           g.key, g.state, g.total, g.subs, g.skipped, g.subs_skipped, g.skips, g.judged
         ) THEN 'skipped'
         ELSE g.state

@@ -43,7 +43,7 @@ BEGIN
         ) j ON true
         LEFT JOIN LATERAL (
           SELECT
-            oban_workflow_group_was_skipped_v1(key, state, total, subs, skipped, subs_skipped, skips, judged) AS skipped
+            oban_workflow_group_was_skipped_v2(key, state, total, subs, skipped, subs_skipped, skips, judged) AS skipped
           FROM
             oban_workflow_groups
           WHERE

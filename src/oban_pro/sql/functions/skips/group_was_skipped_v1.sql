@@ -1,10 +1,8 @@
--- Whether a group was skipped, by its columns: it has completed, and either its gate skipped everything behind it, or
--- all of its jobs and groups except the judge were skipped. A group that is empty, or has nothing but final jobs, is
--- skipped only by its gate.
+-- Whether a group was skipped, by its columns, for one that has other jobs than final ones; see
+-- oban_workflow_group_was_skipped_v2.
 --
--- Its operators are found when it is created, so that no search_path changes them and it is still inlined.
+-- Called by: nodes of older releases. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_group_was_skipped_v1(
-  p_key bigint,
   p_state text,
   p_total integer,
   p_subs integer,
@@ -15,7 +13,7 @@ CREATE OR REPLACE FUNCTION oban_workflow_group_was_skipped_v1(
 )
 RETURNS boolean
 LANGUAGE sql
-STABLE
+IMMUTABLE
 RETURN
   p_state = 'completed'
   AND (
@@ -24,6 +22,5 @@ RETURN
       COALESCE(p_skipped, 0) + COALESCE(p_subs_skipped, 0) > 0
       AND COALESCE(p_skipped, 0) = p_total - (p_judged IS NOT NULL)::integer
       AND COALESCE(p_subs_skipped, 0) = p_subs
-      AND (p_subs > 0 OR NOT oban_workflow_is_all_finals(p_key, p_skipped))
     )
   );
