@@ -18,11 +18,11 @@ RESCUED = PATIENCE * 1.5
 
 GRACE = 2.0
 
-# Queues of which so many jobs run at once at most on all nodes, in all or for each customer.
+# How many jobs of each queue run at once at most on all nodes, in all or for each customer.
 NARROW, FAIR = "narrow", "fair"
 MOST = {NARROW: 3, FAIR: 1}
 
-# A queue of which so many jobs start in so many seconds.
+# The queue with a rate: how many of its jobs start within how many seconds.
 RATED = "rated"
 ALLOWED, PERIOD = 3, 2.0
 

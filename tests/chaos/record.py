@@ -44,7 +44,7 @@ class Root:
     group: Group
     entries: dict[str, Entry]
     outcome: str = "unknown"  # then committed, or rolled back
-    # The key of which one workflow runs at a time.
+    # Of the workflows with this key, one runs at a time.
     unique: str | None = None
     # How many jobs of a fan-out are released in how many seconds, by its path.
     rates: dict[str, tuple[int, float]] = field(default_factory=dict)

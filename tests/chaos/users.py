@@ -168,7 +168,7 @@ class Users:
         return root
 
     async def _unique(self) -> None:
-        """Enqueue a workflow of which one runs at a time; a newer one may replace that."""
+        """Enqueue a workflow whose key lets one run at a time; a newer one may replace it."""
         key = f"key{self._rng.randint(1, 3)}"
         choices: list[Literal["queue", "replace"]] = ["queue", "queue", "replace"]
         on_conflict = self._rng.choice(choices)

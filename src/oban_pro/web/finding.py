@@ -258,7 +258,7 @@ class Query(NamedTuple):
         """Count the jobs of workflows, and leave out those whose jobs are not asked for."""
         ids = [row.id for row in rows]
         counted = await store.count_roots(ids, JOBS, workers=bool(self.asked.worker))
-        # one that was removed meanwhile is not there
+        # a workflow that somebody has removed since is not there
         roots = [Root(row, counted[row.id]) for row in rows if row.id in counted]
 
         return [root for root in roots if root.counted and self._has_jobs(root.counted)]

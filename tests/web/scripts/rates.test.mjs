@@ -40,4 +40,5 @@ suite("showLeft", () => {
 test("says both of a group", () => {
   assert.equal(tellRate(running(6500).members.get("2"), 350), "350/s, about 10 s left");
   assert.equal(tellRate(running(0).members.get("2"), null), "");
+  assert.equal(tellRate(running(9999).members.get("2"), 350), "350/s");
 });

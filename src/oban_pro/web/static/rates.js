@@ -5,6 +5,7 @@ import { count } from "./dom.js";
 // What counts is how fast it was lately: milliseconds.
 const LATELY = 20_000;
 const ENOUGH = 4000;
+const FEW = 10;
 const SETTLED = ["completed", "skipped", "cancelled", "discarded"];
 
 export const settledOf = ({ counts }) => SETTLED.reduce((sum, state) => sum + (counts[state] ?? 0), 0);
@@ -50,7 +51,8 @@ export function showLeft(jobs, rate) {
   return seconds < 172_800 ? `about ${Math.round(seconds / 3600)} h left` : `about ${count(Math.round(seconds / 86_400))} days left`;
 }
 
-// "350/s, about 10 s left", or nothing.
+// "350/s, about 10 s left", or nothing. The last few jobs may be of another kind than those before, so they tell no time.
 export function tellRate(member, rate) {
-  return rate === null ? "" : `${showRate(rate)}, ${showLeft(member.total - settledOf(member), rate)}`;
+  const left = member.total - settledOf(member);
+  return rate === null ? "" : [showRate(rate), ...(left < FEW ? [] : [showLeft(left, rate)])].join(", ");
 }
