@@ -371,6 +371,8 @@ class TestHandles:
             job = sync.enqueue(work(), conn)[0].id
             assert job is not None
             assert sync.signal(job, "go", conn=conn) == 1
+            found = [one.status().id for one in sync.search(conn, state="cancelled")]
+            assert found == [workflow.id]
 
             if place in KINDS:
                 assert sync.Handle(workflow.id, dsn).status().state == "unknown"

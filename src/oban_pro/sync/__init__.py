@@ -1,4 +1,4 @@
-"""Workflows for blocking code: the twins of `Workflow`, of its methods, and of enqueueing.
+"""Workflows for blocking code: twins of `Workflow` and its methods; enqueueing, searching.
 
 Nothing here starts or needs an event loop. Inside a coroutine it blocks the loop that runs it: use
 the methods of `oban_pro.Workflow` there.
@@ -12,7 +12,7 @@ Example:
     'completed'
 """
 
-from .calls import enqueue, signal
+from .calls import enqueue, search, signal
 from .twins import Handle, Workflow
 
-__all__ = ["Handle", "Workflow", "enqueue", "signal"]
+__all__ = ["Handle", "Workflow", "enqueue", "search", "signal"]

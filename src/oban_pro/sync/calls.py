@@ -1,24 +1,27 @@
-"""Enqueueing and signalling in blocking code."""
+"""Enqueueing, signalling and searching in blocking code."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from oban import Job
 
 from oban_pro import _host
 from oban_pro._plugin.insert_jobs import insert_through
-from oban_pro.blocking import run
+from oban_pro.blocking import iterate, run
 from oban_pro.engine.caller_session import session_at
 from oban_pro.engine.session import session_for
-from oban_pro.handles import signalling
+from oban_pro.handles import searching, signalling
+
+from .twins import Handle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from oban_pro.engine.session import Session
     from oban_pro.engine.store import Store
     from oban_pro.engine.synchronous import Caller
+    from oban_pro.handles.searching import FilterOptions
 
 
 def enqueue(
@@ -96,6 +99,35 @@ def signal(
     place = _session(conn, prefix, oban)
 
     return run(signalling.send_to_jobs(place, job, payload, name=name, by=by))
+
+
+def search(
+    conn: Caller | str, prefix: str = "public", **filters: Unpack[FilterOptions]
+) -> Iterator[Handle]:
+    """Find root workflows, newest first.
+
+    It reads 500 at a time, as the loop goes on.
+
+    Args:
+        conn: A connection or a DSN, as for `Handle`.
+        prefix: The schema of the tables.
+        filters: ``name``, ``state``, ``attributes``, ``since`` and ``until``, as for
+            `oban_pro.Workflow.search`.
+
+    Returns:
+        Handles on the same connection.
+
+    Raises:
+        InvalidArgumentError: If a filter has the wrong type, or ``conn`` is no connection.
+        InvalidOptionError: If there is no such state.
+
+    Example:
+        >>> [one.id for one in sync.search(connection, name="order", state="discarded")]
+        ['order-17']
+    """
+    found = searching.search(session_at(conn, prefix), searching.check_filters(**filters))
+
+    return (Handle(id, conn, prefix) for id in iterate(found))
 
 
 def _session(conn: Caller | str | None, prefix: str, oban: str) -> Session[Store]:
