@@ -1,6 +1,7 @@
 """Queues with limits over all nodes: how many execute at once, how many start in a period."""
 
 import asyncio
+import re
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -175,6 +176,27 @@ class TestRateLimit:
         assert await queue.take(two) == []
         await queue.rows("UPDATE oban_workflow_windows SET opened_at = opened_at - interval '2 s'")
         assert len(await queue.take(one)) == 3
+
+    async def test_is_told_by_explain(self, queue: Queue) -> None:
+        node = await queue.join(**RATE, global_limit=50)
+        workflow = Workflow(id="calls").add_many("call", [make_job() for _ in range(5)])
+        await queue.oban.enqueue_many(workflow)
+        waiting = "job 'call/4' is next in queue 'default', which 1 node runs; on all nodes it runs"
+        limits = "at most 50 at once and 3 in 1 minute"
+        told = (await workflow.explain("call/4")).summary
+        assert told == f"{waiting} {limits}"
+
+        assert len(await queue.take(node)) == 3
+        told = (await workflow.explain("call/4")).summary
+        assert re.fullmatch(rf"{waiting} {limits}, and the next starts in (5\d|60)s", told) or (
+            told == f"{waiting} {limits}, and the next starts in 1m"
+        )
+
+    async def test_of_a_divided_queue_is_told_of_each_kind(self, queue: Queue) -> None:
+        await queue.join(global_limit=1, partition=BY_CUSTOMER)
+        workflow = Workflow(id="calls").add("call", make_job())
+        await queue.oban.enqueue_many(workflow)
+        assert (await workflow.explain("call")).summary.endswith("at most 1 at once of each kind")
 
     async def test_counts_every_start(self, queue: Queue) -> None:
         one = await queue.join(rate_limit={"allowed": 2, "period": 60})

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from oban_pro.model.explanation import Link
-from oban_pro.model.limiting import Slot
+from oban_pro.model.limiting import QueueBounds, Slot
 from oban_pro.model.pausing import Line, Pause
 from oban_pro.model.waiting import OpenWait, Wait
 
@@ -164,9 +164,9 @@ def _listener(job_id: int, *columns: Any) -> tuple[int, Wait]:
 
 
 def link(path: list[str], *columns: Any) -> Link:
-    """Build a link of an explanation; its last columns: its slot, wait, pause and line."""
-    (*rest, turn), slot = columns[:-22], columns[-22:-16]
-    waited, paused, lined = columns[-16:-8], columns[-8:-3], columns[-3:]
+    """Build a link of an explanation; its last columns: its slot, wait, pause, line and bounds."""
+    (*rest, turn), slot, waited = columns[:-27], columns[-27:-21], columns[-21:-13]
+    paused, lined, bounds = columns[-13:-8], columns[-8:-5], columns[-5:]
     # meta may hold anything that somebody wrote
     turns = int(turn) if turn and len(turn) < 10 and turn.isdecimal() else 0
 
@@ -177,6 +177,7 @@ def link(path: list[str], *columns: Any) -> Link:
         turns=turns,
         pause=_pause(*paused),
         line=_line(*lined),
+        bounds=None if bounds[3] is None else QueueBounds(*bounds),
     )
 
 

@@ -11,7 +11,7 @@ from .wording import KINDS, SETTLED, count_nodes, human_duration, tell_error, un
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from .limiting import Slot
+    from .limiting import QueueBounds, Slot
     from .pausing import Line, Pause
     from .waiting import Wait
 
@@ -87,6 +87,7 @@ class Link:
         line: Where its workflow stands that waits for its key, unless it has settled.
         pause: The pause that it is under, unless it has settled; the outermost of several.
         slot: What it waits for in a fan-out with a limit.
+        bounds: The limits of its queue over all nodes, while it is available.
     """
 
     path: tuple[str, ...]
@@ -115,6 +116,7 @@ class Link:
     pause: Pause | None = None
     slot: Slot | None = None
     line: Line | None = None
+    bounds: QueueBounds | None = None
 
     @property
     def label(self) -> str:
@@ -440,7 +442,7 @@ def _tell(link: Link, at: datetime) -> str:
         code=link.unknown_code,
         program=_PROGRAM if (link.unknown_code or "").startswith(_OF_PROGRAM) else "",
         node=link.node,
-        nodes=count_nodes(link.nodes),
+        nodes=count_nodes(link.nodes) + (link.bounds.tell(at) if link.bounds else ""),
         attempts=f"{link.attempt} of {link.max_attempts}",
         since=human_duration(at - (link.attempted_at or at)),
         until=until(link.scheduled_at, at),

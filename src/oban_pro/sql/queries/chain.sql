@@ -230,7 +230,12 @@ SELECT
   paused.kind,
   line.behind,
   line.key,
-  line.number
+  line.number,
+  limits.global_limit,
+  limits.allowed,
+  limits.period,
+  limits.is_divided,
+  limits.until
 FROM
   chain
   JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = chain.id
@@ -285,6 +290,30 @@ FROM
       chain.rules & 1024 > 0
       AND chain.state IN ('suspended', 'executing')
   ) line ON true
+  LEFT JOIN LATERAL (
+    SELECT
+      q.global_limit,
+      q.allowed,
+      q.period,
+      q.fields IS NOT NULL AS is_divided,
+      (
+        SELECT
+          (b.opened_at + make_interval(secs => q.period)) AT TIME ZONE 'UTC'
+        FROM
+          /* TEMPLATE: schema */oban_workflow_windows b
+        WHERE
+          b.queue = q.queue
+          AND b.value = 0
+          AND q.fields IS NULL
+          AND b.started >= q.allowed
+      ) AS until
+    FROM
+      /* TEMPLATE: schema */oban_workflow_queues q
+    WHERE
+      q.queue = j.queue
+      AND chain.state = 'available'
+    OFFSET 0
+  ) limits ON true
 WHERE
   NOT chain.gate
 ORDER BY
