@@ -258,6 +258,14 @@ class TestShow:
             "More about one of them: oban-workflows explain ID NAME",
         ]
 
+    def test_calls_a_grafter_by_the_name_of_its_graft(self, dsn: str) -> None:
+        workflow = Workflow(id="w").add("bad", work("fail", max_attempts=1))
+        workflow.add_graft("more", work(), deps="bad")
+        asyncio.run(arrange(dsn, run=[workflow], enqueue=[]))
+        failed = look_json(dsn, "show", "w")["failed"]
+        assert [job["path"] for job in failed] == [["bad"], ["more"]]
+        assert "'more' was cancelled" in look(dsn, "explain", "w", "more")
+
     @pytest.mark.parametrize("attempt", [1, 2])
     def test_shows_what_runs(self, dsn: str, attempt: int) -> None:
         asyncio.run(arrange(dsn, run=[], enqueue=[diamond(id="w")]))

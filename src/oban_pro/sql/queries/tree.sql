@@ -22,7 +22,7 @@ WITH RECURSIVE tree AS (
 ),
 members AS (
   SELECT
-    tree.key, m.id
+    m.id
   FROM
     tree
     CROSS JOIN LATERAL (
@@ -32,7 +32,7 @@ members AS (
     %(states)s::text[] IS NULL
   UNION ALL
   SELECT
-    tree.key, j.id
+    j.id
   FROM
     /* TEMPLATE: schema */oban_jobs j
     JOIN tree ON tree.id = j.meta ->> 'workflow_id'
@@ -41,7 +41,7 @@ members AS (
     AND 'executing' = ANY(%(states)s::text[])
   UNION ALL
   SELECT
-    tree.key, j.id
+    j.id
   FROM
     tree
     CROSS JOIN unnest(%(states)s::text[]) AS s(state)
@@ -66,7 +66,6 @@ members AS (
 ),
 jobs AS (
   SELECT
-    members.key,
     members.id,
     j.state,
     /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) AS skipped,
@@ -95,9 +94,10 @@ SELECT
   jobs.caused
 FROM
   jobs
-  JOIN tree ON tree.key = jobs.key
   CROSS JOIN LATERAL (
-    SELECT name, gone FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = jobs.id OFFSET 0
+    SELECT group_key, name, gone FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = jobs.id OFFSET 0
   ) m
+  -- by the member, as the id in the meta of a grafter is that of the workflow around its graft
+  JOIN tree ON tree.key = m.group_key
 ORDER BY
   jobs.caused, jobs.id
