@@ -1,6 +1,7 @@
 """The bar that `wait(progress=True)` shows."""
 
 import sys
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -75,6 +76,18 @@ class TestWait:
 
         assert len(cells.shown) == 2
         assert "of 5" in repr(cells.shown[-1])
+
+    def test_says_that_somebody_is_waited_for(self, cells: Cells) -> None:
+        with progress_bar() as show:
+            show(WorkflowStatus("a", total=2, counts=Counter(suspended=2), waits=1))
+
+        assert repr(cells.shown[-1]) == "a: 0 of 2  2 suspended, 1 waiting for a signal"
+
+    def test_cuts_a_long_name(self, cells: Cells) -> None:
+        with progress_bar() as show:
+            show(WorkflowStatus("a", name="n" * 50))
+
+        assert repr(cells.shown[-1]).startswith(f"{'n' * 23}…: 0 of 0")
 
     async def test_shows_nothing_unless_asked(
         self, oban: Oban, capsys: pytest.CaptureFixture[str]

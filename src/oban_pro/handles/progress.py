@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
     from oban_pro.model.status import WorkflowStatus
 
+TITLE = 24
+"""The most characters of a title, so that the bar has a place on a line of 80."""
+
+BAR = 20
+"""The width of the bar in a terminal."""
+
 type Show = Callable[[WorkflowStatus], None]
 
 
@@ -79,7 +85,7 @@ def _in_terminal() -> Iterator[Show]:
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=BAR),
         MofNCompleteColumn(),
         TextColumn("{task.fields[legend]}"),
         TimeElapsedColumn(),
@@ -103,8 +109,9 @@ def _in_terminal() -> Iterator[Show]:
 
 def _title(status: WorkflowStatus) -> str:
     title = status.name or status.id
+    short = title if len(title) <= TITLE else f"{title[: TITLE - 1]}…"
 
-    return "".join(character if character.isprintable() else "�" for character in title)
+    return "".join(character if character.isprintable() else "�" for character in short)
 
 
 def _parts(status: WorkflowStatus) -> tuple[int, int]:
@@ -115,4 +122,9 @@ def _parts(status: WorkflowStatus) -> tuple[int, int]:
 
 
 def _legend(status: WorkflowStatus) -> str:
-    return ", ".join(f"{count} {state}" for state in STATES if (count := status.counts[state]))
+    parts = [f"{count} {state}" for state in STATES if (count := status.counts[state])]
+
+    if status.waits:
+        parts.append(f"{status.waits} waiting for a signal")
+
+    return ", ".join(parts)
