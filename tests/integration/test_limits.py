@@ -335,10 +335,10 @@ class TestRefusal:
     def test_of_what_is_no_fan_out(self) -> None:
         options: Any = {"limit": 1}
 
-        with pytest.raises(InvalidArgumentError, match="limit of 'a' goes with a fan-out"):
+        with pytest.raises(InvalidArgumentError, match="limit of 'a' is for fan-outs"):
             Workflow().add_cascade("a", listed, **options)
 
-        with pytest.raises(InvalidArgumentError, match="limit of 'a' goes with a fan-out"):
+        with pytest.raises(InvalidArgumentError, match="limit of 'a' is for fan-outs"):
             Workflow().add_graft("a", Job("x.Y"), **options)
 
 

@@ -473,6 +473,25 @@ class TestSteering:
         with pytest.raises(InvalidScheduleError, match="begin before it ends"):
             await nightly.backfill(date(2026, 11, 4), date(2026, 11, 1))
 
+    @pytest.mark.parametrize("overlap", ["allow", "skip", "queue", "replace"])
+    async def test_a_tick_that_was_filled_in_ahead_does_not_run_twice(
+        self, oban: Oban, conn: AsyncConnection, events: Events, overlap: Any
+    ) -> None:
+        @schedule("0 2 * * *", name="nightly", overlap=overlap)
+        def nightly(tick: datetime) -> Workflow:
+            return Workflow(name="nightly").add("one", work())
+
+        tick = next(nightly.ticks(datetime.now(UTC)))
+        await look(oban._query, nightly)
+        ids = await nightly.backfill(tick.date(), tick.date() + timedelta(days=1))
+        assert await nightly.run(tick) == nightly.id_of(tick)
+
+        assert await fire(oban._query, nightly, tick)
+        assert ids == await stored_ids(conn) == [nightly.id_of(tick)]
+        assert (await Workflow(id=ids[0]).status()).total == 1
+        _, told = events[-1]
+        assert (told["workflow_id"], told["reason"]) == (ids[0], "exists")
+
     async def test_run_enqueues_now(self, oban: Oban, conn: AsyncConnection) -> None:
         id = await every_minute().run()
 

@@ -250,6 +250,28 @@ class TestOptions:
         with pytest.raises(InvalidArgumentError, match="lazy must be given to add_cascade"):
             Workflow().options(lazy=True)  # type: ignore[call-overload]
 
+    @pytest.mark.parametrize(
+        ("option", "other"), [("rate_limit", "rate"), ("global_limit", "limit")]
+    )
+    def test_say_what_a_fan_out_has_where_a_queue_has_another(
+        self, option: str, other: str
+    ) -> None:
+        options: Any = {option: 5}
+        said = f"'{option}' of a call; it is for queues, and a fan-out has '{other}'. Known: "
+
+        with pytest.raises(InvalidArgumentError, match=said):
+            Workflow().options(**options)
+
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [("limit", 3), ("rate", (3, 1)), ("tolerate", 1), ("fail_fast", True)],
+    )
+    def test_of_fan_outs_send_a_call_to_each(self, option: str, value: Any) -> None:
+        options: Any = {option: value}
+
+        with pytest.raises(InvalidArgumentError, match=rf"{option} of 'echo' .* each\(\)"):
+            Workflow().options(**options).call(echo)
+
     def test_with_a_batch_are_for_fan_outs(self) -> None:
         view = Workflow().options(batch=2).options(queue="io")
 

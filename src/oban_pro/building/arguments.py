@@ -62,6 +62,9 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
 }
 
 
+_OF_QUEUES = {"rate_limit": "rate", "global_limit": "limit"}
+"""Limits of queues, and what a fan-out has instead."""
+
 MAX_ATTEMPTS = 32_767
 """The largest number that the column holds."""
 
@@ -110,11 +113,19 @@ def check_known_options(owner: str, options: Iterable[str], known: Collection[st
     """
     for option in options:
         if option not in known:
-            close = get_close_matches(option, known, n=1)
-            hint = f"; did you mean {close[0]!r}? Known" if close else "; known"
+            hint = _hint(option, known)
             raise InvalidArgumentError(
-                f"unknown job option {option!r} of {owner}{hint}: {', '.join(known)}"
+                f"unknown job option {option!r} of {owner}; {hint}: {', '.join(known)}"
             )
+
+
+def _hint(option: str, known: Collection[str]) -> str:
+    if option in _OF_QUEUES:
+        return f"it is for queues, and a fan-out has {_OF_QUEUES[option]!r}. Known"
+
+    close = get_close_matches(option, known, n=1)
+
+    return f"did you mean {close[0]!r}? Known" if close else "known"
 
 
 def _check_type(owner: str, option: str, value: object, others: Sequence[str]) -> None:

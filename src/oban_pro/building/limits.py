@@ -91,5 +91,5 @@ def refuse_limits(name: str, limits: Limits | None) -> None:
     if limits is not None:
         what = "rate" if limits.limit is None else "limit"
         raise InvalidArgumentError(
-            f"{what} of {name!r} goes with a fan-out, as in ({name!r}, (items, function), {what}=…)"
+            f"{what} of {name!r} is for fan-outs: each(), or (items, function)"
         )

@@ -71,7 +71,7 @@ def refuse_tolerance(name: str, tolerate: object, fail_fast: object) -> None:
     if tolerate is not None or fail_fast is not False:
         option = FAIL_FAST if tolerate is None else TOLERATE
         raise InvalidArgumentError(
-            f"{option} of {name!r} is for fan-outs, which have items: (items, function)"
+            f"{option} of {name!r} is for fan-outs: each(), or (items, function)"
         )
 
 
