@@ -16,10 +16,10 @@ LOADED = "performance.getEntriesByType('navigation')[0].loadEventEnd"
 # How many lines the first row of the list has.
 LINES = """() => {
   const row = document.querySelector(".workflows tbody tr");
-  const tops = [...row.querySelectorAll(".name, .badge, .count, time")]
+  const middles = [...row.querySelectorAll(".name, .badge, .count, time")]
     .filter((one) => one.offsetParent).map((one) => one.getBoundingClientRect())
-    .map((box) => Math.round((box.top + box.bottom) / 20));
-  return new Set(tops).size;
+    .map((box) => (box.top + box.bottom) / 2).sort((one, other) => one - other);
+  return middles.filter((middle, index) => index === 0 || middle - middles[index - 1] > 6).length;
 }"""
 
 
