@@ -89,7 +89,8 @@ class TestPauses:
         await workflow.pause()
         after = (await operator.get(f"{HERE}/view.json")).json()
         assert before["seen"] != after["seen"]
-        assert (before["members"][0]["paused"], after["members"][0]["paused"]) == (False, True)
+        assert before["members"][0]["paused_at"] is None
+        assert after["members"][0]["paused_at"] is not None
 
     async def test_end_with_the_workflow(
         self, workflow: Workflow, operator: httpx.AsyncClient
