@@ -25,7 +25,7 @@ MOST_RUNNING = 100
 """How many jobs that execute are listed, the longest first."""
 
 
-SLICES, SLICE, LOOKED_AT = 20, 30.0, 40
+SLICES, SLICE, LOOKED_AT = 20, 30.0, 20
 """Of the charts: how many slices of time, of how many seconds, and how many jobs of each count."""
 
 CHART = 24
