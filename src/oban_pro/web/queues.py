@@ -44,7 +44,7 @@ class Chart:
 
     @property
     def bars(self) -> list[int]:
-        """How high each bar is: the highest as high as the chart, what is not 0 at least 1."""
+        """The height of each bar: the highest fills the chart, and one above 0 is at least 1."""
         most = max(self.values)
 
         return [

@@ -6,7 +6,7 @@ export function selection(container, changed) {
   let last = null;
   const boxes = () => [...container.querySelectorAll("input[data-pick]")];
 
-  // Show what is selected in the rows as they are now; what is not there any more is not selected.
+  // Mark the selected rows among those that the table has now. A row that has left the table loses its selection.
   function settle() {
     const there = boxes();
     const ids = new Set(there.map((box) => box.dataset.pick));

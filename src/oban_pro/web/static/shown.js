@@ -1,4 +1,4 @@
-// What the graph shows of a model: all of it, or what is not completed; what is looked for in it; what runs.
+// Which members the graph shows: all, or only those that have not completed; which ones a search finds; which ones run.
 
 const DONE = ["completed", "skipped"];
 
