@@ -52,8 +52,14 @@ def _against_oban(scale: int) -> list[Ratio]:
             f"1 → {big:,} → 1 / oban, {big + 2:,} jobs",
             fan_out(big),
             plain,
-            0.2,
+            0.18,
             tables=PLANNED_BY,
+        ),
+        Ratio(
+            f"the same as cascades / oban, {big + 2:,} jobs",
+            Run("workflows", "cascades", big + 2),
+            plain,
+            0.22,
         ),
         Ratio(
             f"the same, added one by one / oban, {big + 2:,} jobs",
@@ -88,7 +94,7 @@ def _against_the_floor(scale: int) -> list[Ratio]:
 
     return [
         Ratio(f"1 → {big:,} → 1 / floor", fan_out(big), floor, 2.5, tables=PLANNED_BY),
-        Ratio("the same, inserting only / floor", fan_out(big), floor, 1 / 0.35, phase="inserted"),
+        Ratio("the same, inserting only / floor", fan_out(big), floor, 2.8, phase="inserted"),
         Ratio(
             "the same, building and inserting / floor",
             fan_out(big),
@@ -99,7 +105,13 @@ def _against_the_floor(scale: int) -> list[Ratio]:
             f"chain of {hops} / floor",
             Run("workflows", "chain", hops),
             Run("floor", "hops", hops),
-            2.5,
+            1.5,
+        ),
+        Ratio(
+            f"chain of {hops} cascades / floor",
+            Run("workflows", "chain_of_cascades", hops),
+            Run("floor", "hops", hops),
+            1.8,
         ),
     ]
 
@@ -132,7 +144,7 @@ def _by_shape(scale: int) -> list[Ratio]:
             f"{diamonds // JOBS_PER_DIAMOND:,} diamonds / 1 → {big:,} → 1",
             Run("workflows", "diamonds", diamonds),
             flat,
-            1 / 0.9,
+            1.2,
         ),
         Ratio(
             f"{diamonds // JOBS_PER_DIAMOND:,} diamonds on 3 nodes / on one",
@@ -157,11 +169,13 @@ def _by_shape(scale: int) -> list[Ratio]:
             f"1 → {big:,} → 1 as cascades / as workers",
             Run("workflows", "cascades", big + 2),
             flat,
+            1.25,
         ),
         Ratio(
             "1 → 10 → 1, 200 times, as cascades / as workers",
             Run("workflows", "cascades_of_ten", few),
             Run("workflows", "fan_outs_of_ten", few),
+            1.25,
         ),
     ]
 
@@ -195,7 +209,7 @@ def _reading(scale: int) -> list[Ratio]:
             f"a cascade reads {values:,} results / SELECT of them",
             Run("workflows", "results", values),
             Run("floor", "results", values),
-            2.0,
+            4.0,
             tables=ONE_TABLE,
         ),
         Ratio(

@@ -13,6 +13,10 @@ async def start(context: dict[str, Any]) -> int:
     return 0
 
 
+async def onward(context: dict[str, Any]) -> int:
+    return sum(context.values())
+
+
 def never(context: dict[str, Any]) -> bool:
     return False
 

@@ -95,6 +95,16 @@ def cascades(size: int) -> Iterable[Job]:
     return _cascades(size, functions.item)
 
 
+def chain_of_cascades(size: int) -> Iterable[Job]:
+    """Run one function after the other, each of which is given what the one before returned."""
+    workflow = _workflow().add_cascade("0", functions.start)
+
+    for n in range(1, size):
+        workflow.add_cascade(str(n), functions.onward, deps=str(n - 1))
+
+    return workflow
+
+
 def cascades_in_threads(size: int) -> Iterable[Job]:
     """Do as `cascades`, with items that are no coroutines."""
     return _cascades(size, functions.item_in_thread)
@@ -120,6 +130,7 @@ SHAPES: dict[str, Callable[[int], Iterable[Job]]] = {
         chain,
         diamonds,
         cascades,
+        chain_of_cascades,
         cascades_in_threads,
         cascades_of_ten,
     )

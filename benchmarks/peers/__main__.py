@@ -14,7 +14,7 @@ from rich.console import Console
 from oban_pro.embedded import server_dsn
 
 from . import OURS, PEERS, Peer, services
-from .measuring import Bench, Found, measure
+from .measuring import Bench, Found, measure, wait_until_quiet
 from .table import table, write
 from .work import Work
 
@@ -40,6 +40,7 @@ def works(scale: int = 1) -> list[Work]:
 @click.option("--scale", type=click.IntRange(1, 100), default=1, help="Divides all sizes.")
 @click.option("--rounds", type=click.IntRange(1), default=3, help="How often each is measured.")
 @click.option("--limit", default=60.0, show_default=True, help="Seconds given to each.")
+@click.option("--load", type=float, help="Before each round, wait for a load below this.")
 @click.option(
     "--only",
     multiple=True,
@@ -53,6 +54,7 @@ def main(
     scale: int,
     rounds: int,
     limit: float,
+    load: float | None,
     only: tuple[str, ...],
     output: Path | None,
 ) -> None:
@@ -71,7 +73,12 @@ def main(
 
             return bench.measure(peer, work)
 
-        measured = measure(peers, works(scale), rounds, measure_one)
+        def before_round() -> None:
+            if load is not None:
+                status.update("waiting until the machine is quiet")
+                console.print(f"load before this round: {wait_until_quiet(load):.2f}")
+
+        measured = measure(peers, works(scale), rounds, measure_one, before_round)
 
         if output:
             write(output, dsn, limit, measured)

@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager, suppress
-from statistics import median
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
@@ -28,12 +28,16 @@ type Found = float | str
 STARTING = 30.0
 """Seconds for starting and stopping a system, beyond those that it is given for its work."""
 
+PATIENCE = 300.0
+"""Seconds that a round waits for a quiet machine."""
+
 
 def measure(
     peers: Iterable[Peer],
     works: Iterable[Work],
     rounds: int,
     measure_one: Callable[[Peer, Work], Found],
+    before_round: Callable[[], object] = lambda: None,
 ) -> dict[tuple[Peer, Work], list[Found]]:
     """Measure in interleaved rounds; what could not be done once is not tried again."""
     found: dict[tuple[Peer, Work], list[Found]] = {
@@ -41,6 +45,8 @@ def measure(
     }
 
     for _ in range(rounds):
+        before_round()
+
         for (peer, work), outcomes in found.items():
             if not any(isinstance(outcome, str) for outcome in outcomes):
                 outcomes.append(measure_one(peer, work))
@@ -48,14 +54,31 @@ def measure(
     return found
 
 
-def ratio(ours: list[Found], theirs: list[Found]) -> Found:
-    """Return how many times as long they took, the median of rounds; or why they did not."""
+def wait_until_quiet(load: float) -> float:
+    """Wait until the load of the last minute is below ``load``, and return it.
+
+    Raises:
+        TimeoutError: The machine has not been quiet for five minutes.
+    """
+    deadline = time.monotonic() + PATIENCE
+
+    while (found := os.getloadavg()[0]) >= load:
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"the load must fall below {load:g}, got {found:g} for five minutes")
+
+        time.sleep(1)
+
+    return found
+
+
+def ratios(ours: list[Found], theirs: list[Found]) -> list[float] | str:
+    """Return how many times as long they took in each round, in order; or why they did not."""
     reasons = [outcome for outcome in (*theirs, *ours) if isinstance(outcome, str)]
 
     if reasons:
         return reasons[0]
 
-    return median(
+    return sorted(
         their / our
         for our, their in zip(ours, theirs, strict=True)
         if not isinstance(our, str) and not isinstance(their, str)

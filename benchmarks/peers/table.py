@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from benchmarks import report
 
 from . import OURS, Peer
-from .measuring import Found, ratio
+from .measuring import Found, ratios
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ def table(measured: Measured) -> Table:
     drawn = Table(
         "time per job",
         *(Column(work.label, justify="right") for work in works),
-        title="how many times as long as oban-workflows, medians of rounds",
+        title="times of oban-workflows: median, smallest and largest of all rounds",
     )
 
     drawn.add_row(
@@ -39,13 +39,13 @@ def table(measured: Measured) -> Table:
 
     for peer in peers:
         if peer != OURS:
-            drawn.add_row(peer.name, *(_cell(_ratio(measured, peer, work)) for work in works))
+            drawn.add_row(peer.name, *(_cell(_ratios(measured, peer, work)) for work in works))
 
     return drawn
 
 
-def _ratio(measured: Measured, peer: Peer, work: Work) -> Found:
-    return ratio(measured[OURS, work], measured[peer, work])
+def _ratios(measured: Measured, peer: Peer, work: Work) -> list[float] | str:
+    return ratios(measured[OURS, work], measured[peer, work])
 
 
 def _milliseconds(work: Work, outcomes: list[Found]) -> str:
@@ -54,8 +54,18 @@ def _milliseconds(work: Work, outcomes: list[Found]) -> str:
     return str(outcomes[0]) if seconds is None else f"{1000 * seconds / work.jobs:.2f}"
 
 
-def _cell(found: Found) -> str:
-    return found if isinstance(found, str) else f"{found:.1f}"
+def _cell(found: list[float] | str) -> str:
+    if isinstance(found, str):
+        return found
+
+    return f"{median(found):.1f} ({found[0]:.1f} to {found[-1]:.1f})"
+
+
+def _summary(found: list[float] | str) -> dict[str, Found | list[float]]:
+    if isinstance(found, str):
+        return {"ratio": found}
+
+    return {"ratio": median(found), "ratios": found}
 
 
 def write(path: Path, dsn: str, limit: float, measured: Measured) -> None:
@@ -70,7 +80,7 @@ def write(path: Path, dsn: str, limit: float, measured: Measured) -> None:
                 "peer": peer.name,
                 **asdict(work),
                 "jobs": work.jobs,
-                "ratio": _ratio(measured, peer, work),
+                **_summary(_ratios(measured, peer, work)),
                 "seconds": _median(outcomes),
                 "rounds": len(outcomes),
             }

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from benchmarks.peers import OURS, PEERS, Peer, run, services
 from benchmarks.peers.__main__ import main
-from benchmarks.peers.measuring import Found, measure, ratio
+from benchmarks.peers.measuring import Found, measure, ratios, wait_until_quiet
 from benchmarks.peers.work import Work
 from tests.support.cli import environment
 from tests.support.paths import ROOT
@@ -22,12 +22,12 @@ COMMAND = [sys.executable, "-m", "benchmarks.peers", "--scale", "100", "--rounds
 EXPECTED = {"no dependencies", "not measured"}
 
 
-class TestRatio:
-    def test_is_the_median_of_the_ratios_of_rounds(self) -> None:
-        assert ratio([1.0, 2.0, 1.0], [3.0, 2.0, 5.0]) == 3.0
+class TestRatios:
+    def test_are_those_of_each_round_in_order(self) -> None:
+        assert ratios([1.0, 2.0, 1.0], [3.0, 2.0, 5.0]) == [1.0, 3.0, 5.0]
 
-    def test_is_the_reason_where_one_could_not(self) -> None:
-        assert ratio([1.0, 1.0], [3.0, "over 60 s"]) == "over 60 s"
+    def test_are_the_reason_where_one_could_not(self) -> None:
+        assert ratios([1.0, 1.0], [3.0, "over 60 s"]) == "over 60 s"
 
 
 class TestMeasure:
@@ -40,6 +40,22 @@ class TestMeasure:
 
         assert measure(OTHERS, [WORK], 2, measure_one)[OTHERS[0], WORK] == [1.0, 1.0]
         assert asked == [*OTHERS, *OTHERS]
+
+    def test_waits_for_a_quiet_machine_before_each_round(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loads = iter([2.0, 0.5, 0.2, 0.1])
+        monkeypatch.setattr("os.getloadavg", lambda: (next(loads), 9.0, 9.0))
+        monkeypatch.setattr("time.sleep", lambda _: None)
+        waited: list[float] = []
+        measure([OURS], [WORK], 2, lambda *_: 1.0, lambda: waited.append(wait_until_quiet(0.3)))
+        assert waited == [0.2, 0.1]
+
+    def test_gives_up_on_a_machine_that_stays_busy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("benchmarks.peers.measuring.PATIENCE", 0.0)
+
+        with pytest.raises(TimeoutError, match="below 0, got"):
+            wait_until_quiet(0)
 
     def test_does_not_try_again_what_could_not_be_done(self) -> None:
         measured = measure([OURS], [WORK], 3, lambda *_: "over 60 s")
