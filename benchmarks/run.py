@@ -28,8 +28,9 @@ SELECT
   pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')
 FROM pg_stat_database WHERE datname = current_database()
 """
-# In the queue that is measured; what is stored is in another one.
-STATES = "SELECT DISTINCT state FROM oban_jobs WHERE queue = 'default'"
+LAST = "SELECT COALESCE(max(id), 0) FROM oban_jobs"
+# Jobs that are stored have smaller ids.
+STATES = "SELECT DISTINCT state FROM oban_jobs WHERE id > %s"
 UNSETTLED = "SELECT EXISTS (SELECT FROM oban_jobs WHERE state <> 'completed')"
 DEAD = "SELECT COALESCE(sum(n_dead_tup), 0) FROM pg_stat_user_tables"
 
@@ -40,6 +41,7 @@ def measure(run: Run) -> Result:
         # oban looks for this package on import, and does not find it
         sys.modules["oban_pro"] = None  # type: ignore[assignment]
 
+    (last,) = _count(run.dsn, LAST)
     before = _count(run.dsn, COUNTS)
     result = _find(run)(run)
     # what backends have counted is there once they are gone
@@ -48,7 +50,7 @@ def measure(run: Run) -> Result:
     if run.shape in READING:
         return result
 
-    _check(run)
+    _check(run, last)
     names = ("commits", "rows", "buffers", "WAL bytes")
     jobs = run.size * (run.repeat + REHEARSALS * run.rehearse)
     costs = {name: (new - old) / jobs for name, old, new in zip(names, before, after, strict=True)}
@@ -156,9 +158,9 @@ def _wait_for_all(dsn: str) -> None:
         time.sleep(0.01)
 
 
-def _check(run: Run) -> None:
+def _check(run: Run, last: float) -> None:
     with psycopg.connect(run.dsn) as conn:
-        states = [state for (state,) in conn.execute(STATES)]
+        states = [state for (state,) in conn.execute(STATES, [int(last)])]
 
     if states != ["completed"]:
         raise RuntimeError(f"jobs of {run} must all be completed, got {states}")
