@@ -10,8 +10,10 @@ CREATE OR REPLACE FUNCTION oban_workflow_take_slots(p_ids bigint[], p_lines bigi
 RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+-- what is in arrays is joined by hash
+SET enable_nestloop = off
 SET jit = off
 AS $$
 DECLARE

@@ -20,7 +20,7 @@ CREATE OR REPLACE FUNCTION oban_workflow_hold_back(
 )
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET jit = off
 AS $$
@@ -60,7 +60,7 @@ BEGIN
     v_waits := ARRAY(SELECT w.id FROM oban_workflow_waits w WHERE w.id = ANY(ids));
 
     IF v_waits <> '{}' THEN
-      ids := ARRAY(SELECT i.id FROM unnest(ids) AS i(id) WHERE i.id <> ALL(v_waits));
+      ids := ARRAY(SELECT i.id FROM unnest(ids) AS i(id) EXCEPT SELECT w.id FROM unnest(v_waits) AS w(id));
 
       SELECT o.ids, o.new FROM oban_workflow_open_waits(v_waits, p_now) o INTO settled, new;
     END IF;
@@ -69,7 +69,7 @@ BEGIN
   IF p_rules & 16 > 0 THEN
     SELECT f.ids, f.new FROM oban_workflow_judge_finals(ids) f INTO v_finals, v_judged;
 
-    ids := ARRAY(SELECT i.id FROM unnest(ids) AS i(id) WHERE i.id <> ALL(v_finals));
+    ids := ARRAY(SELECT i.id FROM unnest(ids) AS i(id) EXCEPT SELECT f.id FROM unnest(v_finals) AS f(id));
     settled := settled || v_finals;
     new := new || v_judged;
   END IF;

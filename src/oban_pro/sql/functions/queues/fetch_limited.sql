@@ -13,7 +13,7 @@ CREATE OR REPLACE FUNCTION oban_workflow_fetch_limited(p_queue text, p_demand in
 RETURNS SETOF oban_jobs
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET jit = off
