@@ -490,6 +490,9 @@ class TestExplain:
                     "satisfied": False,
                     "error": None,
                     "need": None,
+                    "skipped": False,
+                    "failures": None,
+                    "would_break": False,
                 }
             ],
         }

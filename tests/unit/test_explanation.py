@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from oban_pro.model.explanation import Explanation, Link
+from oban_pro.model.evidence import Link
+from oban_pro.model.explanation import Explanation
 from oban_pro.model.wording import human_duration
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from psycopg.rows import args_row
 
 from oban_pro import rights
 from oban_pro.building.plan import External
-from oban_pro.model.explanation import Dependency, JobLine, Link
+from oban_pro.model.explanation import JobLine
 from oban_pro.render import Drawn
 from oban_pro.stores import Stored
 from oban_pro.values.recorded import Source
@@ -39,7 +39,7 @@ from .results import (
 )
 from .search_statements import RootFilters
 from .store_parts import StoreParts
-from .wait_statements import link
+from .wait_statements import dependency, link
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -376,9 +376,7 @@ class Store(StoreParts):
 
     async def dependencies(self, workflow_id: str, name: str) -> list[Dependency]:
         """Read what a member depends on, itself and through the workflows that it is in."""
-        return await self.made(
-            by_path(Dependency), "dependencies", {"id": workflow_id, "name": name}
-        )
+        return await self.made(dependency, "dependencies", {"id": workflow_id, "name": name})
 
     async def chain(self, workflow_id: str, name: str) -> list[Link]:
         """Read a member, then what it waits for or what broke it, and so on to the first cause."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from oban_pro.model.explanation import Link
+from oban_pro.model.evidence import Dependency, Link
+from oban_pro.model.failing import Failures
 from oban_pro.model.limiting import QueueBounds, Slot
 from oban_pro.model.pausing import Line, Pause
 from oban_pro.model.waiting import OpenWait, Wait
@@ -165,7 +166,7 @@ def _listener(job_id: int, *columns: Any) -> tuple[int, Wait]:
 
 def link(path: list[str], *columns: Any) -> Link:
     """Build a link of an explanation; its last columns: its slot, wait, pause, line and bounds."""
-    (*rest, turn), slot, waited = columns[:-27], columns[-27:-21], columns[-21:-13]
+    (*rest, failures, turn), slot, waited = columns[:-27], columns[-27:-21], columns[-21:-13]
     paused, lined, bounds = columns[-13:-8], columns[-8:-5], columns[-5:]
     # meta may hold anything that somebody wrote
     turns = int(turn) if turn and len(turn) < 10 and turn.isdecimal() else 0
@@ -178,7 +179,19 @@ def link(path: list[str], *columns: Any) -> Link:
         pause=_pause(*paused),
         line=_line(*lined),
         bounds=None if bounds[3] is None else QueueBounds(*bounds),
+        failures=_failures(failures),
     )
+
+
+def dependency(path: list[str], *columns: Any) -> Dependency:
+    """Build a dependency of an explanation."""
+    *rest, failures, would_break = columns
+
+    return Dependency(tuple(path), *rest, _failures(failures), would_break)
+
+
+def _failures(counts: list[int] | None) -> Failures | None:
+    return None if counts is None else Failures(*counts[:4], fails_fast=bool(counts[4]))
 
 
 def _line(behind: str | None, key: str | None, number: int | None) -> Line | None:

@@ -23,7 +23,8 @@ from oban_pro.model.wording import KINDS, visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from oban_pro.model.explanation import Explanation, Link
+    from oban_pro.model.evidence import Link
+    from oban_pro.model.explanation import Explanation
 
 MAX_LISTED = 10
 

@@ -208,6 +208,9 @@ SELECT
       g.key, g.state, g.total, g.subs, g.skipped, g.subs_skipped, g.skips, g.judged
     ) THEN ''
   END AS skipped,
+  CASE
+    WHEN chain.rules & 256 > 0 AND chain.id < 0 THEN /* TEMPLATE: schema */oban_workflow_failures_v1(chain.id)
+  END AS failures,
   j.meta ->> 'turn' AS turn,
   slot.place,
   slot.open,

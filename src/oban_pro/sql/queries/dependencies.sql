@@ -1,9 +1,13 @@
 -- The dependencies that a member waits for: its own and those of the gates that it waits at, each with its state; and of a
--- join how many of them it needs.
+-- join how many of them it needs. If a fan-out among them tolerates failures: how many there are, and whether the member
+-- breaks if these are too many.
 -- OFFSET 0: see PLANS.md.
 WITH gates AS (
   SELECT
-    w.id, w.ignore_cancelled, w.ignore_discarded
+    w.id,
+    w.ignore_cancelled,
+    w.ignore_discarded,
+    (SELECT rules FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = g.root) AS rules
   FROM
     /* TEMPLATE: schema */oban_workflow_groups g
     JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.group_key = g.key
@@ -24,16 +28,22 @@ SELECT
   ) AS satisfied,
   to_jsonb(j.errors) -> -1 ->> 'error' AS error,
   CASE
-    WHEN (
-      SELECT
-        root.rules & 2 > 0
-      FROM
-        /* TEMPLATE: schema */oban_workflow_groups o
-        JOIN /* TEMPLATE: schema */oban_workflow_groups root ON root.key = o.root
-      WHERE
-        o.id = %(id)s
-    ) THEN (SELECT need FROM /* TEMPLATE: schema */oban_workflow_joins WHERE id = gates.id)
-  END AS need
+    WHEN gates.rules & 2 > 0 THEN (SELECT need FROM /* TEMPLATE: schema */oban_workflow_joins WHERE id = gates.id)
+  END AS need,
+  COALESCE(
+    m.gone = 'skipped'
+      OR /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta)
+      OR /* TEMPLATE: schema */oban_workflow_group_was_skipped_v2(
+        g.key, g.state, g.total, g.subs, g.skipped, g.subs_skipped, g.skips, g.judged
+      ),
+    false
+  ) AS skipped,
+  f.failures,
+  -- it may still get worse
+  /* TEMPLATE: schema */oban_workflow_breaks_v1('discarded', gates.ignore_cancelled, gates.ignore_discarded) AND (
+    f.failures[1] > 0
+    OR /* TEMPLATE: schema */oban_workflow_breaks_v1('cancelled', gates.ignore_cancelled, gates.ignore_discarded)
+  ) IS TRUE AS would_break
 FROM
   gates
   CROSS JOIN LATERAL (
@@ -46,7 +56,11 @@ FROM
     SELECT * FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = m.id OFFSET 0
   ) g ON true
   LEFT JOIN LATERAL (
-    SELECT state, errors FROM /* TEMPLATE: schema */oban_jobs WHERE id = m.id OFFSET 0
+    SELECT state, attempt, meta, errors FROM /* TEMPLATE: schema */oban_jobs WHERE id = m.id OFFSET 0
   ) j ON true
+  CROSS JOIN LATERAL (
+    SELECT
+      CASE WHEN gates.rules & 256 > 0 AND m.id < 0 THEN /* TEMPLATE: schema */oban_workflow_failures_v1(m.id) END AS failures
+  ) f
 ORDER BY
   abs(m.id)

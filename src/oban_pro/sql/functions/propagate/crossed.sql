@@ -9,26 +9,14 @@ STABLE
 SET search_path FROM CURRENT
 AS $$
   SELECT
-    g.key,
-    g.failed,
-    g.tolerated,
-    g.failed || ' of ' || g.members || ' failed, ' || g.tolerated || CASE WHEN g.tolerated = 1 THEN ' is' ELSE ' are' END
-      || ' tolerated'
+    f.key,
+    f.discarded + f.cancelled,
+    f.tolerated,
+    f.discarded + f.cancelled || ' of ' || f.members || ' failed, ' || f.tolerated
+      || CASE WHEN f.tolerated = 1 THEN ' is' ELSE ' are' END || ' tolerated'
   FROM
-    (
-      SELECT
-        o.key,
-        -- a judge is in no share
-        o.total + o.subs - (SELECT count(*) FROM oban_workflow_edges e WHERE e.downstream = o.key AND e.judges)::integer
-          AS members,
-        o.cancelled + o.discarded + o.subs_cancelled + o.subs_discarded AS failed,
-        oban_workflow_tolerated(o.tolerates, o.total + o.subs) AS tolerated
-      FROM
-        oban_workflow_groups o
-      WHERE
-        o.key = ANY(p_groups)
-        AND o.fail_fast
-    ) g
+    oban_workflow_count_failures(p_groups) f
   WHERE
-    g.failed > g.tolerated
+    f.fails_fast
+    AND f.discarded + f.cancelled > f.tolerated
 $$;

@@ -1,6 +1,6 @@
 -- The number of failures that a group tolerates, given the number of its direct members; NULL if it has no tolerance.
 --
--- Called by: oban_workflow_fail_fast, oban_workflow_cut_short. Locks nothing. The generated column "state" of groups
+-- Called by: oban_workflow_count_failures. Locks nothing. The generated column "state" of groups
 -- computes the same.
 CREATE OR REPLACE FUNCTION oban_workflow_tolerated(p_tolerates numeric, p_members integer)
 RETURNS integer
