@@ -377,6 +377,34 @@ class TestOpeningAWorkflowAgain:
         await engine.complete("c")
         assert await told(engine, "always") == ["available"]
 
+    @pytest.mark.parametrize("had_settled", [True, False])
+    async def test_leaves_those_that_wait_for_a_deleted_one(
+        self, engine: Engine, had_settled: bool
+    ) -> None:
+        await engine.enqueue(
+            Workflow(id="w")
+            .add("a", make_job())
+            .add_final("gone", make_job())
+            .add_final("next", make_job(), deps="gone")
+            .add_final("last", make_job(), deps="next")
+            .add_final("apart", make_job())
+        )
+        await engine.complete("a")
+
+        if had_settled:
+            await engine.discard("gone")
+
+        await engine.delete("gone")
+        await engine.complete("apart")
+        assert await HANDLE.retry_jobs(names=["a"]) == 1
+        finals = ("next", "last", "apart")
+        assert await told(engine, *finals) == ["cancelled", "cancelled", "suspended"]
+
+        await engine.complete("a")
+        await engine.complete("apart")
+        assert await told(engine, *finals) == ["cancelled", "cancelled", "completed"]
+        assert await engine.root() == ("discarded" if had_settled else "cancelled")
+
     async def test_forgets_what_they_recorded(self, engine: Engine) -> None:
         await engine.enqueue(pair())
         await engine.complete("a")

@@ -79,8 +79,8 @@ class TestExplain:
         assert summary.startswith("job 'end' waits for 2 of its 4 dependencies; job 'c' ")
         assert summary.endswith("; 2 of 4 are needed, 2 broke")
         assert (await HANDLE.explain("call")).summary == (
-            "fan-out 'call' was cancelled because job 'a' was discarded after 1 of 20 attempts: boom;"
-            " 3 of 4 were needed, 2 broke"
+            "fan-out 'call' was cancelled because job 'a' was discarded after 1 of 20 attempts:"
+            " boom; 3 of 4 were needed, 2 broke"
         )
 
     async def test_says_how_many_have_to_be_retried_before_a_join(self, engine: Engine) -> None:
@@ -97,7 +97,9 @@ class TestExplain:
         skipped = {meta.SKIPPED: "its condition was not met"}
         await engine.ack(await engine.start("a"), "completed", attempt_change=-1, meta=skipped)
         explanation = await HANDLE.explain("end")
-        assert explanation.summary.startswith("job 'end' waits for 1 of its 2 dependencies; job 'b'")
+        assert explanation.summary.startswith(
+            "job 'end' waits for 1 of its 2 dependencies; job 'b'"
+        )
         assert (explanation.needs, explanation.missing) == (1, 1)
 
 
@@ -157,9 +159,13 @@ class TestExplainTolerance:
     async def test_tells_the_failures_of_nested_and_mapped_fan_outs(self, oban: Oban) -> None:
         workflow = (
             Workflow(id="w")
-            .add_workflow("sub", Workflow().add_cascade("call", ([1, 2, 3], fail), tolerate=1, max_attempts=1))
+            .add_workflow(
+                "sub", Workflow().add_cascade("call", ([1, 2, 3], fail), tolerate=1, max_attempts=1)
+            )
             .add_cascade("list", listed)
-            .add_cascade("mapped", (from_result("list"), fail), deps="list", tolerate=2, max_attempts=1)
+            .add_cascade(
+                "mapped", (from_result("list"), fail), deps="list", tolerate=2, max_attempts=1
+            )
             .add_cascade("end", listed, deps=["sub", "mapped"])
         )
         await run_workflow(workflow, with_safety=True)

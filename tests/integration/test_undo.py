@@ -472,6 +472,73 @@ class TestRetrying:
         assert await undos(engine) == {"a": "available"}
 
 
+class TestDeletedUndos:
+    """Rows of undos that somebody deleted: how these had settled is still known."""
+
+    async def test_that_completed_are_not_repeated(self, engine: Engine) -> None:
+        await engine.enqueue(two_with_undo())
+        await fail_and_plan(engine)
+        await engine.complete("undo/grafted/b")
+        await engine.delete("undo/grafted/b")
+        await HANDLE.append(Workflow().add("more", make_job()))
+        await engine._learn()
+        await engine.complete("more")
+        await plan(engine)
+        assert await undos(engine) == {"a": "available"}
+
+    async def test_that_never_ran_are_planned_again(self, engine: Engine) -> None:
+        await engine.enqueue(two_with_undo())
+        await fail_and_plan(engine)
+        await engine.delete("undo/grafted/b")
+        assert await undos(engine) == {"a": "cancelled"}
+
+        await HANDLE.append(Workflow().add("more", make_job()))
+        await engine._learn()
+        await engine.complete("more")
+        await plan(engine)
+        assert await undos(engine) == {"b": "available", "a": "suspended"}
+
+    async def test_that_never_ran_make_no_job_run_again(self, engine: Engine) -> None:
+        await engine.enqueue(two_with_undo())
+        await fail_and_plan(engine)
+        await engine.delete("undo/grafted/b")
+        assert await HANDLE.retry_jobs() == 1
+        assert await engine.states() == {"a": "completed", "b": "completed", "c": "available"}
+
+    async def test_that_never_ran_stop_those_of_what_is_before_a_nested_workflow(
+        self, engine: Engine
+    ) -> None:
+        inner = Workflow().add("x", make_job(), **undo()).add("y", make_job(), deps="x")
+        workflow = Workflow(id="w").add("a", make_job(), **undo())
+        await engine.enqueue(workflow.add_workflow("sub", inner, deps="a"))
+        await engine.complete("a")
+        await engine.complete("sub/x")
+        await engine.discard("sub/y")
+        await plan(engine, "sub/undo")
+        await engine.delete("sub/undo/grafted/x")
+        await plan(engine)
+        (blocked,) = await engine.start("undo/grafted/sub/x")
+        assert str(await workers.Undo().process(blocked)).endswith("deleted')")
+
+
+def two_with_undo() -> Workflow:
+    """Build two jobs with an undo, and one behind them."""
+    return (
+        Workflow(id="w")
+        .add("a", make_job(), **undo())
+        .add("b", make_job(), deps="a", **undo())
+        .add("c", make_job(), deps="b")
+    )
+
+
+async def fail_and_plan(engine: Engine) -> None:
+    """Let the last of three jobs fail, and plan how the others are undone."""
+    await engine.complete("a")
+    await engine.complete("b")
+    await engine.discard("c")
+    await plan(engine)
+
+
 seen: list[Any] = []
 
 

@@ -961,6 +961,8 @@ async def break_joins_and_fail_fast(node: Node) -> None:
         assert await workflow.retry_jobs() == 4
         await node.ack([jobs["0"], jobs["1"]], "discarded", error={"error": "boom"})
         await node.ack([jobs["2"]], "retryable", error={"error": "boom"}, schedule_in=60)
+        assert (await workflow.explain("call")).subject.failures
+        assert (await workflow.explain("closed/0")).needs == 2
 
     job = await workflow.get_job("call/2")
     assert job is not None

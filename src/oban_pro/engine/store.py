@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from oban import Job
 
+    from oban_pro.model.evidence import Dependency, Link
     from oban_pro.model.status import GroupCounts
     from oban_pro.rights import Kind
 

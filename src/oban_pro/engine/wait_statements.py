@@ -186,12 +186,18 @@ def link(path: list[str], *columns: Any) -> Link:
 def dependency(path: list[str], *columns: Any) -> Dependency:
     """Build a dependency of an explanation."""
     *rest, failures, would_break = columns
+    found = Dependency(tuple(path), *rest)
 
-    return Dependency(tuple(path), *rest, _failures(failures), would_break)
+    return replace(found, failures=_failures(failures), would_break=would_break)
 
 
 def _failures(counts: list[int] | None) -> Failures | None:
-    return None if counts is None else Failures(*counts[:4], fails_fast=bool(counts[4]))
+    if counts is None:
+        return None
+
+    discarded, cancelled, members, tolerated, fails_fast = counts
+
+    return Failures(discarded, cancelled, members, tolerated, bool(fails_fast))
 
 
 def _line(behind: str | None, key: str | None, number: int | None) -> Line | None:

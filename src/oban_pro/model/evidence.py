@@ -197,6 +197,13 @@ _UNTIL: dict[str, Reason] = {"scheduled": "scheduled", "retryable": "retrying"}
 
 
 def reason_of(link: Link, at: datetime, *, inside: bool) -> Reason:
+    """Say why a job or group is in its state.
+
+    Args:
+        link: The job or group.
+        at: The moment of the explanation.
+        inside: Whether something else tells more: what it waits for, or what broke it.
+    """
     if link.state == "cancelled" and (link.caused or (link.kind != "job" and inside)):
         return "upstream"
 

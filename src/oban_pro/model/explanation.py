@@ -168,7 +168,9 @@ def _tell_failures(explanation: Explanation) -> Iterator[str]:
     is_lost = explanation.missing > 0 and len(counted) - lost < explanation.needs
     doomed = {dep.path: dep for dep in explanation.deps if dep.doomed}
 
-    for found in (*explanation.chain[1:], *doomed.values()):
+    others: list[Link | Dependency] = [*explanation.chain[1:], *doomed.values()]
+
+    for found in others:
         if found.path not in told and found.failures is not None and found.failures.failed:
             told.add(found.path)
             breaks = is_lost and found.path in doomed

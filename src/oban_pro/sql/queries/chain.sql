@@ -128,6 +128,15 @@ WITH RECURSIVE chain AS (
         OR CASE
           WHEN chain.broken THEN d.breaks
           WHEN c.inside THEN s.state NOT IN ('completed', 'cancelled', 'discarded', 'deleted')
+          -- a join waits for what is open, as long as that may be enough
+          WHEN d.breaks AND chain.rules & 2 > 0 THEN NOT EXISTS (
+            SELECT
+            FROM
+              /* TEMPLATE: schema */oban_workflow_joins
+            WHERE
+              id = chain.id
+              AND broken <= GREATEST(deps - skipped - need, 0)
+          )
           ELSE NOT d.satisfies
         END
       ORDER BY

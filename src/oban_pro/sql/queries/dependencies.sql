@@ -39,11 +39,13 @@ SELECT
     false
   ) AS skipped,
   f.failures,
-  -- it may still get worse
-  /* TEMPLATE: schema */oban_workflow_breaks_v1('discarded', gates.ignore_cancelled, gates.ignore_discarded) AND (
-    f.failures[1] > 0
-    OR /* TEMPLATE: schema */oban_workflow_breaks_v1('cancelled', gates.ignore_cancelled, gates.ignore_discarded)
-  ) IS TRUE AS would_break
+  -- a group that was only cancelled so far may still be discarded
+  f.failures IS NOT NULL
+    AND /* TEMPLATE: schema */oban_workflow_breaks_v1('discarded', gates.ignore_cancelled, gates.ignore_discarded)
+    AND (
+      f.failures[1] > 0
+      OR /* TEMPLATE: schema */oban_workflow_breaks_v1('cancelled', gates.ignore_cancelled, gates.ignore_discarded)
+    ) AS would_break
 FROM
   gates
   CROSS JOIN LATERAL (

@@ -1,11 +1,12 @@
 -- Make final jobs wait again, because something else of their workflow is open again. This concerns the workflows
 -- around the given members, and final jobs that run or have settled as well. Returns the final jobs that had settled,
 -- and how, so that the caller can take back what they meant to others. A final job that runs starts again only after
--- its execution has ended. What undoes these workflows is removed.
+-- its execution has ended. One that cannot run again, because the row of what it depends on is gone, stays as it is. What
+-- undoes these workflows is removed.
 --
 -- p_handled are jobs whose rows the caller has changed itself.
 --
--- Called by: oban_workflow_reopen, oban_workflow_add_to_group_v1, once the members are counted.
+-- Called by: oban_workflow_reopen, oban_workflow_admit_v2, once the members are counted.
 -- Locks: as oban_workflow_take_undos_back; rows of oban_workflow_ends, of members and of groups, then the jobs; the caller
 -- holds the root.
 -- Called twice: finds nothing.
@@ -25,6 +26,7 @@ AS $$
 DECLARE
   v_around bigint[] := ARRAY(SELECT oban_workflow_ends_around(p_ids));
   v_finals bigint[];
+  v_lost bigint[];
   v_armed bigint[];
   v_stopped bigint[];
   v_stamps timestamp[];
@@ -59,6 +61,8 @@ BEGIN
     RETURN;
   END IF;
 
+  v_lost := ARRAY(SELECT oban_workflow_lost_finals(v_finals));
+
   UPDATE oban_workflow_members SET pending = pending + 1 WHERE id = ANY(v_finals);
 
   WITH before AS (
@@ -71,7 +75,7 @@ BEGIN
       oban_jobs
     WHERE
       id = ANY(v_finals)
-      AND id <> ALL(p_handled)
+      AND id <> ALL(p_handled || v_lost)
       AND (state <> 'suspended') IS TRUE
     ORDER BY
       id

@@ -33,25 +33,22 @@ BEGIN
     v_groups := v_end.undo || ARRAY(SELECT oban_workflow_grafted_to(ARRAY[v_end.undo]));
     v_jobs := ARRAY(SELECT m.id FROM oban_workflow_members m WHERE m.group_key = ANY(v_groups) AND m.id > 0);
 
+    PERFORM FROM oban_jobs WHERE id = ANY(v_jobs) ORDER BY id FOR NO KEY UPDATE;
+
     SELECT
-      array_agg(j.id) FILTER (WHERE j.state = 'executing') AS ids,
+      array_agg(u.id) FILTER (WHERE j.state = 'executing') AS ids,
       array_agg(j.attempted_at) FILTER (WHERE j.state = 'executing') AS stamps,
       array_agg(j.producer) FILTER (WHERE j.state = 'executing') AS producers,
-      array_agg(j.id) FILTER (WHERE j.state IN ('executing', 'completed')) AS done
+      -- who vanished without a trace may have done its work
+      array_agg(u.id) FILTER (WHERE COALESCE(j.state, m.gone, 'completed') IN ('executing', 'completed')) AS done
     INTO
       v_running
-    FROM (
-      SELECT
-        id, state, attempted_at, attempted_by[2] AS producer
-      FROM
-        oban_jobs
-      WHERE
-        id = ANY(v_jobs)
-        AND meta ? 'workflow_undoes'
-      ORDER BY
-        id
-      FOR NO KEY UPDATE
-    ) j;
+    FROM
+      (SELECT undo_id AS id FROM oban_workflow_undos WHERE undo_id = ANY(v_jobs) OFFSET 0) u
+      CROSS JOIN LATERAL (SELECT gone FROM oban_workflow_members WHERE id = u.id OFFSET 0) m
+      LEFT JOIN LATERAL (
+        SELECT state::text, attempted_at, attempted_by[2] AS producer FROM oban_jobs WHERE id = u.id OFFSET 0
+      ) j ON true;
 
     v_done := COALESCE(v_running.done, '{}');
 

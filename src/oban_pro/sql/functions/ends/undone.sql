@@ -13,9 +13,10 @@ AS $$
     u.id
   FROM
     oban_workflow_undos u
+    LEFT JOIN LATERAL (SELECT gone FROM oban_workflow_members WHERE id = u.undo_id OFFSET 0) m ON true
     LEFT JOIN LATERAL (SELECT state FROM oban_jobs WHERE id = u.undo_id OFFSET 0) j ON true
   WHERE
     u.id = ANY(p_ids)
     AND u.undo_id IS NOT NULL
-    AND COALESCE(j.state::text, 'completed') IN ('completed', 'executing')
+    AND COALESCE(j.state::text, m.gone, 'completed') IN ('completed', 'executing')
 $$;
