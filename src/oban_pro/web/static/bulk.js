@@ -1,4 +1,4 @@
-// Doing one thing to the workflows that are selected in the list, or to all that the filters match.
+// One action on all selected workflows of the list, or on all workflows that the filters match.
 
 import { count, html } from "./dom.js";
 import { send } from "./follow.js";
@@ -42,7 +42,7 @@ async function act(action) {
   await actOn(action, wanted);
 }
 
-// A few at a time, so that one sees how far it is, and can stop it. What has been done stays done.
+// Send the ids in small requests, so that the reader sees the progress and can stop. Finished requests stay in effect.
 async function actOn(action, wanted) {
   const became = { done: [], unchanged: [], refused: [] };
   let isStopped = false;
@@ -74,7 +74,7 @@ async function actOn(action, wanted) {
   update();
 }
 
-// What was refused stays to be read.
+// Show the workflows that refused the action until the next action.
 function tell(refused) {
   outcome.hidden = !refused.length;
   outcome.open = true;

@@ -1,25 +1,25 @@
-// Where in the graph its reader is: what dragging, wheel, pinch, keys and the minimap do.
+// The part of the graph that the reader sees. Dragging, wheel, pinch, keys and the minimap change it.
 
 import Panzoom from "./vendor/panzoom-4.6.2/panzoom.es.js";
 import { svg } from "./dom.js";
 import { TITLE } from "./sizes.js";
 
-// The smallest scale to show a whole graph at, and that of one that is too large for that.
+// A graph whose whole width fits at the scale LEGIBLE or larger is shown so. A wider graph is shown at READABLE.
 const LEGIBLE = 0.8;
 const READABLE = 0.85;
 const MARGIN = 12;
 const LOWEST = 160;
-// The part of the window that a graph takes at most.
+// The largest part of the window's height that the canvas takes.
 const HIGHEST = 0.62;
 const STEP = 80;
 const MAP = { width: 170, height: 100 };
 const LOW = 24;
-// How far a pointer moves, in pixels, before it drags.
+// A pointer that has moved less, in pixels, clicks; one that has moved further drags.
 const SLOP = 4;
-// A page that has just been scrolled by the wheel goes on, whatever comes under the pointer: milliseconds.
+// For so many milliseconds after the wheel has scrolled the page, it goes on scrolling the page, also above the canvas.
 const ROLLING = 400;
 
-// Make a canvas in `element`; `dragged` is called when its reader moves it.
+// Make a canvas in `element`. It calls `dragged` when the reader moves the graph.
 export function makeCanvas(element, minimap, { dragged }) {
   const content = svg("g", { class: "viewport" });
   const surface = svg("svg", { width: "100%", height: 0, role: "tree", "aria-label": "Graph of the workflow, left to right" }, content);
@@ -28,7 +28,7 @@ export function makeCanvas(element, minimap, { dragged }) {
   const zoom = Panzoom(content, { canvas: true, cursor: "grab", handleStartEvent: () => {}, maxScale: 3, minScale: 0.05, touchAction: "pan-y" });
   let [width, height] = [0, 0];
   let boxes = new Map();
-  // Until its reader moves it, the canvas chooses the scale: of a whole graph where he asked for that.
+  // The canvas chooses scale and place until the reader moves the graph. `isFitted` means that he asked for all of it.
   let isMoved = false;
   let isFitted = false;
 
@@ -49,7 +49,8 @@ export function makeCanvas(element, minimap, { dragged }) {
     surface.setAttribute("height", isFull() ? most : Math.round(Math.min(most, Math.max(LOWEST, height * scale + 2 * MARGIN))));
   }
 
-  // Move to where `left` and `top` of the drawing, in pixels of the page, are allowed to be: all of what fits, or no gap.
+  // Move the drawing as near to `left` and `top`, in pixels of the page, as allowed: a small drawing is centred, and a
+  // large one leaves no gap at its edges.
   function moveTo(left, top, scale, options = {}) {
     const view = seen();
     const allow = (at, size, whole) => (size + 2 * MARGIN <= whole ? (whole - size) / 2 : Math.min(MARGIN, Math.max(whole - size - MARGIN, at)));
@@ -64,7 +65,7 @@ export function makeCanvas(element, minimap, { dragged }) {
 
   const middle = () => ({ x: seen().width / 2, y: seen().height / 2 });
 
-  // What is nearest to the middle of what is seen.
+  // The ids of all boxes, the one nearest to the middle of the canvas first.
   function nearest() {
     const distance = (box) => {
       const { left, top, right, bottom } = place(box);
@@ -73,7 +74,7 @@ export function makeCanvas(element, minimap, { dragged }) {
     return [...boxes.keys()].sort((one, other) => distance(boxes.get(one)) - distance(boxes.get(other)));
   }
 
-  // Take a new layout: `anchor`, or else what is in the middle, stays where it is on the page.
+  // Show a new layout. The box `anchor`, or else the box nearest to the middle, stays where it is on the page.
   function show(placed, anchor) {
     const next = new Map(absolute(placed));
     const kept = width ? [anchor, ...nearest()].find((id) => boxes.has(id) && next.has(id)) : undefined;
@@ -105,12 +106,12 @@ export function makeCanvas(element, minimap, { dragged }) {
     zoom.zoomToPoint(zoom.getScale() * factor, { clientX: left + middle().x, clientY: top + middle().y });
   }
 
-  // Tells whether there is such a member to be shown.
+  // Bring a member into view. Return false if the graph does not draw it.
   function reveal(id) {
     const box = boxes.get(id);
     if (!box) return false;
     const [{ left, top, right, bottom }, view, scale] = [place(box), seen(), zoom.getScale()];
-    // Of what is larger than the canvas a part is enough.
+    // If a box is larger than the canvas, it is enough to see a part of it.
     const isSeen = (start, end, whole) => (end - start > whole ? start < whole && end > 0 : start >= 0 && end <= whole);
     if (isSeen(left, right, view.width) && isSeen(top, bottom, view.height)) return true;
     const at = (start, size, whole) => (size > whole ? MARGIN : (whole - size) / 2) - start * scale;
@@ -170,7 +171,7 @@ export function makeCanvas(element, minimap, { dragged }) {
     dragged();
   });
   for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => { from = null; });
-  // What is let go of after it was dragged is not pressed.
+  // A browser also sends a click at the end of a drag. Ignore that click.
   surface.addEventListener("click", (event) => {
     if (!wasDragged) return;
     event.stopPropagation();
@@ -187,7 +188,7 @@ export function makeCanvas(element, minimap, { dragged }) {
   return { content, fit, pan, paint, resize, reveal, show, zoomBy, size: () => ({ width, height }) };
 }
 
-// Where each member is in the whole drawing.
+// Yield each member's id and its box, in coordinates of the whole drawing.
 export function* absolute(placed, left = 0, top = 0) {
   for (const [id, { x, y, width, height, inner }] of placed.boxes) {
     yield [id, { x: left + x, y: top + y, width, height }];

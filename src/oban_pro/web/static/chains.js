@@ -1,11 +1,12 @@
-// Long chains in the graph: jobs of which each depends on the one before it alone are one box, which can be opened.
+// Long chains in the graph, as one box that can be opened. In a chain, each job depends only on the job before it.
 
 import { push } from "./model.js";
 
 const SHORTEST = 6;
 const WORST = ["discarded", "retryable", "executing", "cancelled", "available", "scheduled", "suspended", "skipped", "completed"];
 
-// What the graph draws of a model. `opened` has ids of chains, which are those of their first job.
+// Return the model with a box in place of each chain that is not in `opened`. The set has ids such as "chain17", for
+// the chain that begins with job 17.
 export function foldChains(model, opened) {
   const members = new Map(model.members);
   const places = new Map(model.places);
@@ -29,7 +30,7 @@ export function foldChains(model, opened) {
   return { ...model, members, places, edgesIn, pathEdges, chainOf };
 }
 
-// Jobs in a row: each but the first has one edge to it, each but the last has one from it.
+// Find jobs in a row: each job but the first has one incoming edge, and each but the last has one outgoing edge.
 function findRuns(model, edges) {
   const [into, from] = [new Map(), new Map()];
   for (const [up, down] of edges) {

@@ -1,4 +1,4 @@
-// Elements are made from data with attributes and text alone, never from markup.
+// Elements are made from attributes and text only, never from markup, so no stored value can become an element.
 
 import { ask } from "./follow.js";
 
@@ -28,7 +28,7 @@ export function count(number) {
   return number.toLocaleString("en");
 }
 
-// Cut off as a clock is: rounded, 59.96 seconds would be "60.0s".
+// Write a duration. Digits are cut off, not rounded: rounding would write 59.96 seconds as "60.0s".
 export function duration(milliseconds) {
   const whole = Math.max(0, Math.floor(milliseconds));
   if (whole < 1000) return `${whole}ms`;
@@ -38,7 +38,7 @@ export function duration(milliseconds) {
   return `${Math.floor(seconds / 3600)}h ${Math.floor((seconds % 3600) / 60)}m`;
 }
 
-// Enter and the space bar do what a click does.
+// Call `action` when the element is clicked, and when Enter or the space bar is pressed on it.
 export function pressable(element, action) {
   element.addEventListener("click", (event) => {
     event.stopPropagation();
@@ -53,8 +53,8 @@ export function pressable(element, action) {
   return element;
 }
 
-// Make the items of a part of the page one stop of the Tab key; the arrow keys go on from there, to what `next` says or
-// the neighbours in order. Returns what to call when the items are new.
+// Make all items in `container` one stop of the Tab key. The arrow keys move between items: to the item that `next`
+// returns, or else to the neighbour in order. Return a function to call after the items were drawn again.
 export function oneStop(container, selector, next = () => null) {
   const all = () => [...container.querySelectorAll(selector)];
   let current = null;
@@ -83,7 +83,7 @@ export function oneStop(container, selector, next = () => null) {
 
 const KEYS = new Set(["ArrowDown", "ArrowRight", "ArrowUp", "ArrowLeft", "Home", "End"]);
 
-// Scroll within a part of the page alone: the page stays where its reader is.
+// Scroll `container` until `element` is visible. The page itself does not scroll.
 export function revealIn(container, element) {
   if (!element) return;
   const [inner, outer] = [element.getBoundingClientRect(), container.getBoundingClientRect()];
@@ -104,7 +104,7 @@ export function show(target, ...children) {
   target.replaceChildren(...children);
 }
 
-// Fill an element with a part of a page. What was asked for last wins, whatever comes last.
+// Load a part of a page into `target`. The latest request wins, even if an earlier answer arrives after its answer.
 export async function load(url, target) {
   const mine = Symbol(url);
   const before = shown.get(target);

@@ -1,4 +1,4 @@
-// How a page keeps up with the database, and what it says of that.
+// Keeping a page up to date with the database, and showing whether it is.
 
 import { duration } from "./dom.js";
 import { written } from "./moments.js";
@@ -8,8 +8,8 @@ const STALE = 5000;
 const PATIENCE = 15_000;
 const STREAM = "oban-workflows-events";
 
-// Ask the server for something that a script uses, where it has changed since an answer with that mark. Whatever is no
-// answer is thrown as a sentence.
+// Get data from the server. `known` is the ETag of an earlier answer; the server sends the data again only if they have
+// changed since. Every failure is thrown as an Error with a sentence for the reader.
 export async function ask(url, known = null) {
   const headers = { "HX-Request": "true", ...(known && { "If-None-Match": known }) };
   const options = { headers, signal: AbortSignal.timeout(PATIENCE) };
@@ -19,7 +19,7 @@ export async function ask(url, known = null) {
   return response;
 }
 
-// Ask the server to do something, with the proof that this page may.
+// Post an action to the server, with the header that proves that the request comes from this page.
 export async function send(url, options) {
   const headers = { "HX-Request": "true", ...JSON.parse(document.body.getAttribute("hx-headers") ?? "{}") };
   const response = await fetch(url, { method: "POST", headers, ...options }).catch(() => { throw new Error("no connection"); });
@@ -27,20 +27,20 @@ export async function send(url, options) {
   return response;
 }
 
-// By how much the server's clock is ahead of this one, in milliseconds.
+// How far the server's clock is ahead of the browser's, in milliseconds.
 let ahead = 0;
 
 export const now = () => Date.now() + ahead;
 
-// What has gone on since a time goes on while nothing is asked.
+// Durations that still grow are counted on in the browser, between two answers of the server.
 function tick() {
   for (const element of document.querySelectorAll("time[data-since]")) {
     element.textContent = duration(now() - Date.parse(element.dataset.since));
   }
 }
 
-// Call `refresh` when something may have changed, one call at a time, and between two as long a pause as the first
-// one took. `element` says how the page hears of changes, or why it shows what it showed before, and since when.
+// Call `refresh` whenever the data may have changed, one call at a time. Between two calls, pause for as long as the
+// first took. `element` shows how the page learns of changes, or why the last call failed, and since when data are old.
 export function follow(element, refresh, { events = null, isBusy = () => true } = {}) {
   const stream = events === null ? null : listen(events, () => update(), () => paint());
   let answered = performance.timeOrigin;
@@ -94,7 +94,7 @@ export function follow(element, refresh, { events = null, isBusy = () => true } 
   return update;
 }
 
-// A browser opens six connections to one server, so one of its windows listens, and all others poll.
+// A browser opens at most six connections to a server. So only one of its windows listens for events; the others poll.
 function listen(url, heard, changed) {
   let source = null;
   let free = null;

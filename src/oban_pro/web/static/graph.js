@@ -1,10 +1,10 @@
-// The graph: members as boxes, where the layout has put them.
+// Drawing the graph: each member is a box at the place that the layout has chosen.
 
 import { clip, count, pressable, svg } from "./dom.js";
 import { FOLDED, TITLE } from "./sizes.js";
 import { STATES } from "./states.js";
 
-// Place what is drawn of a model in a worker; null if the page has asked for a newer layout since.
+// Compute the layout of a model in a worker. Resolves to null if the page has asked for a newer layout since.
 export function layOut(model) {
   worker ??= startWorker();
   turn += 1;
@@ -43,12 +43,12 @@ function drawInside(model, placed, actions) {
   return svg("g", {}, ...lines, ...joints, ...boxes);
 }
 
-// How many edges are too many to be drawn.
+// Count the edges that were left out because there are too many.
 export function countHidden(placed) {
   return [...placed.boxes.values()].reduce((sum, { inner }) => sum + (inner ? countHidden(inner) : 0), placed.hidden);
 }
 
-// Through the middles between points, with the points as controls.
+// Return the path of a curve: it passes the middle between neighbouring points, and the points are its control points.
 export function curve(points) {
   const [first, ...others] = points;
   const last = others.pop();
@@ -88,7 +88,7 @@ function drawBox(model, { member: { id }, inner, x, y, width, height }, actions)
   return pressable(group, (event) => actions.select(member.id, event));
 }
 
-// Nobody runs a wait.
+// Waits are drawn as hexagons, because no node runs them.
 function hexagon(width, height) {
   const points = [[9, 0], [width - 9, 0], [width, height / 2], [width - 9, height], [9, height], [0, height / 2]];
   return svg("polygon", { class: "face", points: points.map((point) => point.join()).join(" ") });
@@ -107,7 +107,7 @@ function drawToggle(member, width, { toggle }) {
   );
 }
 
-// What changes while a workflow runs, without placing anything again.
+// Draw states, counts, marks and rates again, which change while a workflow runs. Boxes stay where they are.
 export function paintGraph(root, model, marks, tellRate) {
   for (const group of root.querySelectorAll("g[data-id]")) {
     const member = model.members.get(group.dataset.id);
@@ -155,7 +155,7 @@ function shares(member) {
   });
 }
 
-// Where an arrow key leads from a member: right and left along edges, into an open group and out of it.
+// Return the member to which an arrow key leads: right and left along edges, into an open group and out of it.
 export function follow(model, id, key) {
   const member = model.members.get(id);
   const edges = model.edgesIn.get(member.parent) ?? [];

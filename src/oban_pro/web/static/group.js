@@ -1,4 +1,4 @@
-// The panel of a group: how many of its jobs are in which state, and what may be done to it.
+// The panel of a group: how many of its jobs have which state, and buttons for actions.
 
 import { count, html, show } from "./dom.js";
 
@@ -17,7 +17,7 @@ export function showGroupPanel(panel, member, path, { url, workflows, allowed })
   const link = member.workflow_id
     ? [html("p", {}, html("a", { href: workflows + quoteId(member.workflow_id) }, "Open as a page of its own"))]
     : [];
-  // A box for jobs that are not drawn is no group.
+  // A box that stands for jobs that are not drawn is not a group, so it has no actions.
   const actions = member.kind === "rest" ? [] : buttons(member, url, allowed.split(" "));
   show(
     panel,
@@ -41,7 +41,7 @@ function buttons(member, url, allowed) {
     }, label));
 }
 
-// As the server spells ids in paths: see `quote_id`.
+// Quote an id for a path as the server does, see `quote_id` in Python.
 function quoteId(id) {
   const once = encodeURIComponent(id);
   return encodeURIComponent(/^\.*$/.test(once) ? once.replaceAll(".", "%2E") : once);

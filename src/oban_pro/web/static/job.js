@@ -1,4 +1,4 @@
-// The page of one job by itself.
+// The page of a single job.
 
 import { fillValues } from "./tree.js";
 

@@ -1,4 +1,4 @@
-// Doing one thing to the jobs that are selected in the table.
+// One action on all selected jobs of the table.
 
 import { count } from "./dom.js";
 import { send } from "./follow.js";
@@ -9,7 +9,7 @@ const ASK = {
   cancel: (jobs) => `Cancel ${jobs}? What waits for them is cancelled with them.`,
 };
 
-// Returns what to call when the rows are new.
+// Show the bar of actions while jobs are selected. Return a function to call after the rows were drawn again.
 export function followSelection(table, url, say, done) {
   const bar = document.getElementById("picked");
   if (!bar) return () => {};

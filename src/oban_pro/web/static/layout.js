@@ -1,12 +1,12 @@
-// Where a drawing has what: dagre places the members of each open group, innermost first, and a group is a box to its
-// parent. Runs in a worker, see layout_worker.js.
+// The layout of the graph. dagre places the members of each open group, the innermost group first. In its parent, a
+// group is one box. This code runs in a worker, see layout_worker.js.
 
 import dagre from "./vendor/dagre-3.1.3/dagre.esm.js";
 import { push } from "./model.js";
 import { FOLDED, JOB, TITLE } from "./sizes.js";
 
 const JOINT = { width: 8, height: 8 };
-// The number of columns crossed by the edges of one group that dagre places in about half a second.
+// dagre needs about half a second if the edges of a group cross this number of columns in all. More edges are left out.
 const MOST_COLUMNS = 300;
 
 export function place(model, parent) {
@@ -32,7 +32,7 @@ function layered(boxes, edges) {
   });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const [id, { width, height }] of [...boxes, ...joints.map((id) => [id, JOINT])]) graph.setNode(id, { width, height });
-  // what is set last is placed first
+  // dagre places the edge first that was set last
   for (const leg of [...kept].reverse()) graph.setEdge(leg.from, leg.to, { leg });
   dagre.layout(graph);
   for (const [id, item] of boxes) {
@@ -47,7 +47,7 @@ function layered(boxes, edges) {
   return { boxes, lines, joints: joints.map((id) => graph.node(id)), hidden, width: graph.graph().width, height: graph.graph().height };
 }
 
-// Where each of some members depends on each of some others, all meet in one joint: n + m lines instead of n times m.
+// If each of m members depends on each of n members, their edges meet in one joint: n + m lines instead of n times m.
 export function join(edges) {
   const upsOf = new Map();
   for (const [from, to] of edges) push(upsOf, to, from);
@@ -71,8 +71,8 @@ export function join(edges) {
   return { joints, legs };
 }
 
-// Leave out edges that are too many to place, long ones first: everything stays as far right as its edges put it, and
-// has one on each side.
+// If there are too many edges to place, leave some out, long ones first. Each member keeps an edge on each side, and
+// stays in the column in which all of its edges would put it.
 export function thin(legs) {
   const depth = depths(legs);
   const span = ({ from, to }) => Math.max(1, depth(to) - depth(from));
@@ -97,7 +97,7 @@ export function thin(legs) {
   return legs.filter((leg) => kept.has(leg));
 }
 
-// How many edges come before each member, at most; one that closes a circle counts as none.
+// The length of the longest path that leads to each member. An edge that closes a circle does not count.
 function depths(legs) {
   const into = new Map();
   for (const leg of legs) push(into, leg.to, leg);
@@ -111,7 +111,7 @@ function depths(legs) {
   return depth;
 }
 
-// Nothing to order: rows, as square as it gets.
+// Without edges there is no order: place the boxes in rows that form nearly a square.
 function grid(boxes) {
   const columns = Math.max(1, Math.ceil(Math.sqrt(boxes.size / 3)));
   const items = [...boxes.values()];
@@ -131,7 +131,7 @@ function grid(boxes) {
   return { boxes, lines: [], joints: [], hidden: 0, width: Math.max(width, 120), height: Math.max(y, 40) };
 }
 
-// One after another, in rows that turn at their ends.
+// Place the jobs of a chain one after another, in rows that run to the right and to the left by turns.
 function snake(members) {
   const columns = Math.max(2, Math.ceil(Math.sqrt(members.length / 2)));
   const [wide, high] = [JOB.width + 28, JOB.height + 22];

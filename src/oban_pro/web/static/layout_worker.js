@@ -1,4 +1,4 @@
-// Places a graph beside the page, which stays at hand however long that takes.
+// A worker that computes layouts, so that the page answers its reader however long a layout takes.
 
 import { place } from "./layout.js";
 

@@ -1,4 +1,4 @@
-// A list, of workflows or of waits: what it shows is brought up to date in place, so that focus and selection stay.
+// A page with a list, such as workflows or waits. It is updated in place, so that focus and selection stay.
 
 import { ask, follow } from "./follow.js";
 
@@ -21,7 +21,7 @@ function shown() {
 
 export const update = follow(document.getElementById("live"), refresh);
 
-// What an action did, where the page has actions.
+// Show the result of an action, if the page has actions.
 let silence = null;
 export function say(text) {
   document.getElementById("said")?.replaceChildren(text);
@@ -31,7 +31,7 @@ export function say(text) {
 
 document.body.addEventListener("htmx:afterSettle", shown);
 
-// What is empty stays out of the address.
+// Leave empty fields out of the address.
 document.body.addEventListener("htmx:configRequest", ({ detail }) => {
   if (detail.verb !== "get") return;
   for (const name of [...detail.formData.keys()]) {

@@ -1,4 +1,4 @@
-// What graph and timeline are drawn from: the members of a view by id, by group and in order, and the edges.
+// The model that graph and timeline draw: the members of a view by id, by group and in order, and the edges.
 
 export function build(view) {
   const members = new Map(view.members.map((member) => [member.id, member]));
@@ -34,13 +34,13 @@ function byStart(one, other) {
   return start(one) - start(other) || Math.abs(one.id) - Math.abs(other.id) || 0;
 }
 
-// The order in which members were added: what comes before them first, then groups, jobs, and what comes after.
+// Sort members as they were added: the box for earlier members first, then groups, jobs, and the box for later members.
 function byPlace(one, other) {
   const place = ({ id, kind }) => (kind === "rest" ? (id.startsWith("prev") ? 0 : 3) : Number(id) < 0 ? 1 : 2);
   return place(one) - place(other) || Math.abs(one.id) - Math.abs(other.id) || 0;
 }
 
-// Where nothing depends on anything: what failed or runs is seen first.
+// Sort the members of a group without edges: failed and running ones first.
 function byUrgency(one, other) {
   const place = ({ state, kind }) => {
     if (kind === "rest") return 3;

@@ -1,10 +1,10 @@
-// Moments as the reader wants them: in UTC, in local time, or how long ago.
+// Writing moments as the reader has chosen: in UTC, in local time, or as the time that has passed since.
 
 import { duration } from "./dom.js";
 
 export const utc = (date) => date.toISOString().slice(0, 19).replace("T", " ");
 
-// Swedish dates are those of ISO.
+// Swedish dates have the form of ISO 8601.
 export const local = (date) => date.toLocaleString("sv-SE");
 
 export function ago(date) {
@@ -19,7 +19,7 @@ export function choice() {
   return chosen in write ? chosen : "utc";
 }
 
-// A date where how long ago would say little.
+// Write a moment as a date, for places where "5m ago" would not help the reader.
 export const written = (milliseconds) => (choice() === "local" ? local : utc)(new Date(milliseconds));
 
 export function paint(element) {
@@ -29,7 +29,7 @@ export function paint(element) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-// A moment as an element that follows the choice.
+// Make an element for a moment, which changes when the reader chooses another form.
 export function moment(text) {
   const element = document.createElement("time");
   element.dateTime = text;

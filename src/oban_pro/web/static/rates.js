@@ -1,8 +1,8 @@
-// How fast groups get on, and how long they still take at that.
+// How many jobs of a group settle in a second, and how long the rest will take at that rate.
 
 import { count } from "./dom.js";
 
-// What counts is how fast it was lately: milliseconds.
+// Milliseconds: a rate is measured over the last LATELY, and needs at least ENOUGH.
 const LATELY = 20_000;
 const ENOUGH = 4000;
 const FEW = 10;
@@ -10,7 +10,7 @@ const SETTLED = ["completed", "skipped", "cancelled", "discarded"];
 
 export const settledOf = ({ counts }) => SETTLED.reduce((sum, state) => sum + (counts[state] ?? 0), 0);
 
-// Keeps how many jobs of each group had settled when.
+// Keep samples of each group: how many jobs had settled at which moment.
 export function makeRates() {
   const samples = new Map();
 
@@ -20,14 +20,14 @@ export function makeRates() {
       else {
         const settled = settledOf({ counts });
         const known = samples.get(id) ?? (since ? [{ at: Date.parse(since), settled: 0 }] : []);
-        // Of what was done again less is settled than before.
+        // When jobs are retried, fewer are settled than before. Drop the samples with a larger number.
         const kept = known.filter((one, index) => one.settled <= settled && (at - one.at <= LATELY || index === known.length - 1));
         samples.set(id, [...kept, { at, settled }]);
       }
     }
   }
 
-  // Jobs a second; null where nothing tells.
+  // Jobs in a second, or null if there are too few samples.
   function rateOf(member) {
     const known = samples.get(member.id) ?? [];
     const [first, last] = [known[0], known.at(-1)];
@@ -51,7 +51,7 @@ export function showLeft(jobs, rate) {
   return seconds < 172_800 ? `about ${Math.round(seconds / 3600)} h left` : `about ${count(Math.round(seconds / 86_400))} days left`;
 }
 
-// "350/s, about 10 s left", or nothing. The last few jobs may be of another kind than those before, so they tell no time.
+// Return "350/s, about 10 s left", or "". Of the last few jobs no time is estimated, because they may be other work.
 export function tellRate(member, rate) {
   const left = member.total - settledOf(member);
   return rate === null ? "" : [showRate(rate), ...(left < FEW ? [] : [showLeft(left, rate)])].join(", ");

@@ -1,4 +1,4 @@
-// Saving what is drawn as a file that looks the same without the page and its style sheet.
+// Saving the drawing as a file that looks the same without the page and its style sheet.
 
 import { svg } from "./dom.js";
 

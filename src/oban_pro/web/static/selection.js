@@ -1,5 +1,5 @@
-// Checkboxes of a table whose rows are made anew: what is selected stays so while it is there. All of them are one stop of
-// the Tab key.
+// Checkboxes of a table whose rows are drawn again and again. A row stays selected while the table has it. The Tab key
+// stops once at all checkboxes together.
 
 export function selection(container, changed) {
   const chosen = new Set();
@@ -29,7 +29,7 @@ export function selection(container, changed) {
     else chosen.delete(box.dataset.pick);
   }
 
-  // With the shift key everything from the last box on.
+  // A click with the shift key marks all rows between the last clicked one and this one.
   container.addEventListener("click", (event) => {
     const { target, shiftKey } = event;
     if (target.matches("input[data-all]")) boxes().forEach((box) => mark(box, target.checked));

@@ -1,8 +1,8 @@
-// Which members the graph shows: all, or only those that have not completed; which ones a search finds; which ones run.
+// Choosing members of the graph: those that have not completed, those that a search finds, and those that run.
 
 const DONE = ["completed", "skipped"];
 
-// A model without what is completed. A member that is selected stays, with the groups around it.
+// Return a model without completed members. The selected member stays, and so do the groups around it.
 export function hideCompleted(model, selected) {
   const kept = new Set([model.root.id]);
   for (let member = model.members.get(selected); member; member = model.members.get(member.parent)) kept.add(member.id);
@@ -32,7 +32,7 @@ export function hideCompleted(model, selected) {
   return { ...model, members, places, edgesIn };
 }
 
-// The members that are drawn, groups before what is in them.
+// Yield the members that are drawn, each group before its members.
 export function* drawn(graph, parent = graph.root.id) {
   for (const member of graph.places.get(parent) ?? []) {
     yield member;
@@ -40,14 +40,14 @@ export function* drawn(graph, parent = graph.root.id) {
   }
 }
 
-// Which of them have a text in their name.
+// Return the ids of drawn members whose names contain a text.
 export function find(graph, text) {
   const wanted = text.trim().toLowerCase();
   if (!wanted) return [];
   return [...drawn(graph)].filter(({ name }) => name.toLowerCase().includes(wanted)).map(({ id }) => id);
 }
 
-// What runs: the job that started last, or a folded group with such jobs.
+// Return the running job that started last, or a folded group with running jobs.
 export function findRunning(graph) {
   const started = ({ attempted_at: at }) => Date.parse(at ?? "") || 0;
   const running = [...drawn(graph)].filter((member) => !member.open && (member.kind === "job" ? member.state === "executing" : member.counts.executing));

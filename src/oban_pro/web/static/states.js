@@ -1,4 +1,4 @@
-// The states of jobs, in the order in which they are shown, and what stands for each beside its colour.
+// The states of jobs in the order in which they are shown, each with the sign that is shown in addition to its colour.
 
 export const ICONS = {
   completed: "✓", skipped: "»", executing: "▶", retryable: "↻", available: "○", scheduled: "◷", suspended: "‖", cancelled: "⊘", discarded: "✕",

@@ -1,4 +1,4 @@
-// The table of all jobs. Pages, search and filter are the server's; here are what is asked for, and the selection.
+// The table of all jobs. The server makes pages, searches and filters; this module keeps the query and the selection.
 
 import { load, oneStop, revealIn } from "./dom.js";
 
@@ -34,7 +34,7 @@ async function ask(more = {}) {
 
 const settle = oneStop(table, "tr[data-id]");
 
-// Whoever pressed something reads above the table why nothing came.
+// A failure is shown above the table already, so nothing more is done with the error here.
 const tryAsk = (more) => ask(more).catch(() => {});
 
 // If a page is still loading, reload that page; reloading the visible one would overwrite it.
@@ -42,7 +42,7 @@ export function refreshTable() {
   return ask(pending?.more ?? { page: table.firstElementChild?.dataset.page ?? first });
 }
 
-// Show what is in one group, or everything; where a job is asked for, the page that it is on.
+// Show the jobs of one group, or all jobs. With `job`, show the page of the table that has this job.
 export function showGroup(group, name, job = "") {
   if (!job && form.group.value === group) return;
   narrow(group, name);
@@ -77,7 +77,7 @@ export function revealRow(id) {
   revealIn(table, rowOf(id));
 }
 
-// What is asked for, as it stands in the address.
+// Return the query of the table, as the page's address has it.
 export function tableState() {
   const { q, state, group } = Object.fromEntries(new FormData(form));
   const page = table.firstElementChild?.dataset.page ?? first;
@@ -96,7 +96,7 @@ function mark(row, selected) {
   row.setAttribute("aria-selected", String(selected));
 }
 
-// The groups that a job of the table is in, the innermost first.
+// Return the groups that contain a job of the table, the innermost first.
 export function groupsOf(id) {
   return rowOf(id)?.dataset.groups.split(" ") ?? [];
 }

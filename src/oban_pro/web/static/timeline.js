@@ -1,4 +1,4 @@
-// The timeline: one row for each job and group that is shown, in the order of the tree.
+// Drawing the timeline: one row for each visible job and group, in the order of the tree.
 
 import { clip, duration, pressable, svg } from "./dom.js";
 import { written } from "./moments.js";
@@ -26,7 +26,7 @@ export function drawTimeline(model, width, marks, select) {
 }
 
 export function reach(model, rows) {
-  // What is not drawn, as in the rest of a group, may have begun earlier and ended later.
+  // Jobs without a row, such as the rest of a large group, may have begun earlier or ended later than those with one.
   const shown = [model.root, ...rows];
   const starts = shown.map((member) => time(member.inserted_at)).filter(Boolean);
   const ends = shown.flatMap((member) => [time(member.settled_at), ...(member.phases ?? []).map(([, , end]) => time(end))]).filter(Boolean);
@@ -35,7 +35,7 @@ export function reach(model, rows) {
   return { from, to: Math.max(...ends, from + 50) };
 }
 
-// When the timeline begins, as durations are counted from there.
+// Write the moment at which the timeline begins. All durations on its axis count from there.
 export function clock(from, label) {
   const text = written(from);
   return label < 150 ? text.slice(11) : `from ${text}`;
@@ -50,7 +50,7 @@ const STEPS = [
   ...[1, 2, 5, 10, 15, 30].map((n) => n * MINUTE), ...[1, 2, 3, 6, 12].map((n) => n * HOUR),
 ];
 
-// Round numbers of milliseconds from the start, at most so many.
+// Return at most `most` round numbers of milliseconds from the start, for the marks of the axis.
 export function rounds(span, most) {
   const days = DAY * 10 ** Math.max(0, Math.floor(Math.log10(span / DAY / most)));
   const step = [...STEPS, days, 2 * days, 5 * days, 10 * days].find((one) => span / one <= most);
@@ -92,7 +92,7 @@ function drawRow(model, member, y, { x, label, width, marks, select }) {
   return pressable(row, (event) => select(member.id, event));
 }
 
-// Jobs of a group run side by side, so what it retries is drawn below what it runs.
+// A group may run some jobs while it retries others, so its retries are drawn below its runs.
 function bar(member, kind, from, to, y, x) {
   const running = kind === "running";
   const below = kind === "retries" && member.kind !== "job";

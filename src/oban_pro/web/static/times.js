@@ -1,4 +1,4 @@
-// The choice of how times are written, which the browser keeps, and all times of the page in that way.
+// The reader's choice of how times are written. The browser keeps it, and all times of the page follow it.
 
 import { ago, choice, local, paint, utc } from "./moments.js";
 
@@ -12,7 +12,7 @@ function paintAll() {
   for (const element of document.querySelectorAll("time[datetime]")) paint(element);
 }
 
-// Some browsers are told to keep nothing.
+// A browser that is set to store nothing throws an error here.
 function keep(act) {
   try {
     return act(localStorage);
@@ -29,13 +29,13 @@ select.addEventListener("change", () => {
   keep((kept) => kept.setItem(KEY, select.value));
   paintAll();
 });
-// In the other ways too, for whoever points at it.
+// A pointer above a time shows the other forms of it.
 document.addEventListener("pointerover", ({ target }) => {
   const element = target.closest?.("time[datetime]");
   const date = new Date(element?.dateTime);
   if (element && !Number.isNaN(date.getTime())) element.title = `${utc(date)} UTC · ${local(date)} here · ${ago(date)}`;
 });
-// What is made anew comes from the server in UTC.
+// The server sends times in UTC, so elements that arrive later are written again.
 new MutationObserver(paintAll).observe(document.body, { subtree: true, childList: true });
 setInterval(() => { if (choice() === "ago") paintAll(); }, AGAIN);
 paintAll();

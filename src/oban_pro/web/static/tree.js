@@ -1,16 +1,16 @@
-// Values of any size as trees. What is closed is not there: it is made when it is opened.
+// Showing values of any size as trees. The entries of a closed node are created only when it is opened.
 
 import { ask } from "./follow.js";
 import { count, html } from "./dom.js";
 
-// How many entries are listed at once; more are in ranges.
+// Up to so many entries are listed one by one; more are put into ranges.
 const MOST = 100;
-// How many lines are open at first, and how much of one text is shown then.
+// At first, so many lines are open, and so many characters of a text are shown.
 const FIRST = 40;
 const LONG = 1000;
 const TAG = "__python__";
 
-// A number that JavaScript would round.
+// A number that JavaScript cannot hold exactly, kept as its text.
 class Exact {
   constructor(source) { this.source = source; }
 }
@@ -47,7 +47,7 @@ function drawBranch(label, size, entries, budget) {
   return branch;
 }
 
-// Ranges of ranges: nobody opens a million entries by mistake.
+// Put entries into ranges, and ranges into ranges, so that one click never opens a million entries.
 function ranges(entries) {
   let width = MOST;
   while (entries.length / width > MOST) width *= MOST;
@@ -82,7 +82,7 @@ function drawScalar(value) {
   return text;
 }
 
-// Put the values of the job of a panel into their places, and let them be copied.
+// Load the values of a panel's job, show them as trees, and make their Copy buttons work.
 export async function fillValues(panel) {
   const holder = panel.querySelector("[data-values]:not(.filled)");
   if (!holder) return;
@@ -99,7 +99,7 @@ export async function fillValues(panel) {
   }
 }
 
-// Copy what stands somewhere else: in the element before a button, or at an address.
+// Copy the text of the element before a button, or the text at the address that the button names.
 async function copy(button) {
   const { copy: url } = button.dataset;
   const label = button.textContent;
@@ -113,7 +113,7 @@ async function copy(button) {
   setTimeout(() => { button.textContent = label; }, 2000);
 }
 
-// Over plain HTTP elsewhere than on localhost a page has no clipboard, but can copy what is marked.
+// Browsers give a page a clipboard only over HTTPS or on localhost. Elsewhere, select the text and copy the selection.
 async function write(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   const area = html("textarea", { class: "skip" });

@@ -1,4 +1,4 @@
-// The page of a workflow: graph and timeline of one model, a table of all jobs, with one selection.
+// The page of a workflow: a graph and a timeline of one model, and a table of all jobs. The three share one selection.
 
 import { count, duration, html, load, oneStop, pressable, revealIn, show } from "./dom.js";
 import { drawFailures } from "./failures.js";
@@ -19,7 +19,7 @@ import { fillValues } from "./tree.js";
 import { moment } from "./moments.js";
 
 const SAID = 15_000;
-// How many groups "Open all" opens: more would not be drawn in a moment.
+// "Open all" opens at most so many groups, because more would take long to draw.
 const MOST_OPENED = 100;
 const SETTLED = ["completed", "skipped", "cancelled", "discarded"];
 
@@ -34,25 +34,25 @@ const asked = new URLSearchParams(location.search);
 const keysOf = (name) => (asked.get(name) ?? "").split(",").filter(Boolean);
 const opened = new Set(keysOf("open"));
 const shut = new Set(keysOf("shut"));
-// Which members of large groups are drawn, by group: what was drawn stays, until somebody asks for others.
+// For each large group, the members that are drawn. They stay the same until the reader asks for others.
 const windows = new Map();
 let model = null;
 let view = {};
 let shape = "";
 let graph = null;
 const openChains = new Set();
-// For which selection chains were opened, and which one was scrolled to.
+// The selection for which chains were opened, and the selection to which the page has scrolled.
 let drawnFor = null;
 let revealed = null;
 let origin = null;
 let silence = null;
-// What is being deleted is not looked at any more.
+// True while the workflow is being deleted: the page then asks for no more data.
 let isLeaving = false;
 const settleGraph = oneStop(part.graph, "g[data-id]", (id, key) => followEdge(graph, id, key));
 const settleTimeline = oneStop(part.timeline, "g[data-id]");
-// The group whose box has just been opened or folded: the focus stays on it.
+// The group that was just opened or folded. It keeps the focus.
 let toggled = null;
-// Whether what is completed is left out of the graph, and whether the graph moves to what runs.
+// Whether the graph hides completed members, and whether it moves to running ones.
 let isHiding = asked.has("hide");
 let isFollowing = asked.has("follow");
 let followed = null;
@@ -80,14 +80,14 @@ async function draw() {
   const hidden = countHidden(placed);
   const isEmpty = !drawn.places.get(drawn.root.id)?.length;
   part.hidden.textContent = isEmpty && isHiding ? "all of it is completed" : hidden ? `${count(hidden)} edges are not drawn` : "";
-  // The rest of the page is painted already: together they would take long.
+  // The browser has painted the rest of the page before this. Both in one frame would take long.
   paintDrawing();
   if (revealed !== selected) reveal();
 }
 
 const isChain = (id) => id.startsWith("chain");
 
-// What is said of a member by its looks, in graph and timeline alike.
+// The marks of members, such as "selected" and "found", which graph and timeline both show.
 function marking() {
   const found = new Set(find(graph, part.find.value));
   const chain = graph.chainOf.get(selected);
@@ -122,7 +122,7 @@ function stateButton(state) {
   return pressable(html("button", { "data-id": state, title: "Show these jobs in the table" }, ...words), () => filterByState(state));
 }
 
-// Read what holds the workflow back again until it says what the view says: either may be the older one.
+// Load the part of the page about pauses and limits again until it agrees with the view. Either may be the older one.
 function readHolds() {
   const told = part.holds.querySelector("[data-told]")?.dataset.told;
   const { paused_at, state } = model.root;
@@ -147,7 +147,7 @@ function paintHead(root) {
   document.title = `${root.state} · ${page.dataset.label}`;
 }
 
-// Rows are made anew; whoever stands on one stays there.
+// Draw a part of the page again. Focus and scroll position stay as they are.
 function keepFocus(container, make) {
   const focused = container.contains(document.activeElement) ? document.activeElement.dataset.id : null;
   const { scrollTop, scrollLeft } = container;
@@ -157,13 +157,13 @@ function keepFocus(container, make) {
   if (focused) container.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }
 
-// The folded group, or the rest of an open one, that a job is in which is not drawn.
+// Return the box that stands for a job that is not drawn: a folded group, or the rest of an open group.
 function holderOf(id) {
   const group = groupsOf(id).map((key) => model.members.get(key)).find(Boolean);
   return group?.open ? `rest${group.id}` : group?.id;
 }
 
-// A job of a group that is too large to be drawn is drawn with its neighbours once it is selected.
+// Return the selected job if its group is too large to be drawn whole. The server then sends the job and its neighbours.
 function nearby() {
   if (!/^\d+$/.test(selected ?? "")) return null;
   const member = model?.members.get(selected);
@@ -182,7 +182,7 @@ function keepWindows() {
   }
 }
 
-// Draw what comes after what is drawn of a group, or before it.
+// Draw the next members of a large group, or the previous ones.
 function turn(rest) {
   const ids = model.inOrder(rest.parent).filter((member) => member.kind !== "rest" && !member.extra).map((member) => Number(member.id));
   windows.set(rest.parent, rest.id.startsWith("prev") ? { before: ids[0] } : { after: ids.at(-1) });
@@ -204,7 +204,7 @@ function toggle(id) {
   refresh();
 }
 
-// Whoever selects by a key goes on in the panel, and Escape leads back.
+// Select a member. If a key selected it, the focus moves into the panel, and Escape moves it back.
 function select(id, event = null) {
   const isKey = event?.type === "keydown";
   if (isKey) origin = { part: event.currentTarget.closest("#graph, #timeline, #table, #failures"), id };
@@ -227,7 +227,7 @@ function close() {
   from?.querySelector(`[data-id="${CSS.escape(id)}"]`)?.focus();
 }
 
-// What is opened, selected and searched for is in the address, to come back to and to send to others.
+// Write open groups, selection and search into the address, so that readers can return to it and send it to others.
 function remember() {
   const all = { open: [...opened].join(), shut: [...shut].join(), hide: isHiding && "1", follow: isFollowing && "1", ...tableState() };
   const query = new URLSearchParams(Object.entries(all).filter(([, value]) => value)).toString();
@@ -269,7 +269,7 @@ function showPanel() {
   closeButton();
 }
 
-// The panel of a group says how fast it gets on while it is shown.
+// Update the rate that the panel of a group shows.
 function paintRate() {
   const member = model.members.get(selected);
   const place = part.panel.querySelector(".rate");
@@ -309,7 +309,7 @@ async function fetchView() {
   if (selected && (before !== after || after === undefined || part.panel.hidden)) showPanel();
 }
 
-// Open every group, and those that are then seen in them.
+// Open all groups, and the groups that appear inside them, until none is folded.
 async function openAll() {
   shut.clear();
   for (;;) {
@@ -354,7 +354,7 @@ function followRunning() {
   followed = running;
 }
 
-// What is looked for in the graph: Enter goes from one to the next.
+// The search in the graph. Enter goes from one found member to the next.
 let at = -1;
 function look(step) {
   const ids = find(graph, part.find.value);
@@ -436,7 +436,7 @@ document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
   refresh();
 });
 
-// What an action did stays in sight, wherever its button is or was.
+// Show the result of an action at one fixed place, because its button may be gone.
 function say(text) {
   const said = document.getElementById("said");
   said.textContent = text;
