@@ -25,15 +25,18 @@ BEGIN
   IF v_limiter.kind = 'fan_out' THEN
     open := v_limiter.total - v_limiter.suspended - v_limiter.completed - v_limiter.cancelled - v_limiter.discarded
       + (SELECT count(*) FROM oban_workflow_groups WHERE parent = p_limiter AND has_begun)
-      - (
-        SELECT
-          count(*)
-        FROM
-          oban_jobs
-        WHERE
-          id = oban_workflow_judge_of(p_limiter)
-          AND state NOT IN ('suspended', 'completed', 'cancelled', 'discarded')
-      );
+      - CASE
+        WHEN v_limiter.judged IS NULL THEN 0
+        ELSE (
+          SELECT
+            count(*)
+          FROM
+            oban_jobs
+          WHERE
+            id = oban_workflow_judge_of(p_limiter)
+            AND state NOT IN ('suspended', 'completed', 'cancelled', 'discarded')
+        )
+      END;
   ELSE
     open := (
       SELECT

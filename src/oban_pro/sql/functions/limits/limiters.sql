@@ -6,20 +6,24 @@
 -- Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_limiters(p_keys bigint[])
 RETURNS TABLE (key bigint, limiter bigint, judge bigint)
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET jit = off
 AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
   SELECT
-    k.key, l.key, oban_workflow_judge_of(l.key)
+    k.key, l.key, CASE WHEN l.judged IS NOT NULL THEN oban_workflow_judge_of(l.key) END
   FROM
     (SELECT DISTINCT u.key FROM unnest(p_keys) AS u(key)) k
     CROSS JOIN LATERAL (SELECT kind, parent FROM oban_workflow_groups WHERE key = k.key OFFSET 0) g
     CROSS JOIN LATERAL (
       SELECT
-        key
+        key, judged
       FROM
         oban_workflow_groups
       WHERE
@@ -28,5 +32,6 @@ AS $$
         AND (max_open IS NOT NULL OR rate_allowed IS NOT NULL)
       OFFSET
         0
-    ) l
+    ) l;
+END;
 $$;

@@ -3,12 +3,15 @@
 -- Called by: oban_workflow_count_first, with what was counted just now. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_lines_of(p_ids bigint[])
 RETURNS SETOF bigint
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET jit = off
 AS $$
+BEGIN
+  RETURN QUERY
   SELECT DISTINCT
     l.limiter
   FROM
@@ -23,5 +26,6 @@ AS $$
     ) l
     CROSS JOIN LATERAL (SELECT next_waiting FROM oban_workflow_groups WHERE key = l.limiter OFFSET 0) g
   WHERE
-    g.next_waiting IS NOT NULL
+    g.next_waiting IS NOT NULL;
+END;
 $$;

@@ -20,13 +20,17 @@ DECLARE
   v_line oban_workflow_groups;
   v_first bigint;
   v_kind text;
-  v_judge bigint := oban_workflow_judge_of(p_limiter);
+  v_judge bigint;
   v_is_near boolean;
 BEGIN
   SELECT * FROM oban_workflow_groups WHERE key = p_limiter INTO v_line;
 
   IF v_line.next_waiting IS NULL THEN
     RETURN;
+  END IF;
+
+  IF v_line.judged IS NOT NULL THEN
+    v_judge := oban_workflow_judge_of(p_limiter);
   END IF;
 
   v_first := GREATEST(v_line.next_waiting, p_after + 1);
