@@ -77,7 +77,9 @@ def when(request: pytest.FixtureRequest) -> str:
 
 
 class TestInsert:
-    async def test_can_be_repeated(self, proxy: Proxy, conn: AsyncConnection, when: str) -> None:
+    async def test_an_insert_that_was_cut_off_can_be_repeated(
+        self, proxy: Proxy, conn: AsyncConnection, when: str
+    ) -> None:
         one = Workflow().add("a", make_job()).add("b", make_job(), deps="a")
 
         async with through(proxy) as pool:
@@ -123,7 +125,9 @@ class TestAppend:
 
 
 class TestCancel:
-    async def test_can_be_repeated(self, proxy: Proxy, conn: AsyncConnection, when: str) -> None:
+    async def test_a_cancellation_that_was_cut_off_can_be_repeated(
+        self, proxy: Proxy, conn: AsyncConnection, when: str
+    ) -> None:
         async with through(proxy) as pool:
             oban = Oban(pool=pool)
             await oban.enqueue_many(Workflow(id="one").add_many("many", [make_job(), make_job()]))
@@ -233,7 +237,7 @@ class TestNodes:
         self, proxy: Proxy, conn: AsyncConnection, dsn: str
     ) -> None:
         def end(data: bytes) -> bool:
-            return proxy.cuts == 0 and b"oban_workflow_contexts_v2" in data
+            return proxy.cuts == 0 and b"oban_workflow_contexts_v3" in data
 
         async with (
             AsyncConnectionPool(dsn, min_size=1, open=False) as direct,

@@ -51,7 +51,9 @@ async def run_program(*arguments: str) -> str:
 class TestSpec:
     """Every example of the chapter on cascades, as it is printed."""
 
-    async def test_basic_cascades(self, start_oban: StartOban, wait_until: WaitUntil) -> None:
+    async def test_the_example_of_basic_cascades_runs(
+        self, start_oban: StartOban, wait_until: WaitUntil
+    ) -> None:
         oban = await start_oban()
         flows.saved.clear()
         started = datetime.now()
@@ -78,7 +80,7 @@ class TestSpec:
         }
         assert flows.saved == ["API 0", "API 1", "API 2"]
 
-    async def test_workflow_context(self, run: Run) -> None:
+    async def test_the_example_of_a_workflow_context_runs(self, run: Run) -> None:
         workflow = (
             Workflow()
             .add_context({"user_id": 123, "batch_size": 100, "environment": "production"})
@@ -255,7 +257,7 @@ class TestResults:
         )
         assert (await run(workflow))["c"] == {"b": {"a": 1}}
 
-    async def test_none_is_present(self, run: Run) -> None:
+    async def test_a_result_of_none_is_in_the_context(self, run: Run) -> None:
         workflow = (
             Workflow()
             .add_cascade("none", flows.nothing)
@@ -346,7 +348,7 @@ class TestMissingKey:
             " it depends on 'silent', 'one'; context.get('silent') does without"
         ) in await error_of(workflow, "0")
 
-    async def test_proposes_the_closest(self, run: Run) -> None:
+    async def test_a_missing_key_proposes_the_closest_one(self, run: Run) -> None:
         workflow = (
             Workflow()
             .add_cascade("extract", flows.one)
@@ -660,12 +662,11 @@ class Reads:
         read = Store.contexts
 
         async def counted(store: Store, job_ids: Any, known: Any) -> Any:
-            sources = await read(store, job_ids, known)
+            data = await read(store, job_ids, known)
             self.calls.append(len(job_ids))
-            self.values += [
-                source.value or "" for source in sources if source.kind not in ("reader", "shared")
-            ]
-            return sources
+            self.values += [value for values in data.contexts.values() for value in values]
+            self.values += [source.value or "" for source in data.all_sources()]
+            return data
 
         monkeypatch.setattr(Store, "contexts", counted)
 
@@ -703,6 +704,34 @@ class TestReading:
         assert len([value for value in reads.values if len(value) < 100]) <= 4 * 50
         assert len([value for value in reads.values if len(value) > 1_000]) <= 2 * 4
         assert sum(reads.calls) == 110
+
+    async def test_fetches_contexts_once_although_results_at_the_gate_change(
+        self, oban: Oban, pool: AsyncConnectionPool
+    ) -> None:
+        workflow = (
+            Workflow()
+            .add_context({"a": 1})
+            .add_cascade("up", flows.one, queue="held")
+            .add_cascade("many", ([1, 2], flows.keep_item), deps="up")
+        )
+        _, job, _ = await oban.enqueue_many(workflow)
+
+        async with pool.connection() as conn:
+            store = Store(conn, "public")
+            first = await store.contexts([job.id or 0], {})
+            key = first.groups[job.id or 0].key
+            known = {key: first.versions[key]}
+            await conn.execute(
+                "UPDATE oban_jobs SET state = 'discarded', discarded_at = now()"
+                " WHERE meta ->> 'name' = 'up'"
+            )
+            second = await store.contexts([job.id or 0], known)
+            third = await store.contexts([job.id or 0], {key: second.versions[key]})
+
+        assert (first.contexts, first.all_sources()) == ({key: ['{"a": 1}']}, [])
+        assert second.contexts == third.contexts == {}
+        assert [source.error for source in second.all_sources()] == ["discarded"]
+        assert third.all_sources() == []
 
     async def test_does_not_grow_with_the_rest_of_the_workflow(
         self, run: Run, monkeypatch: pytest.MonkeyPatch
@@ -817,7 +846,7 @@ class TestHandles:
         await run(workflow)
         return Workflow(id="the workflow")
 
-    async def test_get_context(self, handle: Workflow) -> None:
+    async def test_get_context_returns_what_was_added(self, handle: Workflow) -> None:
         assert await handle.get_context() == {"a": datetime(2024, 5, 1)}
         assert await Workflow(id="the sub").get_context() == {"b": 2}
         assert await Workflow(id="no such").get_context() is None
@@ -830,14 +859,14 @@ class TestHandles:
         await run(empty)
         assert await empty.get_context() == {}
 
-    async def test_get_recorded(self, handle: Workflow) -> None:
+    async def test_get_recorded_returns_the_result_of_one_job(self, handle: Workflow) -> None:
         assert await handle.get_recorded("one") == 1
         assert [await handle.get_recorded(name) for name in ("none", "silent", "many", "no")] == [
             None
         ] * 4
         assert await Workflow(id="the sub").get_recorded("one") == 1
 
-    async def test_all_recorded(self, handle: Workflow) -> None:
+    async def test_all_recorded_returns_nested_results(self, handle: Workflow) -> None:
         results = await handle.all_recorded()
         assert results == {
             "one": 1,
@@ -861,7 +890,9 @@ class TestHandles:
         assert await handle.all_recorded(deps_of=see, names=["none", "one"]) == {"none": None}
         assert await handle.all_recorded(deps_of=x) == {"one": 1}
 
-    async def test_in_another_process(self, handle: Workflow, dsn: str) -> None:
+    async def test_a_handle_reads_results_in_another_process(
+        self, handle: Workflow, dsn: str
+    ) -> None:
         program = (
             "import asyncio, sys\n"
             "from oban import Oban\n"

@@ -45,6 +45,8 @@ NOT_EXECUTED = {
     "functions/propagate/satisfies_v1": "an expression that is inlined",
     "functions/propagate/tolerated": "an expression that is inlined",
     "functions/read/contexts_v1": "of nodes with an older release",
+    "functions/read/contexts_v2": "of nodes with an older release",
+    "functions/read/lazy_context_v1": "of nodes with an older release",
     "functions/limits/slot_v1": "of nodes with an older release",
     "functions/queues/partition_v1": "executes no statement",
     "functions/read/status_marks_v1": "of nodes with an older release",

@@ -38,6 +38,9 @@ ERRORS = {
 }
 """Modules that define exceptions, and why they may."""
 
+WORDS = 4
+"""The fewest words in the name of a test, "test" left out: fewer are no sentence."""
+
 MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in PACKAGE.rglob("*.py")}
 BENCHMARKS = {path.relative_to(ROOT).as_posix(): path for path in ROOT.glob("benchmarks/**/*.py")}
 TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in (MODULES | BENCHMARKS).items()}
@@ -81,7 +84,7 @@ def exceptions_of(tree: ast.Module) -> list[str]:
 
 
 class TestSizes:
-    def test_functions_are_short(self) -> None:
+    def test_functions_have_few_lines(self) -> None:
         lines = {
             (name, function.name, function.lineno): lines_of(function)
             for name, tree in TREES.items()
@@ -90,7 +93,7 @@ class TestSizes:
 
         assert {name: count for name, count in lines.items() if count > MAX_FUNCTION} == {}
 
-    def test_modules_are_short(self) -> None:
+    def test_modules_have_few_lines(self) -> None:
         lines = {
             name: path.read_text("utf-8").count("\n")
             for name, path in (MODULES | BENCHMARKS).items()
@@ -136,6 +139,17 @@ class TestNames:
         assert {name for name in called if not re.search(r"_v\d+$", name)} == set()
         assert called - FUNCTIONS.keys() == set()
 
+    def test_of_tests_have_enough_words_for_a_sentence(self) -> None:
+        names = {
+            (path.relative_to(ROOT).as_posix(), name)
+            for folder in (ROOT / "tests").iterdir()
+            for path in folder.glob("test_*.py")
+            for name in re.findall(r"\bdef test_(\w+)\(", path.read_text("utf-8"))
+        }
+
+        assert names
+        assert {(path, name) for path, name in names if name.count("_") < WORDS - 1} == set()
+
     def test_are_numbered_without_gaps(self) -> None:
         numbers = [int(name.split("_")[0]) for name in sorted(MIGRATIONS)]
 
@@ -163,6 +177,7 @@ class TestDuties:
             (
                 "queries",
                 [
+                    "engine/context_statements.py",
                     "engine/end_statements.py",
                     "engine/store.py",
                     "engine/schedule_statements.py",

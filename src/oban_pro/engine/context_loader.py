@@ -7,7 +7,7 @@ of a fan-out share is read once on a node, and read again only when it has chang
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -30,12 +30,15 @@ from oban_pro.values.recorded import (
     size_of,
 )
 
+from .context_statements import JobGroup, SharedVersions
 from .session import query_for, session_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from oban import Job
+
+    from .context_statements import ContextData
 
 # Decoding more characters than this would block the event loop, so a thread does it.
 DECODE_IN_PLACE = 500_000
@@ -91,47 +94,56 @@ def _build(job: Job, parts: _Parts) -> Context:
         own = [*decode_sources(parts.own)]
         results, lists, failures = nest(own), lists_among(own), failures_of(parts.own)
 
-    if parts.is_gated:
-        shared, shared_lists = parts.shared.results
+    if parts.gate:
+        shared, shared_lists = parts.gate.results
         results |= codec.copy_of(shared)
         lists |= shared_lists
-        failures |= parts.shared.failures
+        failures |= parts.gate.failures
 
     # Jobs by name, whether or not they recorded anything; groups are among the results.
     spelled = [dep if isinstance(dep, str) else dep[1] for dep in job.meta.get(meta.DEPS, [])]
     deps = [*dict.fromkeys([*(name for name in spelled if name != meta.ALL_JOBS), *results])]
 
-    values = codec.copy_of(parts.shared.values) | going_on(job)
+    values = codec.copy_of(parts.contexts.values) | going_on(job)
 
     return Context(values, results, job.meta.get(meta.NAME, ""), deps, lists, failures=failures)
 
 
-class _Shared:
-    """What the jobs of one group have in common, decoded once for all of them.
+class _Contexts:
+    """The contexts of a workflow and of those around it, decoded once for all jobs in it.
+
+    Args:
+        version: Another one for other contexts; None if there is no such workflow.
+        encoded: As JSON, the root's first.
+    """
+
+    def __init__(self, version: str | None, encoded: list[str]) -> None:
+        self.version = version
+        self.size = sum(map(len, encoded))
+        self._encoded = encoded
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+
+        for context in self._encoded:
+            values |= codec.from_json(orjson.loads(context))
+
+        return values
+
+
+class _Gate:
+    """What the gate of a group depends on, decoded once for all jobs that wait for the gate.
 
     Args:
         version: Another one for other results; None while the results may change at any time.
-        sources: Contexts, root first, and what the gate of the group depends on.
+        sources: What the gate depends on.
     """
 
     def __init__(self, version: str | None, sources: list[Source]) -> None:
         self.version = version
         self.size = _size(sources)
         self._sources = sources
-
-    def covers(self, version: str | None) -> bool:
-        """Tell whether this includes what has a version, as the statement tells it."""
-        return version is not None and (self.version or "").startswith(version)
-
-    @cached_property
-    def values(self) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-
-        for source in self._sources:
-            if source.kind == "context":
-                values |= codec.from_json(orjson.loads(source.value or "{}"))
-
-        return values
 
     @cached_property
     def failures(self) -> dict[str, dict[str, str]]:
@@ -145,16 +157,49 @@ class _Shared:
         return nest(recorded), lists_among(recorded)
 
 
-class _Parts(NamedTuple):
-    """The parts of one job's context. Results in ``shared`` belong to it only if it is gated."""
+class _Shared(NamedTuple):
+    """What the jobs of one group have in common. Only those that wait for its gate see ``gate``."""
 
-    shared: _Shared
-    is_gated: bool
+    contexts: _Contexts
+    gate: _Gate
+
+    @property
+    def size(self) -> int:
+        return self.contexts.size + self.gate.size
+
+    @property
+    def versions(self) -> SharedVersions:
+        return SharedVersions(False, self.contexts.version, self.gate.version)
+
+    @property
+    def lasting(self) -> _Shared:
+        """This without what may change at any time."""
+        return self if self.gate.version else _Shared(self.contexts, NO_GATE)
+
+    def updated(self, key: int, data: ContextData) -> _Shared:
+        """Return this with what was read of the group, because its version was not known."""
+        versions = data.versions[key]
+        contexts, gate = self
+
+        if versions.contexts != contexts.version:
+            contexts = _Contexts(versions.contexts, data.contexts[key])
+
+        if versions.is_gated and (versions.gate is None or versions.gate != gate.version):
+            gate = _Gate(versions.gate, data.sources[key])
+
+        return _Shared(contexts, gate)
+
+
+class _Parts(NamedTuple):
+    """The parts of one job's context; ``gate`` is None unless the job waits for it."""
+
+    contexts: _Contexts
+    gate: _Gate | None
     own: list[Source]
 
     @property
     def size(self) -> int:
-        return self.shared.size + _size(self.own)
+        return self.contexts.size + (self.gate.size if self.gate else 0) + _size(self.own)
 
 
 def _size(sources: Iterable[Source]) -> int:
@@ -217,38 +262,30 @@ class _Loader:
     async def _read(self, jobs: list[Job]) -> list[_Parts]:
         workflow_ids = [meta.workflow_id(job) or "" for job in jobs]
         kept = self._cache.get(workflow_ids)
-        known = {key: shared.version for key, shared in kept.items() if shared.version}
+        known = {key: shared.versions for key, shared in kept.items()}
 
         ids = [job.id or 0 for job in jobs]
-        sources = await session_for(jobs[0]).read(lambda store: store.contexts(ids, known))
+        data = await session_for(jobs[0]).read(lambda store: store.contexts(ids, known))
 
-        by_reader: dict[int, list[Source]] = defaultdict(list)
-        places: dict[int, Source] = {}
-
-        for source in sources:
-            if source.kind in ("reader", "shared"):
-                places[source.reader] = source
-            else:
-                by_reader[source.reader].append(source)
-
-        for key, place in places.items():
-            if key < 0 and not (key in kept and kept[key].covers(place.value)):
-                kept[key] = _Shared(place.value, by_reader[key])
+        for key in data.versions:
+            kept[key] = kept.get(key, NOTHING).updated(key, data)
 
         answers = []
 
-        for job, workflow_id in zip(jobs, workflow_ids, strict=True):
-            # A job whose workflow was removed has no place.
-            place = places.get(job.id or 0, NOWHERE)
-            shared = kept.get(place.id, NOTHING)
-            self._cache.put(workflow_id, place.id, shared)
-            answers.append(_Parts(shared, place.value is not None, by_reader[job.id or 0]))
+        for job_id, workflow_id in zip(ids, workflow_ids, strict=True):
+            # A job whose workflow was removed has no group.
+            key, is_gated = data.groups.get(job_id, NOWHERE)
+            shared = kept.get(key, NOTHING)
+            self._cache.put(workflow_id, key, shared.lasting)
+            own = data.sources.get(job_id, [])
+            answers.append(_Parts(shared.contexts, shared.gate if is_gated else None, own))
 
         return answers
 
 
-NOWHERE = Source(0, 0, None, "", "reader", None)
-NOTHING = _Shared(None, [])
+NOWHERE = JobGroup(0, is_gated=False)
+NO_GATE = _Gate(None, [])
+NOTHING = _Shared(_Contexts(None, []), NO_GATE)
 
 
 class _Cache:
@@ -272,7 +309,7 @@ class _Cache:
         if workflow_id in self._kept:
             self._drop(workflow_id)
 
-        if shared.version is not None:
+        if shared.contexts.version is not None:
             self._kept[workflow_id] = (key, shared)
             self._size += shared.size + ENTRY_SIZE
 

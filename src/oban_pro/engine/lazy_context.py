@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from oban_pro.values.lazy import Entry
 
+    from .context_statements import LazyContextData
     from .session import Session
     from .store import Store
     from .stream_statements import Member
@@ -42,21 +43,25 @@ async def lazy_context_of(job: Job) -> Context:
         CodecError: If a stored value cannot be decoded, naming the job that recorded it.
     """
     session = session_for(job)
-    sources = await session.read(partial(_sources, job=job.id or 0))
+    data = await session.read(partial(_read, job=job.id or 0))
     values: dict[str, Any] = {}
     results: dict[str, Any] = {}
 
-    for source in sources:
-        if source.kind == "context":
-            values |= codec.from_json(orjson.loads(source.value or "{}"))
-        elif source.kind == "job":
+    for context in data.contexts:
+        values |= codec.from_json(orjson.loads(context))
+
+    for source in data.sources:
+        if source.error is not None:
+            continue
+
+        if source.kind == "job":
             results[source.name] = await read(source.name, source.value or "")
-        elif source.kind != "failed" and source.parent is None:
+        elif source.parent is None:
             results[source.name] = LazyResults(source.name, _Stored(session, source.id))
 
     spelled = [dep if isinstance(dep, str) else dep[1] for dep in job.meta.get(meta.DEPS, [])]
     deps = [*dict.fromkeys([*(name for name in spelled if name != meta.ALL_JOBS), *results])]
-    failures = failures_of(sources)
+    failures = failures_of(data.sources)
 
     values |= await read_turn(job)
 
@@ -118,5 +123,5 @@ class _Stored:
         return next((row for row in rows if row.value is not None), ABSENT)
 
 
-async def _sources(store: Store, job: int) -> Any:
+async def _read(store: Store, job: int) -> LazyContextData:
     return await store.lazy_context(job)

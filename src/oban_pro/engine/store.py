@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from psycopg.rows import args_row
 
 from oban_pro import rights
 from oban_pro.building.plan import External
@@ -17,7 +15,6 @@ from oban_pro.stores import Stored
 from oban_pro.values.recorded import Source
 
 from .differences import Difference
-from .encoding import array
 from .results import (
     Acked,
     Acks,
@@ -411,24 +408,9 @@ class Store(StoreParts):
         """Read the jobs that a job directly depends on, ordered by id."""
         return await self.jobs_from("deps", {"job": job_id, "names": names})
 
-    async def contexts(self, job_ids: Sequence[int], known: Mapping[int, str]) -> list[Source]:
-        """Read what the contexts of jobs are made of, except what the caller knows already.
-
-        Args:
-            job_ids: Jobs of any workflows.
-            known: Versions of what the jobs of a group share, by its key.
-        """
-        params = {"jobs": array(job_ids), "known": array(known), "versions": list(known.values())}
-
-        return await self.fetch_all(args_row(Source), "contexts", params)
-
     async def recorded(self, workflow_id: str, names: Sequence[str] | None) -> list[Source]:
         """Read what jobs recorded, groups before what is in them."""
-        return await self.made(partial(Source, 0), "recorded", {"id": workflow_id, "names": names})
-
-    async def group_context(self, workflow_id: str) -> str | None:
-        """Read the context that was added to a workflow, as JSON."""
-        return await self.first(_as_is, "group_context", {"id": workflow_id})
+        return await self.made(Source, "recorded", {"id": workflow_id, "names": names})
 
 
 def _executions(executions: Iterable[tuple[int | None, datetime | None]]) -> dict[str, Any]:
@@ -440,7 +422,3 @@ def _executions(executions: Iterable[tuple[int | None, datetime | None]]) -> dic
         stamps.append(attempted_at and attempted_at.astimezone(UTC).replace(tzinfo=None))
 
     return {"ids": ids, "stamps": stamps}
-
-
-def _as_is(value: str | None) -> str | None:
-    return value

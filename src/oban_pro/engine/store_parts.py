@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .context_statements import ContextStatements
 from .end_statements import EndStatements
 from .key_statements import KeyStatements
 from .object_statements import ObjectStatements
@@ -16,6 +17,7 @@ from .wait_statements import WaitStatements
 
 
 class StoreParts(
+    ContextStatements,
     EndStatements,
     WaitStatements,
     KeyStatements,

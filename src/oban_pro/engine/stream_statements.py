@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from oban_pro.values.recorded import Source
-
 from .statements import Statements
 
 if TYPE_CHECKING:
@@ -93,10 +91,6 @@ class StreamStatements(Statements):
         params = {"part": part, "name": name, "before": before, "limit": limit}
 
         return await self.made(Member, "part_members", params)
-
-    async def lazy_context(self, job_id: int) -> list[Source]:
-        """Read what the context of a job is made of, without the results that are in groups."""
-        return await self.made(Source, "lazy_context", {"job": job_id})
 
 
 def _range(first: int, last: int) -> Range:

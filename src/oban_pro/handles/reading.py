@@ -123,12 +123,12 @@ async def all_recorded(
         if deps_of is None:
             found = await _find_recorded(store, workflow_id, names)
         else:
-            sources = await store.contexts([_stored(deps_of)], {})
+            data = await store.contexts([_stored(deps_of)], {})
 
     if deps_of is None:
         return await _nest_found(found)
 
-    results = nest(await read_sources(sources))
+    results = nest(await read_sources(data.all_sources()))
 
     return {name: value for name, value in results.items() if names is None or name in names}
 

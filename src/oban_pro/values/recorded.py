@@ -217,20 +217,19 @@ async def read_turn(job: Job) -> dict[str, Any]:
 
 
 class Source(NamedTuple):
-    """One row of the data that contexts are built from, still encoded.
+    """A job or a nested workflow that a context is built from, still encoded.
 
-    ``reader`` is the job, or the group whose entry jobs all read it. ``kind`` is ``"reader"``,
-    which places a job; ``"shared"``, whose value is the version of what a group's jobs share;
-    ``"context"``; ``"job"`` or ``"batch"``, which recorded its value; ``"failed"``, a job whose
-    value is its last error; or the kind of a nested workflow.
+    ``parent`` is None at the top. ``kind`` is ``"job"``, ``"batch"`` of a job that recorded a dict
+    of results by the names of its items, or the kind of the nested workflow. A job has the
+    ``value`` that it recorded; or if it failed, ``error``, its last one.
     """
 
-    reader: int
     id: int
     parent: int | None
     name: str
     kind: str
     value: str | None
+    error: str | None = None
 
 
 async def read_sources(sources: Sequence[Source]) -> list[Recorded]:
@@ -246,7 +245,7 @@ async def read_sources(sources: Sequence[Source]) -> list[Recorded]:
 
 
 def decode_sources(sources: Sequence[Source]) -> Iterator[Recorded]:
-    """Decode the recorded values among the sources of a context.
+    """Decode what the sources of a context recorded; those that failed are left out.
 
     Reads the objects of those that are kept outside of the database, some of them ahead; this
     blocks: see `read_sources`.
@@ -257,16 +256,16 @@ def decode_sources(sources: Sequence[Source]) -> Iterator[Recorded]:
     objects = stores.read_each(
         reference.url
         for source in sources
-        if source.kind in JOBS
+        if source.kind in JOBS and source.error is None
         for reference in references_in(source.value or "")
     )
 
     for source in sources:
-        if source.kind in JOBS:
+        if source.kind not in JOBS:
+            yield Recorded(source.id, source.parent, source.name, source.kind)
+        elif source.error is None:
             value = decode(source.name, source.value or "", lambda _: next(objects))
             yield Recorded(source.id, source.parent, source.name, source.kind, value)
-        elif source.kind not in ("context", "reader", "shared", "failed"):
-            yield Recorded(source.id, source.parent, source.name, source.kind)
 
 
 def failures_of(sources: Iterable[Source]) -> dict[str, dict[str, str]]:
@@ -283,7 +282,7 @@ def failures_of(sources: Iterable[Source]) -> dict[str, dict[str, str]]:
     grafts: set[int] = set()
 
     for source in sources:
-        if source.kind in ("context", "reader", "shared", *JOBS):
+        if source.kind in JOBS and source.error is None:
             continue
 
         if source.parent is None:
@@ -294,8 +293,8 @@ def failures_of(sources: Iterable[Source]) -> dict[str, dict[str, str]]:
             is_member = member is None and source.parent not in grafts
             member = source.name if is_member else member
 
-        if source.kind == "failed":
-            failures.setdefault(dep, {})[member or source.name] = source.value or ""
+        if source.error is not None:
+            failures.setdefault(dep, {})[member or source.name] = source.error
         else:
             places[source.id] = dep, member
 

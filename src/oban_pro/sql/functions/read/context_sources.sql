@@ -1,7 +1,8 @@
 -- The sources of the contexts of some jobs: what each job itself depends on, and what each gate depends on that some of
 -- the jobs wait for. A reader is a job, or a group with a gate.
 --
--- Called by: oban_workflow_contexts_v2, whose settings of the planner it runs with. Locks nothing.
+-- Called by: oban_workflow_contexts_v3 and oban_workflow_lazy_context_v2, whose settings of the planner it runs with.
+-- Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_context_sources(
   p_jobs bigint[],
   p_groups bigint[],

@@ -1,20 +1,26 @@
--- The values that contexts are built from: the contexts of some groups and of those around them, root first; and what
--- was recorded, or failed, in what some readers depend on. Groups come before what is in them.
+-- The values that contexts are built from, each in a row of one kind, as oban_workflow_contexts_v3 returns them: the
+-- contexts of some groups and of those around them, root first; and what was recorded, or failed, in what some readers
+-- depend on. Groups come before what is in them.
 --
--- p_readers and p_deps say what depends on what, a pair each. A reader is a job, or a group with a gate; of groups only
--- those among p_groups are read.
+-- p_contexts are the groups whose contexts are read. p_readers and p_deps say what depends on what, a pair each. A reader
+-- is a job, or a group with a gate; of groups only those among p_gates are read.
 --
--- Called by: oban_workflow_contexts_v2, whose settings of the planner it runs with. Locks nothing.
+-- Called by: oban_workflow_contexts_v3, whose settings of the planner it runs with. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_context_values(
-  p_groups bigint[],
+  p_contexts bigint[],
+  p_gates bigint[],
   p_readers bigint[],
   p_deps bigint[],
-  OUT reader bigint,
+  OUT part text,
+  OUT job bigint,
+  OUT group_key bigint,
+  OUT context text,
   OUT id bigint,
   OUT parent bigint,
   OUT name text,
   OUT kind text,
-  OUT value text
+  OUT value text,
+  OUT error text
 )
 RETURNS SETOF record
 LANGUAGE plpgsql
@@ -24,8 +30,8 @@ AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
-  WITH RECURSIVE news AS MATERIALIZED (
-    SELECT unnest(p_groups) AS key
+  WITH RECURSIVE gates AS MATERIALIZED (
+    SELECT unnest(p_gates) AS key
   ),
   upstream AS (
     SELECT
@@ -37,7 +43,7 @@ BEGIN
       ) m
     WHERE
       d.reader > 0
-      OR d.reader IN (SELECT key FROM news)
+      OR d.reader IN (SELECT key FROM gates)
     UNION ALL
     SELECT
       upstream.reader, m.id, m.group_key, m.name, m.gone, upstream.depth + 1
@@ -51,19 +57,7 @@ BEGIN
   ),
   sources AS (
     SELECT
-      news.key AS reader,
-      c.key AS id,
-      NULL::bigint AS parent,
-      '' AS name,
-      'context' AS kind,
-      c.context::text AS value,
-      -1 - c.height AS position
-    FROM
-      news
-      CROSS JOIN LATERAL (SELECT * FROM oban_workflow_contexts_around(news.key) OFFSET 0) c
-    UNION ALL
-    SELECT
-      u.reader, u.id, u.parent, u.name, g.kind, NULL, u.depth
+      u.reader, u.id, u.parent, u.name, g.kind, NULL AS value, NULL AS error, u.depth
     FROM
       upstream u
       CROSS JOIN LATERAL (
@@ -73,10 +67,14 @@ BEGIN
       u.id < 0
     UNION ALL
     SELECT
-      u.reader, u.id, u.parent, u.name,
-      CASE WHEN j.state <> 'completed' OR j.id IS NULL THEN 'failed' WHEN j.worker = 'oban_pro.workers.BatchCascade' THEN 'batch' ELSE 'job' END,
+      u.reader,
+      u.id,
+      u.parent,
+      u.name,
+      CASE WHEN j.worker = 'oban_pro.workers.BatchCascade' THEN 'batch' ELSE 'job' END,
+      CASE WHEN j.state = 'completed' THEN j.meta ->> 'return' END,
       CASE
-        WHEN j.state = 'completed' THEN j.meta ->> 'return'
+        WHEN j.state = 'completed' THEN NULL
         ELSE COALESCE(to_jsonb(j.errors) -> -1 ->> 'error', j.state::text, u.gone)
       END,
       u.depth
@@ -89,11 +87,43 @@ BEGIN
         WHEN j.state = 'completed' THEN j.meta -> 'recorded' = 'true'
         ELSE COALESCE(j.state::text, u.gone) IN ('cancelled', 'discarded', 'deleted')
       END
+  ),
+  found AS (
+    SELECT
+      'context' AS part,
+      NULL::bigint AS job,
+      k.key AS group_key,
+      c.context::text AS context,
+      c.key AS id,
+      NULL::bigint AS parent,
+      NULL AS name,
+      NULL AS kind,
+      NULL AS value,
+      NULL AS error,
+      -1 - c.height AS position
+    FROM
+      unnest(p_contexts) AS k(key)
+      CROSS JOIN LATERAL (SELECT * FROM oban_workflow_contexts_around(k.key) OFFSET 0) c
+    UNION ALL
+    SELECT
+      'source',
+      CASE WHEN s.reader > 0 THEN s.reader END,
+      CASE WHEN s.reader < 0 THEN s.reader END,
+      NULL,
+      s.id,
+      s.parent,
+      s.name,
+      s.kind,
+      s.value,
+      s.error,
+      s.depth
+    FROM
+      sources s
   )
   SELECT
-    reader, id, parent, name, kind, value
+    part, job, group_key, context, id, parent, name, kind, value, error
   FROM
-    sources
+    found
   ORDER BY
     position, abs(id);
 END;

@@ -1,16 +1,17 @@
--- Versions of what the jobs of each group share: the contexts of their workflows, and if p_gated what the gate depends
--- on. A version is NULL while a group that the gate depends on is open.
+-- Versions of what the jobs of each group share: the contexts of their workflows, and if p_gated what the group depends
+-- on. The version of the latter is NULL while another group that this group depends on is open.
 --
--- p_keys are groups; p_readers and p_deps what their gates depend on, a pair each.
+-- p_keys are groups; p_readers and p_deps what they depend on, a pair each.
 --
--- Called by: oban_workflow_contexts_v2, whose settings of the planner it runs with. Locks nothing.
+-- Called by: oban_workflow_contexts_v3, whose settings of the planner it runs with. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_context_versions(
   p_keys bigint[],
   p_gated boolean[],
   p_readers bigint[],
   p_deps bigint[],
   OUT key bigint,
-  OUT version text
+  OUT contexts_version text,
+  OUT gate_version text
 )
 RETURNS SETOF record
 LANGUAGE plpgsql
@@ -39,11 +40,11 @@ BEGIN
   )
   SELECT
     k.key,
-    -- ids and keys come again where tables are emptied, and then at another time
+    -- contexts never change; but ids and keys come again where tables are emptied, and then at another time
+    concat(g.inserted_at),
     CASE
-      WHEN NOT k.gated THEN concat(g.inserted_at)
-      WHEN count(s.id) = count(s.stamp) THEN
-        concat(g.inserted_at, ' ', md5(string_agg(concat(s.id, ' ', s.stamp), ',' ORDER BY s.id)))
+      WHEN k.gated AND count(s.id) = count(s.stamp) THEN
+        md5(concat(g.inserted_at, ' ', string_agg(concat(s.id, ' ', s.stamp), ',' ORDER BY s.id)))
     END
   FROM
     unnest(p_keys, p_gated) AS k(key, gated)

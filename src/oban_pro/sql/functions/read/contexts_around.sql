@@ -1,6 +1,7 @@
 -- The contexts of a workflow and of those around it, each with its distance.
 --
--- Called by: oban_workflow_context_values, whose settings of the planner it runs with. Locks nothing.
+-- Called by: oban_workflow_context_values and oban_workflow_lazy_context_v2, whose settings of the planner it runs with.
+-- Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_contexts_around(
   p_group bigint,
   OUT key bigint,
