@@ -31,7 +31,7 @@ class TestRatios:
 
 
 class TestMeasure:
-    def test_takes_turns(self) -> None:
+    def test_measuring_takes_turns_between_the_systems(self) -> None:
         asked: list[Peer] = []
 
         def measure_one(peer: Peer, _: Work) -> Found:
@@ -78,7 +78,9 @@ class TestCommand:
     @pytest.mark.slow
     @pytest.mark.timeout(300)
     @pytest.mark.parametrize("peer", OTHERS, ids=lambda peer: peer.module)
-    def test_measures_each_system(self, peer: Peer, empty_dsn: str, tmp_path: Path) -> None:
+    def test_the_command_measures_each_system(
+        self, peer: Peer, empty_dsn: str, tmp_path: Path
+    ) -> None:
         if peer.needs == "redis" and not services.redis_is_installed():
             pytest.skip("redis-server is not installed")
 

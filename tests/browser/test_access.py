@@ -137,7 +137,7 @@ class TestColours:
 
 class TestAxe:
     @pytest.mark.parametrize("scheme", ["light", "dark"])
-    async def test_finds_nothing_serious(
+    async def test_axe_finds_no_serious_violation_on_any_page(
         self, scheme: Any, oban: Oban, unlocked: Page, dashboard: str
     ) -> None:
         workflow = nested()
@@ -165,7 +165,7 @@ class TestAxe:
 
 class TestPhone:
     @pytest.mark.parametrize("path", ["", "waits", "queues", "schedules", "history?name=nightly"])
-    async def test_never_scrolls_sideways(
+    async def test_no_page_scrolls_sideways_on_a_phone(
         self, path: str, oban: Oban, page: Page, dashboard: str
     ) -> None:
         workflow = nested().add_signal("a long name of something that waits for a signal")

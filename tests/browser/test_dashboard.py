@@ -201,7 +201,9 @@ class TestList:
         await expect(page.locator("a.name")).to_have_text(["import orders"])
         await expect(page).to_have_url(f"{dashboard}/?state=cancelled")
 
-    async def test_follows_what_happens(self, oban: Oban, page: Page, dashboard: str) -> None:
+    async def test_the_list_shows_a_new_workflow_without_a_reload(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
         await page.goto(dashboard)
         await expect(page.get_by_text("No workflows yet")).to_be_visible()
         await oban.enqueue_many(diamond(name="newcomer"))
@@ -916,7 +918,9 @@ class TestLooks:
         # what WCAG asks for small text
         assert min(contrasts) > 4.5
 
-    async def test_fit_a_phone(self, oban: Oban, page: Page, dashboard: str) -> None:
+    async def test_pages_are_no_wider_than_a_phone(
+        self, oban: Oban, page: Page, dashboard: str
+    ) -> None:
         workflow = report(id="an-id-that-is-" + 40 * "long")
         await oban.enqueue_many(workflow)
         await page.set_viewport_size({"width": 360, "height": 740})
@@ -1054,7 +1058,9 @@ async def test_pauses_a_workflow_and_limits_a_fan_out(
     assert (await workflow.status()).subs["call"].limit == 2
 
 
-async def test_pauses_a_schedule(oban: Oban, unlocked: Page, dashboard: str) -> None:
+async def test_a_schedule_is_paused_and_resumed_by_its_button(
+    oban: Oban, unlocked: Page, dashboard: str
+) -> None:
     await look(oban._query, NIGHTLY)
     await unlocked.goto(f"{dashboard}/schedules")
     row = unlocked.locator("#schedule-nightly")

@@ -247,7 +247,7 @@ class TestShowing:
         await page.get_by_role("button", name="Open all").click()
         await expect(page.locator("#graph g.vertex")).to_have_count(12)
 
-    async def test_fills_the_screen(self, graph: Any, page: Page) -> None:
+    async def test_the_graph_fills_the_screen_when_asked(self, graph: Any, page: Page) -> None:
         before = await graph.bounding_box()
         button = page.get_by_role("button", name="Full screen")
         await button.click()

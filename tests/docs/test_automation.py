@@ -73,7 +73,7 @@ class TestCells:
         assert STEPS["everything"][-1] == ".ci/run"
         assert STEPS["postgresql"][-1] == '.ci/run matrix "PG=$POSTGRESQL"'
 
-    def test_choose_their_python(self) -> None:
+    def test_each_cell_chooses_its_python(self) -> None:
         for job in JOBS.values():
             assert job["env"]["UV_PYTHON"] == "${{ matrix.python }}"
 
@@ -102,7 +102,7 @@ class TestRelease:
         assert build[-1]["with"]["name"] == publish[0]["with"]["name"]
         assert actions == ["actions/download-artifact", "pypa/gh-action-pypi-publish"]
 
-    def test_holds_no_token(self) -> None:
+    def test_the_release_workflow_holds_no_token(self) -> None:
         assert PUBLISHING["publish"]["permissions"] == {"id-token": "write"}
         assert PUBLISHING["publish"]["environment"] == "release"
         assert "secrets." not in (WORKFLOWS / "release.yml").read_text("utf-8")
@@ -121,7 +121,7 @@ class TestLinter:
 
         return tmp_path
 
-    def test_finds_nothing(self, copy: Path) -> None:
+    def test_the_linter_finds_nothing_in_the_workflows(self, copy: Path) -> None:
         done = self.lint(copy)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -157,7 +157,9 @@ class TestHooks:
     @pytest.mark.parametrize(
         ("code", "passes"), [('"""Do nothing."""\n', True), ("import os\n", False)]
     )
-    def test_judge_a_commit(self, tmp_path: Path, code: str, passes: bool) -> None:
+    def test_hooks_pass_good_code_and_refuse_bad_code(
+        self, tmp_path: Path, code: str, passes: bool
+    ) -> None:
         shutil.copy(ROOT / ".pre-commit-config.yaml", tmp_path)
         shutil.copy(ROOT / "pyproject.toml", tmp_path)
         (tmp_path / ".venv").symlink_to(PROGRAMS.parent)

@@ -72,7 +72,7 @@ class TestBlocks:
         assert unknown == set()
 
     @pytest.mark.parametrize("page", PAGES)
-    def test_are_all_found(self, page: str) -> None:
+    def test_every_block_of_a_page_is_found(self, page: str) -> None:
         fences = (ROOT / page).read_text("utf-8").count("```")
 
         assert fences == 2 * len(blocks(ROOT / page))

@@ -78,7 +78,7 @@ class TestMap:
 
         assert table("file").keys() == read | {".pre-commit-config.yaml", "SECURITY.md"}
 
-    def test_has_every_fixture(self) -> None:
+    def test_the_page_lists_every_fixture(self) -> None:
         conftest = ast.parse((ROOT / "tests" / "conftest.py").read_text("utf-8"))
         fixtures = {
             function.name

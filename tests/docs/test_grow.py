@@ -64,7 +64,9 @@ class TestGrow:
     async def test_the_pages_of_the_page_are_imported(self, complete: Run) -> None:
         assert (await complete(load(2).workflow))["report"] == ["A", "B", "C"]
 
-    async def test_a_worker_class(self, complete: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    async def test_a_worker_class_grafts_as_the_page_says(
+        self, complete: Run, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         await complete(load(3).workflow)
 
         assert sorted(capsys.readouterr().out.splitlines()) == ["notify 0", "notify 1"]

@@ -92,7 +92,7 @@ class TestMigrations:
             ("django migrate", "django migrate shop zero"),
         ],
     )
-    def test_install_and_uninstall(
+    def test_migrations_install_and_uninstall_the_tables(
         self, project: Path, empty_dsn: str, upgrade: str, downgrade: str
     ) -> None:
         if "django" in upgrade and server_version(empty_dsn) < 150_000:

@@ -20,7 +20,7 @@ def codes(notebook: Any) -> list[Any]:
 
 
 class TestNotebooks:
-    def test_there_is_one(self) -> None:
+    def test_at_least_one_notebook_is_found(self) -> None:
         assert PATHS
 
     @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
@@ -36,7 +36,7 @@ class TestNotebooks:
     @pytest.mark.timeout(200)
     @pytest.mark.filterwarnings("ignore")
     @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
-    def test_every_notebook_runs(
+    def test_every_notebook_runs_and_prints_what_it_shows(
         self, path: Any, dsn: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("OBAN_DSN", dsn)

@@ -130,7 +130,9 @@ def free_port() -> int:
 
 class TestSql:
     @pytest.mark.parametrize("statement", STATEMENTS)
-    async def test_can_be_run(self, statement: str, conn: AsyncConnection) -> None:
+    async def test_the_sql_of_the_page_can_be_run(
+        self, statement: str, conn: AsyncConnection
+    ) -> None:
         role = re.search(r"ALTER ROLE (\w+)", statement)
 
         if role:

@@ -46,7 +46,7 @@ class TestClock:
             conn.execute("SET statement_timeout = '10s'")
             conn.execute("SELECT pg_sleep(0.01)")
 
-    def test_is_nobody_elses(self) -> None:
+    def test_a_moved_clock_is_that_of_one_server_alone(self) -> None:
         with (
             Clock() as clock,
             clock.start(Postgres()),

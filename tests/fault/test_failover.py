@@ -165,7 +165,7 @@ class TestFailover:
 
 
 class TestWhoeverLooks:
-    async def test_lives_through_it(
+    async def test_page_command_and_handle_live_through_a_failover(
         self, replicated: Replicated, client: Oban, tmp_path: Path
     ) -> None:
         workflow = Workflow(id="w").add("a", Step.new({})).add("b", Step.new({}), deps="a")

@@ -54,7 +54,7 @@ def freeze(dsn: str, doing: str, statement: str) -> Iterator[None]:
 
 @pytest.mark.parametrize(("doing", "statement"), MOMENTS)
 class TestFrozenClient:
-    async def test_keeps_nobody_waiting(
+    async def test_a_frozen_client_keeps_nobody_waiting(
         self, dsn: str, oban: Oban, conn: AsyncConnection, doing: str, statement: str
     ) -> None:
         if "enqueue" not in doing:

@@ -75,7 +75,7 @@ async def reader(standby: str) -> AsyncIterator[Oban]:
 
 
 class TestHandles:
-    async def test_read_everything(self, reader: Oban) -> None:
+    async def test_handles_read_everything_from_a_standby(self, reader: Oban) -> None:
         settled, broken = Workflow(id="settled"), Workflow(id="broken")
         assert (await settled.status()).state == "completed"
         assert (await settled.wait(timeout=10)).total == 5
@@ -147,7 +147,7 @@ class TestHandles:
 
 
 class TestCommands:
-    def test_read_everything(self, standby: str) -> None:
+    def test_commands_read_everything_from_a_standby(self, standby: str) -> None:
         listed: Any = orjson.loads(invoke(standby, "list", "--json").stdout)
         assert {one["id"] for one in listed} >= {"settled", "broken", "running", "waiting"}
         assert "5 of 5 jobs completed" in invoke(standby, "show", "settled").stdout
@@ -180,7 +180,9 @@ class TestTheDashboard:
 
         await app.state.session.close()
 
-    async def test_shows_everything(self, client: httpx.AsyncClient, reader: Oban) -> None:
+    async def test_the_dashboard_shows_every_page_from_a_standby(
+        self, client: httpx.AsyncClient, reader: Oban
+    ) -> None:
         for id in ("settled", "broken", "running", "waiting", "approval"):
             jobs = await Workflow(id=id).all_jobs(with_subs=True)
             paths = ["", "/view.json", "/jobs", *(f"/jobs/{job.id}" for job in jobs)]
@@ -204,7 +206,7 @@ class TestTheDashboard:
             assert "the database takes no changes" in answer.text
             assert "use the primary" in answer.text
 
-    async def test_follows_a_workflow(
+    async def test_the_dashboard_follows_a_workflow_from_a_standby(
         self, standby: str, replicated: Replicated, caplog: pytest.LogCaptureFixture
     ) -> None:
         async with pool_to(replicated.primary.dsn()) as pool:

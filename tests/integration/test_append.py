@@ -110,7 +110,7 @@ class TestDependencies:
         assert (await engine.states())["x"] == "available"
 
     @pytest.mark.parametrize("state", ["cancelled", "discarded"])
-    async def test_broken_ones_cancel(self, engine, state):
+    async def test_a_broken_dependency_cancels_what_is_appended(self, engine, state):
         await engine.enqueue(sample())
         await engine.set_states({"a": state})
         addition = more("x", deps="a").add("y", make_job(), deps="x").add("z", make_job())
@@ -125,7 +125,7 @@ class TestDependencies:
         ]
         assert [error["upstream"] for error in row.errors] == [engine.ids["a"]]
 
-    async def test_broken_groups_cancel(self, engine):
+    async def test_a_broken_group_cancels_what_is_appended(self, engine):
         await engine.enqueue(sample())
         await engine.discard("a")
         addition = more("x", deps="sub").add_many("many", [make_job()], deps="sub")
@@ -233,7 +233,7 @@ class TestSubWorkflow:
 
 
 class TestOpensAgain:
-    async def test_a_settled_workflow(self, engine):
+    async def test_an_appended_job_opens_a_settled_workflow_again(self, engine):
         await engine.enqueue(Workflow(id="root", name="etl").add("a", make_job()))
         await engine.complete("a")
         assert await engine.root() == "completed"
@@ -285,7 +285,7 @@ class TestOpensAgain:
         assert (await engine.states())["end"] == "cancelled"
         assert await engine.root() == "discarded"
 
-    async def test_not_by_nothing(self, engine):
+    async def test_appending_nothing_leaves_a_workflow_settled(self, engine):
         await engine.enqueue(Workflow(id="root").add("a", make_job()))
         await engine.complete("a")
 
@@ -301,7 +301,7 @@ class TestRefusals:
         await engine.check()
 
     @pytest.mark.parametrize("name", ["a", "sub"])
-    async def test_a_taken_name(self, engine, name):
+    async def test_a_name_that_is_taken_is_refused(self, engine, name):
         await engine.enqueue(sample())
 
         with pytest.raises(DuplicateNameError, match=f"name '{name}' is already taken"):
@@ -309,7 +309,7 @@ class TestRefusals:
 
         await self.unchanged(engine)
 
-    async def test_an_unknown_dependency(self, engine):
+    async def test_an_unknown_dependency_is_refused_with_a_proposal(self, engine):
         await engine.enqueue(sample())
 
         with pytest.raises(UnknownDependencyError, match="'edn' of 'x'; did you mean 'end'"):
@@ -333,7 +333,7 @@ class TestRefusals:
 
         await self.unchanged(engine)
 
-    async def test_refuses_a_cycle(self, engine):
+    async def test_a_cycle_of_appended_jobs_is_refused(self, engine):
         await engine.enqueue(sample())
 
         with pytest.raises(CycleError):
@@ -341,7 +341,7 @@ class TestRefusals:
 
         await self.unchanged(engine)
 
-    async def test_refuses_a_context(self, engine):
+    async def test_an_addition_with_a_context_is_refused(self, engine):
         await engine.enqueue(sample())
 
         with pytest.raises(InvalidArgumentError, match="must not have a context"):
@@ -349,7 +349,7 @@ class TestRefusals:
 
         await self.unchanged(engine)
 
-    async def test_no_such_workflow(self, oban):
+    async def test_an_unknown_workflow_takes_no_addition(self, oban):
         with pytest.raises(UnknownWorkflowError, match="'nowhere'"):
             await Workflow(id="nowhere").append(more("x"))
 
@@ -372,7 +372,7 @@ class TestConn:
         await append(engine, "root", addition)
         assert "more/q" in engine.ids
 
-    async def test_committed_is_kept(self, engine, dsn):
+    async def test_what_is_appended_on_a_connection_is_kept_by_its_commit(self, engine, dsn):
         await engine.enqueue(sample())
         async with await AsyncConnection.connect(dsn) as conn:
             await Workflow(id="root").append(more("x"), conn=conn)

@@ -37,7 +37,7 @@ class TestBatches:
         assert [*recorded["call"]] == [*TENS]
         assert recorded["see"]["call"] == TENS
 
-    async def test_are_the_members(self, run: Run) -> None:
+    async def test_each_batch_is_one_member_of_the_fan_out(self, run: Run) -> None:
         workflow = batches()
         await run(workflow)
         status = await workflow.status()

@@ -53,7 +53,7 @@ def at_rest() -> Any:
 
 
 class TestTimeout:
-    async def test_fails_the_attempt(self, oban: Oban) -> None:
+    async def test_a_timeout_fails_the_attempt(self, oban: Oban) -> None:
         workflow = Workflow().add_cascade("a", bounded.hang, timeout=SOON, max_attempts=2)
         status = await run_workflow(workflow, oban, with_safety=True)
         assert status.counts == {"discarded": 1}
@@ -156,7 +156,7 @@ class TestBackoff:
         await run_once(workflow, oban)
         assert waits(await job_of(workflow, "a")) == pytest.approx(seconds, abs=10, rel=0.01)
 
-    async def test_may_be_nothing(self, oban: Oban) -> None:
+    async def test_a_backoff_of_zero_waits_less_than_oban_does(self, oban: Oban) -> None:
         workflow = Workflow().add_cascade("a", bounded.fail, backoff=0)
         await run_once(workflow, oban)
         job = await job_of(workflow, "a")
@@ -228,7 +228,9 @@ class TestGivingUp:
     @pytest.mark.parametrize(
         "classes", [bounded.DeclinedError, bounded.StolenError, (ValueError, bounded.DeclinedError)]
     )
-    async def test_discards_at_once(self, oban: Oban, function: Any, classes: Any) -> None:
+    async def test_an_error_to_give_up_on_discards_at_once(
+        self, oban: Oban, function: Any, classes: Any
+    ) -> None:
         workflow = Workflow().add_cascade("a", function, give_up_on=classes)
         workflow.add_cascade("b", flows.one, deps="a")
         status = await run_workflow(workflow, oban, with_safety=True)
@@ -253,7 +255,7 @@ class TestGivingUp:
         jobs = await workflow.all_jobs(with_subs=True)
         assert [job.state for job in jobs] == ["discarded", "retryable"]
 
-    async def test_is_for_grafters(self, oban: Oban) -> None:
+    async def test_a_grafter_gives_up_too(self, oban: Oban) -> None:
         workflow = Workflow().add_graft(
             "g", bounded.decline_builder, give_up_on=bounded.DeclinedError
         )

@@ -14,10 +14,10 @@ UNREACHABLE = "postgresql://nobody@127.0.0.1:1/nowhere"
 
 
 class TestMain:
-    def test_tells_its_version(self, tmp_path: Path) -> None:
+    def test_the_command_line_tells_its_version(self, tmp_path: Path) -> None:
         assert __version__ in run_cli("--version", cwd=tmp_path).stdout
 
-    def test_lists_its_commands(self, tmp_path: Path) -> None:
+    def test_the_command_line_lists_its_commands(self, tmp_path: Path) -> None:
         shown = run_cli("-h", cwd=tmp_path).stdout
         assert {"demo", "install", "uninstall"} <= set(shown.split())
 

@@ -130,7 +130,9 @@ class TestCheck:
         assert "imported" not in done.stdout
         assert done.stdout.splitlines()[-1] == "7 of 9 cannot be used here."
 
-    async def test_looks_at_conditions(self, oban: Oban, conn: AsyncConnection, dsn: str) -> None:
+    async def test_check_reports_a_condition_whose_code_is_missing(
+        self, oban: Oban, conn: AsyncConnection, dsn: str
+    ) -> None:
         await oban.enqueue_many(Workflow().add("a", work(), when=is_asked))
         assert await missing(dsn) == []
         await conn.execute(

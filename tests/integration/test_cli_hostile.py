@@ -138,7 +138,7 @@ def hidden(text: str) -> set[str]:
 
 
 class TestCommands:
-    def test_are_all_tried(self) -> None:
+    def test_every_command_is_tried_with_hostile_input(self) -> None:
         assert COMMANDS.keys() | NOTHING_TO_SAY == main.commands.keys()
 
     @pytest.mark.parametrize("name", COMMANDS)

@@ -191,7 +191,7 @@ class TestList:
         assert "There are more" in look(site, "list", "--limit", "2")
         assert "There are more" not in look(site, "list", "--limit", "3")
 
-    def test_prints_json(self, site: str) -> None:
+    def test_list_prints_workflows_as_json(self, site: str) -> None:
         (root,) = look_json(site, "list", "nightly")
         times = {key: root.pop(key) for key in ("inserted_at", "started_at", "stopped_at")}
         assert all(time.endswith("+00:00") for time in times.values())
@@ -267,7 +267,7 @@ class TestShow:
         assert "'more' was cancelled" in look(dsn, "explain", "w", "more")
 
     @pytest.mark.parametrize("attempt", [1, 2])
-    def test_shows_what_runs(self, dsn: str, attempt: int) -> None:
+    def test_show_names_the_jobs_that_run(self, dsn: str, attempt: int) -> None:
         asyncio.run(arrange(dsn, run=[], enqueue=[diamond(id="w")]))
         # as oban starts a job
         with psycopg.connect(dsn) as conn:
@@ -281,12 +281,12 @@ class TestShow:
         assert f"Running\n  start  executing  {attempt}/20  for " in shown
         assert [job["path"] for job in look_json(dsn, "show", "w")["running"]] == [["start"]]
 
-    def test_cuts_long_lists(self, site: str) -> None:
+    def test_show_cuts_long_lists_at_the_limit(self, site: str) -> None:
         shown = look(site, "show", "nightly-7", "--limit", "1")
         assert "  … and 2 more" in shown
         assert "clean/deep/after" not in shown
 
-    def test_prints_json(self, site: str) -> None:
+    def test_show_prints_a_workflow_as_json(self, site: str) -> None:
         shown = look_json(site, "show", "nightly-7")
         assert shown.keys() == {
             *("id", "name", "state", "total", "counts", "started_at", "stopped_at"),
@@ -400,7 +400,7 @@ class TestGraph:
         assert look(site, "graph", "nightly-7", "--format", "dot", "--output", str(target)) == ""
         assert target.read_text("utf-8").startswith("digraph")
 
-    def test_prints_json(self, site: str) -> None:
+    def test_graph_prints_vertices_and_edges_as_json(self, site: str) -> None:
         graph = look_json(site, "graph", "nightly-7")
         assert graph.keys() == {"name", "kind", "needs", "tolerates", "vertices", "edges"}
         assert ["extract", "clean"] in graph["edges"]
@@ -465,7 +465,7 @@ class TestExplain:
         cause = look_json(site, "explain", "nightly-7", "load")["chain"][-1]
         assert "oban/_executor.py" in cause["error"]
 
-    def test_prints_json(self, site: str) -> None:
+    def test_explain_prints_the_chain_as_json(self, site: str) -> None:
         shown = look_json(site, "explain", "waiting", "b")
         assert shown.pop("at").endswith("+00:00")
         chain = shown.pop("chain")

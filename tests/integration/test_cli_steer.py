@@ -144,7 +144,7 @@ class TestRetry:
         assert (done.exit_code, done.stdout) == (0, "Retried 2 jobs of workflow w.\n")
         assert counts(dsn) == {"available": 1, "suspended": 1}
 
-    def test_takes_names(self, dsn: str) -> None:
+    def test_retry_takes_names_of_jobs(self, dsn: str) -> None:
         arrange(dsn, Workflow(id="w").add_workflow("sub", diamond()), run=True)
         done = invoke(dsn, "retry", "w", "sub/start")
         assert done.stdout == "Retried 1 job of workflow w.\n"
@@ -167,7 +167,7 @@ class TestDoctor:
         with psycopg.connect(dsn) as conn:
             conn.execute("UPDATE oban_workflow_groups SET suspended = 7 WHERE id = 'w'")
 
-    def test_finds_nothing_wrong(self, dsn: str) -> None:
+    def test_the_doctor_finds_nothing_wrong_with_right_books(self, dsn: str) -> None:
         arrange(dsn, diamond(id="w"))
         done = invoke(dsn, "doctor")
         assert (done.exit_code, done.stdout) == (0, "Everything is right.\n")
@@ -194,7 +194,7 @@ class TestDoctor:
         assert invoke(dsn, "doctor", "good").exit_code == 0
         assert invoke(dsn, "doctor", "w").exit_code == 1
 
-    def test_the_doctor_mends(self, dsn: str) -> None:
+    def test_the_doctor_mends_broken_books(self, dsn: str) -> None:
         arrange(dsn, diamond(id="w"))
         self.break_books(dsn)
         done = invoke(dsn, "doctor", "--repair")
@@ -218,7 +218,7 @@ class TestDoctor:
         done = invoke(dsn, "explain", "w", "end")
         assert "job 'left' is gone, and nobody knows how it ended" in done.stdout
 
-    def test_prints_json(self, dsn: str) -> None:
+    def test_the_doctor_prints_differences_as_json(self, dsn: str) -> None:
         arrange(dsn, diamond(id="w"))
         self.break_books(dsn)
         done = invoke(dsn, "doctor", "--repair", "--json")

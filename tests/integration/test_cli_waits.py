@@ -67,7 +67,7 @@ class TestWaits:
         assert lines[1].endswith("yes, no")
         assert "0 of 2" in lines[2]
 
-    def test_prints_json(self, site: str) -> None:
+    def test_waits_prints_open_waits_as_json(self, site: str) -> None:
         invoke(site, "signal", "order-17", "approval", "--by", "ada")
         review, approval = orjson.loads(invoke(site, "waits", "--json").stdout)
         assert (review["path"], review["choices"]) == (["reviews", "and/or"], ["yes", "no"])
@@ -95,7 +95,7 @@ class TestWaits:
 
 
 class TestSignal:
-    def test_settles_a_wait(self, site: str) -> None:
+    def test_signal_settles_a_wait_by_its_path(self, site: str) -> None:
         done = invoke(site, "signal", "order-17", r"reviews/and\/or", '{"choice": "yes"}')
         assert (done.exit_code, done.stdout) == (0, "Signalled 1 wait of workflow order-17.\n")
         handle = Workflow(id="order-17")
@@ -109,7 +109,7 @@ class TestSignal:
         done = invoke(site, "signal", "order-17", "reviews", '"no"')
         assert done.stdout == "Signalled 1 wait of workflow order-17.\n"
 
-    def test_refuses_a_wait(self, site: str) -> None:
+    def test_signal_rejects_a_wait_with_a_reason(self, site: str) -> None:
         done = invoke(site, "signal", "order-17", "approval", "--reject", "too much", "--by", "ada")
         assert (done.exit_code, done.stdout) == (0, "Rejected 1 wait of workflow order-17.\n")
         text = invoke(site, "explain", "order-17", "approval").stdout
@@ -171,7 +171,7 @@ class TestShow:
     def test_cuts_a_long_list(self, site: str) -> None:
         assert "  … and more\n" in invoke(site, "show", "order-17", "--limit", "1").stdout
 
-    def test_prints_json(self, site: str) -> None:
+    def test_show_prints_open_waits_as_json(self, site: str) -> None:
         shown = orjson.loads(invoke(site, "show", "order-17", "--json").stdout)
         assert (shown["waits"], shown["subs"]["reviews"]["waits"]) == (2, 1)
         assert [(one["kind"], one["path"]) for one in shown["open_waits"]] == [

@@ -84,7 +84,7 @@ class TestCompletion:
         assert offered("show", "--dsn", workflows, "--prefix", "nowhere", "n") == []
 
     @pytest.mark.skipif(not SCRIPT.exists(), reason="the command is not installed")
-    def test_works_in_bash(self, workflows: str) -> None:
+    def test_bash_completes_commands_and_ids(self, workflows: str) -> None:
         done = subprocess.run(
             ["bash", "-c", BASH.format(script=SCRIPT)],
             env=environment(workflows),

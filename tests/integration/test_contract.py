@@ -117,7 +117,7 @@ class TestBasicUsage:
 
 
 class TestPatterns:
-    async def test_sequential_execution(self, run: Run) -> None:
+    async def test_jobs_in_a_row_run_one_after_the_other(self, run: Run) -> None:
         workflow = (
             Workflow()
             .add("first", AnyWorker.new({}))
@@ -127,7 +127,7 @@ class TestPatterns:
 
         assert await run(workflow) == ["first", "second", "third"]
 
-    async def test_fan_out(self, run: Run) -> None:
+    async def test_many_jobs_run_after_one(self, run: Run) -> None:
         workflow = (
             Workflow()
             .add("parent", AnyWorker.new({}))
@@ -139,7 +139,7 @@ class TestPatterns:
         first, *others = await run(workflow)
         assert (first, sorted(others)) == ("parent", ["child_1", "child_2", "child_3"])
 
-    async def test_fan_in(self, run: Run) -> None:
+    async def test_one_job_runs_after_many(self, run: Run) -> None:
         workflow = (
             Workflow()
             .add("step_1", AnyWorker.new({}))
@@ -151,7 +151,7 @@ class TestPatterns:
         *others, last = await run(workflow)
         assert (sorted(others), last) == (["step_1", "step_2", "step_3"], "final")
 
-    async def test_diamond(self, run: Run) -> None:
+    async def test_a_diamond_runs_in_order(self, run: Run) -> None:
         workflow = (
             Workflow()
             .add("start", AnyWorker.new({}))
@@ -349,7 +349,7 @@ class TestReading:
         assert status.stopped_at == status.started_at + status.duration
         assert (status.subs["sub"].name, status.subs["sub"].total) == ("inner", 1)
 
-    async def test_unknown_workflow(self, oban: Oban) -> None:
+    async def test_the_status_of_an_unknown_workflow_is_unknown(self, oban: Oban) -> None:
         status = await Workflow(id="nobody").status()
 
         assert (status.state, status.total, status.duration) == ("unknown", 0, None)

@@ -209,7 +209,7 @@ class TestAck:
         assert costs[0]["oban_workflow_groups"].written == BATCH
 
     @pytest.mark.parametrize("shape", SHAPES)
-    async def test_scans_no_table(
+    async def test_an_ack_scans_no_table(
         self, oban: Oban, pool: AsyncConnectionPool, state: str, shape: str
     ):
         async with tables(pool, oban, state) as store:

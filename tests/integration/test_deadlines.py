@@ -132,7 +132,7 @@ class TestDeadlineOfAMember:
         await timers.tick(engine.query)
         assert await engine.states() == {"a": "available", "b": "cancelled"}
 
-    async def test_includes_its_retries(self, engine: Engine) -> None:
+    async def test_the_deadline_of_a_member_includes_its_retries(self, engine: Engine) -> None:
         workflow = Workflow(id="w").add("a", make_job(), deadline=HOUR)
         await engine.enqueue(workflow)
         await engine.fail("a")

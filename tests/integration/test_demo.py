@@ -166,7 +166,7 @@ class TestEmbeddedDatabase:
 
 
 class TestWorkers:
-    async def test_share_the_jobs(
+    async def test_several_workers_share_the_jobs(
         self,
         start_demo: Callable[..., subprocess.Popen[str]],
         jobs: Callable[[], list[Any]],

@@ -270,7 +270,7 @@ class TestMermaid:
             [f"{word} (Work)", "next (Work)", "sub", "a (Work)", word, f"{word} (Work)"]
         )
 
-    def test_colours_states(self, mermaid: Mermaid) -> None:
+    def test_mermaid_draws_each_state_in_its_colour(self, mermaid: Mermaid) -> None:
         graph = Graph(vertices={state: Vertex(state, "W", state) for state in FILLS})
         drawing = mermaid.parse(graph.to_mermaid())
         assert drawing == expected(graph)
@@ -290,7 +290,7 @@ class TestMermaid:
 
     @settings(max_examples=60)
     @given(workflow=workflows())
-    def test_understands_any_workflow(self, mermaid: Mermaid, workflow: Workflow) -> None:
+    def test_mermaid_understands_any_workflow(self, mermaid: Mermaid, workflow: Workflow) -> None:
         assert mermaid.parse(workflow.to_mermaid()) == expected(workflow.to_graph())
 
 
@@ -323,10 +323,10 @@ class TestGraphviz:
         workflow = Workflow(check_deps=False).add_workflow("sub", sub, deps="?")
         assert parse_dot(workflow.to_dot()) == expected(workflow.to_graph())
 
-    def test_draws_nothing(self) -> None:
+    def test_graphviz_draws_a_workflow_without_jobs(self) -> None:
         assert parse_dot(Workflow().to_dot()) == Drawing()
 
-    def test_colours_states(self) -> None:
+    def test_graphviz_draws_each_state_in_its_colour(self) -> None:
         graph = Graph(vertices={state: Vertex(state, "W", state) for state in FILLS})
         fills = parse_dot(graph.to_dot()).fills
         assert fills == {(f"{key} (W)\n{key}",): fill for key, fill in FILLS.items()}
@@ -345,7 +345,7 @@ class TestGraphviz:
 
     @settings(max_examples=25)
     @given(workflow=workflows())
-    def test_draws_any_workflow(self, workflow: Workflow) -> None:
+    def test_graphviz_understands_any_workflow(self, workflow: Workflow) -> None:
         assert parse_dot(workflow.to_dot()) == expected(workflow.to_graph())
 
 
@@ -390,7 +390,7 @@ class TestFetchGraph:
         assert bare(graph) == bare(workflow.to_graph())
         assert states(graph) == await engine.states()
 
-    async def test_follows_the_states(self, engine: Engine) -> None:
+    async def test_a_fetched_graph_shows_the_states_of_its_jobs(self, engine: Engine) -> None:
         await engine.enqueue(diamond(id="w"))
         await engine.complete("start")
         await engine.start("left")

@@ -148,7 +148,7 @@ class TestTemporary:
             assert query(postgres.dsn(), "SELECT 1") == 1
         assert list(tmpdir.iterdir()) == []
 
-    def test_takes_settings(self) -> None:
+    def test_a_temporary_server_takes_settings(self) -> None:
         settings = {"max_connections": "17", "application_name": 'it\'s a "name"'}
         with Postgres(settings=settings) as postgres:
             assert query(postgres.dsn(), "SHOW max_connections") == "17"
@@ -329,7 +329,7 @@ print("waited", flush=True)
             ),
         ],
     )
-    def test_keep_nothing_alive(self, start: str, start_user: StartUser) -> None:
+    def test_forked_children_keep_no_server_alive(self, start: str, start_user: StartUser) -> None:
         body = f"""
 import multiprocessing, subprocess, time
 

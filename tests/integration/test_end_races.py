@@ -275,7 +275,9 @@ async def race(oban: Oban, kind: type[Race], rounds: int, seed: int) -> Counter[
 
 class TestEachPair:
     @pytest.mark.parametrize("kind", PAIRS, ids=lambda kind: kind.__name__)
-    async def test_ends_once(self, oban: Oban, kind: type[Race]) -> None:
+    async def test_each_pair_of_races_ends_a_workflow_once(
+        self, oban: Oban, kind: type[Race]
+    ) -> None:
         assert (await race(oban, kind, 8, seed=8)).total() == 8
 
     @pytest.mark.slow

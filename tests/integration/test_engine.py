@@ -434,7 +434,7 @@ class TestRetryOfTheUpstream:
         await engine.complete("a")
         assert (await engine.row("end")).state == "available"
 
-    async def test_calls_nobody_back(self, engine):
+    async def test_a_retry_of_the_upstream_calls_no_released_job_back(self, engine):
         await engine.enqueue(chain("a", "b", "c"))
         await engine.complete("a")
 

@@ -47,7 +47,7 @@ class TestPlainOban:
         await engine.plain_ack(state, "a")
         assert (await engine.row("b")).state == then
 
-    async def test_cancel_breaks_dependents(self, engine):
+    async def test_a_cancel_by_plain_oban_breaks_dependents(self, engine):
         await engine.enqueue(diamond())
 
         assert await engine.cancel("a") == 1
@@ -258,7 +258,7 @@ class TestPsql:
         assert (await engine.row("a")).state == "available"
 
     @pytest.mark.parametrize("limit", ["0", "7s"])
-    async def test_keeps_its_settings(self, engine, limit):
+    async def test_a_session_of_psql_keeps_its_settings(self, engine, limit):
         await engine.enqueue(pair())
 
         async with engine.conn.transaction():

@@ -174,7 +174,9 @@ class TestMixture:
         assert plain.state == "available"
         assert len({job.meta["workflow_id"] for job in jobs[:-1]}) == 2
 
-    async def test_in_any_order(self, oban: Oban, psql: Psql) -> None:
+    async def test_jobs_of_several_workflows_come_in_any_order(
+        self, oban: Oban, psql: Psql
+    ) -> None:
         jobs = [*diamond(), *diamond(), work(), work()]
         random.Random(7).shuffle(jobs)
         assert await oban.enqueue_many(jobs) == jobs
@@ -562,7 +564,7 @@ class TestConn:
         assert len(psql.jobs()) == 4
 
     @pytest.mark.parametrize("commit", [True, False])
-    async def test_of_sqlalchemy(
+    async def test_a_connection_of_sqlalchemy_commits_or_rolls_back(
         self, oban: Oban, psql: Psql, sqlalchemy_engine: AsyncEngine, commit: bool
     ) -> None:
         async with sqlalchemy_engine.connect() as conn:

@@ -324,7 +324,7 @@ class TestOfAJobThatWaitsForNothing:
 
 
 class TestNames:
-    async def test_may_be_paths(self, oban: Oban) -> None:
+    async def test_explain_takes_the_path_of_a_nested_job(self, oban: Oban) -> None:
         workflow = Workflow().add_workflow("a", Workflow().add("b", work()))
         await oban.enqueue_many(workflow)
         assert (await workflow.explain("a/b")).subject.path == ("a", "b")

@@ -71,7 +71,7 @@ class TestFinalJobs:
         await engine.complete("good")
         assert (await HANDLE.status()).state == "completed"
 
-    async def test_start_whatever_fails(self, engine: Engine) -> None:
+    async def test_final_jobs_start_although_others_fail(self, engine: Engine) -> None:
         await engine.enqueue(pair())
         await engine.discard("a")
         states = await told(engine, "always", "good", "bad")
@@ -275,7 +275,7 @@ class TestFinalJobs:
 
 
 class TestCancelling:
-    async def test_spares_final_jobs(self, engine: Engine) -> None:
+    async def test_cancelling_a_workflow_spares_its_final_jobs(self, engine: Engine) -> None:
         await engine.enqueue(pair())
         assert await HANDLE.cancel_jobs() == 2
         assert await told(engine, "always", "bad") == ["available", "available"]
@@ -447,7 +447,7 @@ class TestBuilding:
         with pytest.raises(InvalidArgumentError, match="must not depend on 'f'"):
             [*late.add_final("f", make_job())]
 
-    async def test_append_takes_none(self, engine: Engine) -> None:
+    async def test_append_takes_no_final_jobs(self, engine: Engine) -> None:
         await engine.enqueue(pair())
 
         with pytest.raises(InvalidArgumentError, match="must not have final jobs, got 'f'"):

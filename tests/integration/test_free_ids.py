@@ -96,7 +96,7 @@ class TestFreeIds:
             ("w", "unknown"),
         ]
 
-    async def test_are_enqueued_anew(self, engine: Engine, clear: Clear) -> None:
+    async def test_a_free_id_can_be_enqueued_anew(self, engine: Engine, clear: Clear) -> None:
         await engine.enqueue(nested())
         before = await count(engine)
         await clear(engine)
@@ -146,7 +146,7 @@ class TestFreeIds:
         assert (await Workflow(id="inner").status()).total == 1
         assert (await Workflow(id="w").status()).state == "unknown"
 
-    async def test_are_run_anew(self, engine: Engine, clear: Clear) -> None:
+    async def test_a_free_id_can_be_run_anew(self, engine: Engine, clear: Clear) -> None:
         await run_workflow(diamond(id="again"))
         await clear(engine)
         status = await run_workflow(diamond(id="again").add("fifth", work()))

@@ -355,7 +355,9 @@ class TestGrafterThatDoesNotComplete:
         assert (await engine.states())["end"] == "suspended"
 
     @pytest.mark.parametrize("state", ["cancelled", "discarded"])
-    async def test_settled_otherwise(self, engine, state):
+    async def test_a_grafter_that_fails_breaks_its_downstream_once_the_graft_has_settled(
+        self, engine, state
+    ):
         """What it grafted runs to its end; downstream breaks then, and not before."""
         await engine.enqueue(growing())
         await graft(engine, "grow", chain("a", "b"))
@@ -540,7 +542,7 @@ class TestFunctions:
         assert results["end"] == {"all": expected}
 
     @pytest.mark.parametrize("function", [growth.graft_nothing, growth.graft_empty])
-    async def test_may_return_nothing(self, start_oban, wait_until, function):
+    async def test_a_graft_function_may_return_nothing(self, start_oban, wait_until, function):
         workflow = Workflow().add_graft("grow", function)
         workflow.add_cascade("end", growth.received, deps="grow")
         results = await run(await start_oban(), workflow, wait_until)

@@ -88,7 +88,7 @@ class TestHealth:
             "Healthy: node node-1 serves default, mail; queue mail is served by node-1.\n"
         )
 
-    async def test_comes_as_json(self, node: Oban, dsn: str) -> None:
+    async def test_health_prints_its_checks_as_json(self, node: Oban, dsn: str) -> None:
         done = await ask(dsn, "--json")
         told = json.loads(done.stdout)
         assert (told["healthy"], done.exit_code) == (True, 0)

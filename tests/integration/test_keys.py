@@ -61,7 +61,7 @@ async def join_a_node(engine: Engine) -> str:
 
 
 class TestUnique:
-    async def test_workflows_exist_once(self, engine: Engine) -> None:
+    async def test_a_unique_workflow_exists_once(self, engine: Engine) -> None:
         (job,) = await engine.enqueue(one("a"))
         second = one("b")
         (same,) = await engine.enqueue(second)
@@ -85,7 +85,7 @@ class TestUnique:
         await engine.enqueue(second, third)
         assert (first.is_duplicate, second.id, third.id) == (False, "a", "a")
 
-    async def test_workflows_may_raise(self, engine: Engine) -> None:
+    async def test_a_unique_workflow_may_raise_on_a_conflict(self, engine: Engine) -> None:
         await engine.enqueue(one("a"))
 
         with pytest.raises(UniqueConflictError, match="'k' is held by workflow 'a'") as raised:
@@ -394,7 +394,7 @@ class TestQueue:
         await engine.set_states({"d": "discarded"})
         assert (await engine.states())["e"] == "available"
 
-    async def test_is_long(self, engine: Engine) -> None:
+    async def test_a_hundred_workflows_in_line_run_in_order(self, engine: Engine) -> None:
         await engine.enqueue(*(queued(f"w{n:04}") for n in range(100)))
 
         for n in range(100):
@@ -480,7 +480,7 @@ class TestOpeningAgain:
         audit = "SELECT workflow_id, field, stored, actual FROM oban_workflow_audit_v1(NULL)"
         assert await engine.rows(audit) == [("a", "unique_key", "b", "a")]
 
-    async def test_unseen_is_mended(self, engine: Engine) -> None:
+    async def test_a_settled_holder_that_no_trigger_saw_is_mended(self, engine: Engine) -> None:
         await engine.enqueue(queued("a"))
         await engine.enqueue(queued("b"))
         await engine.enqueue(queued("c"))
@@ -502,7 +502,7 @@ class TestOpeningAgain:
 
 
 class TestRaces:
-    async def test_insert_one(self, engine: Engine, dsn: str) -> None:
+    async def test_sixty_racing_inserts_of_a_key_insert_one(self, engine: Engine, dsn: str) -> None:
         async with AsyncConnectionPool(dsn, min_size=10, max_size=10, open=False) as pool:
             oban = Oban(pool=pool, name="races")
             workflows = [one(f"w{n}", oban="races") for n in range(60)]

@@ -85,7 +85,7 @@ class TestLazyResults:
 
         assert (await run(workflow))["sub"]["read"] == TENS
 
-    async def test_know_what_failed(self, run: Run) -> None:
+    async def test_lazy_results_know_what_failed(self, run: Run) -> None:
         workflow = (
             Workflow()
             .add_cascade("call", (range(5), sizes.refuse_odd), tolerate=2, max_attempts=1)
@@ -94,7 +94,7 @@ class TestLazyResults:
 
         assert (await run(workflow))["read"] == (["1", "3"], ["0", "2", "4"])
 
-    async def test_cannot_be_recorded(self, run: Run) -> None:
+    async def test_lazy_results_cannot_be_recorded(self, run: Run) -> None:
         workflow = reading(sizes.keep_lazy, max_attempts=1)
         await run(workflow)
         job = await workflow.get_job("read")

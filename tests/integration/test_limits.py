@@ -149,7 +149,7 @@ class TestLimit:
         await engine.complete("call/2")
         assert (await engine.states())["z"] == "available"
 
-    async def test_of_zero_stops(self, engine: Engine) -> None:
+    async def test_a_limit_of_zero_starts_no_job(self, engine: Engine) -> None:
         await engine.enqueue(many(2, 0))
         assert await counts(engine) == {"suspended": 2}
 
@@ -268,7 +268,7 @@ class TestSetLimit:
         await HANDLE.set_limit("call", 3)
         assert await open_names(engine) == ["0", "1", "2"]
 
-    async def test_takes_none_back(self, engine: Engine) -> None:
+    async def test_a_lower_limit_takes_no_released_job_back(self, engine: Engine) -> None:
         await engine.enqueue(many(5, 3))
         await HANDLE.set_limit("call", 1)
         assert await open_names(engine) == ["0", "1", "2"]
@@ -422,7 +422,7 @@ class TestRate:
 
         await wait_until(goes_on, timeout=20)
 
-    async def test_is_explained(self, engine: Engine) -> None:
+    async def test_explain_says_when_the_rate_allows_the_next(self, engine: Engine) -> None:
         await engine.enqueue(many(5, 4, rate=(2, 3600)))
         summary = (await HANDLE.explain("call/3")).summary
         assert summary.startswith(

@@ -77,7 +77,7 @@ class TestPaths:
         assert await Workflow(id="w").retry_jobs(names=["sub/deep/b", "sub"]) == 2
         assert (await Workflow(id="w").explain("sub/deep")).subject.path == ("sub", "deep")
 
-    async def test_pass_through_grafts(self, oban: Oban) -> None:
+    async def test_paths_lead_through_what_was_grafted(self, oban: Oban) -> None:
         workflow = (
             Workflow(id="w")
             .add_context({"left": 3})

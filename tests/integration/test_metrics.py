@@ -118,7 +118,7 @@ class TestNumbers:
         assert 60 <= found["oban_workflows_late_timers_seconds", ()] < 120
         assert 3_600 <= found["oban_staging_late_seconds", ()] < 3_660
 
-    async def test_numbers_include_nodes(self, start_oban: StartOban) -> None:
+    async def test_metrics_include_the_producers_of_nodes(self, start_oban: StartOban) -> None:
         await start_oban({"default": 1, "other": 1}, node="here")
         found = samples((await metrics.render()).decode())
 
@@ -128,7 +128,9 @@ class TestNumbers:
 
 
 class TestCommands:
-    def test_print_numbers(self, dsn: str, stored_sync: None) -> None:
+    def test_commands_print_metrics_as_text_json_and_table(
+        self, dsn: str, stored_sync: None
+    ) -> None:
         runner = CliRunner()
         text = runner.invoke(main, ["metrics", "--dsn", dsn])
         as_json = runner.invoke(main, ["stats", "--json", "--dsn", dsn])

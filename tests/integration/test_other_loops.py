@@ -120,7 +120,7 @@ class TestThirtyBlockingJobs:
     @pytest.mark.parametrize(
         ("function", "expected"), [(look, JOBS), (look_at_own, JOBS), (cancel, 1), (enqueue, 2)]
     )
-    async def test_use_handles(
+    async def test_thirty_blocking_jobs_use_handles_at_once(
         self, start_oban: StartOban, function: Callable[..., Any], expected: int
     ) -> None:
         async with self.started(start_oban, function) as (workflow, _):

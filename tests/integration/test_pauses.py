@@ -172,7 +172,7 @@ class TestPause:
         row = await engine.row("a")
         assert (row.state, {"wait", "paused_from"} & {*row.meta}) == ("available", set())
 
-    async def test_twice_changes_nothing(self, engine: Engine) -> None:
+    async def test_a_second_pause_changes_nothing(self, engine: Engine) -> None:
         await engine.enqueue(fan())
         await HANDLE.pause(by="ada")
         before = await HANDLE.status()
@@ -300,7 +300,9 @@ class TestResume:
         await engine.complete("a")
         assert (await engine.states())["b"] == "available"
 
-    async def test_wakes_the_queues(self, engine: Engine, conn: AsyncConnection) -> None:
+    async def test_resume_wakes_the_queues_of_its_jobs(
+        self, engine: Engine, conn: AsyncConnection
+    ) -> None:
         await engine.enqueue(fan())
         await HANDLE.pause()
         await conn.execute('LISTEN "public.oban_insert"')
@@ -309,7 +311,7 @@ class TestResume:
         told = [notify.payload async for notify in conn.notifies(timeout=0.1, stop_after=1)]
         assert told == ['{"queue" : "default"}']
 
-    async def test_comes_by_itself(self, engine: Engine) -> None:
+    async def test_a_pause_until_a_time_ends_by_itself(self, engine: Engine) -> None:
         await engine.enqueue(fan())
         await HANDLE.pause(until=timedelta(hours=1))
         await HANDLE.pause("many", until=datetime(2026, 1, 1, tzinfo=UTC))

@@ -151,7 +151,9 @@ class TestATransactionModePooler:
 
         assert psql.rows(ALL) == [("completed", 1, [], 8)]
 
-    def test_lets_commands_through(self, transaction: PgBouncer, empty_dsn: str) -> None:
+    def test_commands_work_through_a_transaction_mode_pooler(
+        self, transaction: PgBouncer, empty_dsn: str
+    ) -> None:
         with PgBouncer(empty_dsn) as other:
             assert invoke(other.dsn, "install", "--web-indexes").exit_code == 0
             asyncio.run(enqueue(other.dsn, diamond(id="w")))

@@ -198,7 +198,7 @@ class TestRateLimit:
         await queue.oban.enqueue_many(workflow)
         assert (await workflow.explain("call")).summary.endswith("at most 1 at once of each kind")
 
-    async def test_counts_every_start(self, queue: Queue) -> None:
+    async def test_a_rate_limit_counts_every_start_of_a_job(self, queue: Queue) -> None:
         one = await queue.join(rate_limit={"allowed": 2, "period": 60})
         await queue.add(*"ab")
         (job,) = await queue.take(one, 1)

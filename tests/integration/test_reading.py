@@ -57,7 +57,7 @@ class TestStatus:
     async def test_of_one_that_was_only_built_is_unknown(self, oban: Oban) -> None:
         assert (await diamond().status()).state == "unknown"
 
-    async def test_before_anything_ran(self, oban: Oban) -> None:
+    async def test_the_status_before_anything_ran_counts_what_waits(self, oban: Oban) -> None:
         workflow = diamond(id="w", name="nightly").add("later", work(scheduled_in=3600))
         await oban.enqueue_many(workflow)
         status = await workflow.status()
@@ -68,7 +68,9 @@ class TestStatus:
         assert (status.started_at, status.stopped_at, status.duration) == (None, None, None)
         assert status.subs == {}
 
-    async def test_while_jobs_run(self, oban: Oban, start_oban: StartOban, wait_until: Any) -> None:
+    async def test_the_status_while_jobs_run_counts_each_state(
+        self, oban: Oban, start_oban: StartOban, wait_until: Any
+    ) -> None:
         workflow = (
             Workflow()
             .add("done", work())

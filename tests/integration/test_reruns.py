@@ -140,7 +140,7 @@ class TestWhatRunsAgain:
 
 
 class TestCalls:
-    async def test_need_names(self, engine: Node) -> None:
+    async def test_a_retry_with_downstream_needs_names(self, engine: Node) -> None:
         with pytest.raises(InvalidArgumentError, match="downstream=True must come with names"):
             await HANDLE.retry_jobs(downstream=True)
 
@@ -237,7 +237,7 @@ class TestExecutions:
 
 
 class TestResults:
-    async def test_are_forgotten_first(self, engine: Node) -> None:
+    async def test_results_of_jobs_that_run_again_are_forgotten(self, engine: Node) -> None:
         await engine.enqueue(chain("a", "b", id="w"))
 
         for name in "ab":
@@ -280,7 +280,7 @@ class TestJoins:
         assert await rerun(engine, "a") == 2
         assert await changed(engine) == {"a": "available", "c": "available"}
 
-    async def test_tolerate_failures_again(self, engine: Node) -> None:
+    async def test_a_fan_out_that_runs_again_tolerates_failures_again(self, engine: Node) -> None:
         workflow = Workflow(id="w").add("a", make_job())
         workflow.add_many("many", [make_job(), make_job()], deps="a", tolerate=1)
         await engine.enqueue(workflow.add("end", make_job(), deps="many"))
@@ -295,7 +295,7 @@ class TestJoins:
 
 
 class TestConditions:
-    async def test_are_asked_again(self, oban: Oban) -> None:
+    async def test_conditions_of_jobs_that_run_again_are_asked_again(self, oban: Oban) -> None:
         workflow = (
             Workflow(id="w")
             .add_cascade("size", measure)
@@ -430,7 +430,7 @@ class TestFinalJobs:
 
 
 class TestKeys:
-    async def test_are_taken_back(self, engine: Node) -> None:
+    async def test_a_workflow_that_runs_again_takes_its_key_back(self, engine: Node) -> None:
         await engine.enqueue(chain("a", "b", id="w", unique="key"))
         await run(engine, "a", "b")
         assert await rerun(engine, "a") == 2
@@ -479,7 +479,7 @@ class TestGrafts:
 
         return await engine.enqueue(Workflow.apply_graft(grafter, sub))
 
-    async def test_graft_anew(self, engine: Node) -> None:
+    async def test_a_grafter_that_runs_again_grafts_anew(self, engine: Node) -> None:
         await self.grown(engine)
         await run(engine, "grow/grafter", "grow/grafted/x", "grow/grafted/y", "end")
         assert await rerun(engine, "a") == 3

@@ -32,7 +32,7 @@ async def started(cluster: Cluster, **opts: Any) -> str:
 
 
 class TestSilentNodes:
-    async def test_lose_their_jobs(self, cluster: Cluster) -> None:
+    async def test_a_silent_node_loses_its_jobs(self, cluster: Cluster) -> None:
         uuid = await started(cluster)
         await cluster.silence(uuid, 61)
         await cluster.work_for(61)
@@ -82,7 +82,9 @@ class TestSilentNodes:
         assert await cluster.sweep() == 1
 
     @pytest.mark.parametrize("patience", ["soon", None, [], {"a": 1}])
-    async def test_may_say_nonsense(self, cluster: Cluster, patience: Any) -> None:
+    async def test_a_patience_that_is_no_number_counts_as_the_default(
+        self, cluster: Cluster, patience: Any
+    ) -> None:
         await cluster.oban.enqueue_many([make_job()])
         uuid = await cluster.join({"oban_workflows_patience": patience})
         await cluster.take(uuid)
@@ -633,7 +635,7 @@ class TestDatabasesWithoutWorkflows:
 
         assert calls == [(query, 300)]
 
-    async def test_are_not_swept(self, empty_dsn: str) -> None:
+    async def test_a_database_without_workflows_is_not_swept(self, empty_dsn: str) -> None:
         async with AsyncConnectionPool(empty_dsn, min_size=1, open=False) as pool:
             query: Any = Oban(pool=pool)._query
             await plugin.sweep(query)

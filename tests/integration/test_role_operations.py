@@ -149,7 +149,7 @@ class TestAllowed:
             "plain": PLAIN,
         }
     )
-    async def test_is_done(
+    async def test_a_role_with_its_grants_does_each_operation(
         self, node: ActingNode, name: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         await OPERATIONS[name](node)
@@ -172,7 +172,9 @@ class TestAllowed:
 
 class TestForbidden:
     @cases({kind: names - LOGGED - BEGUN_BY_OBAN - PAGES for kind, names in FORBIDDEN.items()})
-    async def test_names_the_grant(self, node: ActingNode, name: str) -> None:
+    async def test_a_forbidden_operation_names_the_missing_grant(
+        self, node: ActingNode, name: str
+    ) -> None:
         with pytest.raises(MissingRightError) as raised:
             await OPERATIONS[name](node)
 

@@ -276,7 +276,7 @@ FORBIDDEN = {
 
 class TestForbidden:
     @pytest.mark.parametrize("kind", FORBIDDEN)
-    def test_acts_are_denied(self, dsn: str, roles: Roles, kind: str) -> None:
+    def test_what_a_role_may_not_do_is_denied(self, dsn: str, roles: Roles, kind: str) -> None:
         role = roles.make("CREATE SCHEMA mine AUTHORIZATION {}")
         if kind != "stranger":
             roles.execute(grants_to(kind, role))
@@ -385,7 +385,9 @@ class TestNode:
 
 
 class TestCommandLine:
-    async def test_names_the_grant(self, dsn: str, roles: Roles, pool: AsyncConnectionPool) -> None:
+    async def test_a_command_without_rights_names_the_missing_grant(
+        self, dsn: str, roles: Roles, pool: AsyncConnectionPool
+    ) -> None:
         await Oban(pool=pool).enqueue_many(diamond(id="w"))
         stranger, reader = roles.make(), roles.make()
         roles.execute(schema.grants_sql(readers=[reader]))

@@ -295,7 +295,7 @@ class TestSkippedTicks:
 
 
 class TestMissedTicks:
-    async def test_are_told_once(
+    async def test_ticks_that_nobody_catches_up_are_reported_once(
         self, oban: Oban, events: Events, conn: AsyncConnection, caplog: pytest.LogCaptureFixture
     ) -> None:
         now = datetime.now(UTC).replace(second=0, microsecond=0)
@@ -492,7 +492,7 @@ class TestSteering:
         _, told = events[-1]
         assert (told["workflow_id"], told["reason"]) == (ids[0], "exists")
 
-    async def test_run_enqueues_now(self, oban: Oban, conn: AsyncConnection) -> None:
+    async def test_run_enqueues_a_workflow_at_once(self, oban: Oban, conn: AsyncConnection) -> None:
         id = await every_minute().run()
 
         assert await stored_ids(conn) == [id]

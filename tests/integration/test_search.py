@@ -129,7 +129,7 @@ class TestSearch:
 
         assert await ids(Workflow.search()) == [f"w{number}" for number in reversed(range(10))]
 
-    async def test_finds_roots_alone(self, engine: Engine) -> None:
+    async def test_a_search_finds_root_workflows_alone(self, engine: Engine) -> None:
         await engine.enqueue(Workflow(id="root").add_workflow("sub", flow("nested", name="x")))
 
         assert await ids(Workflow.search()) == ["root"]

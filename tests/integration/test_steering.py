@@ -36,7 +36,7 @@ def in_state(states: dict[str, str], *wanted: str) -> set[str]:
 
 
 class TestCancel:
-    async def test_all(self, engine):
+    async def test_cancel_without_names_cancels_all_jobs(self, engine):
         workflow = sample()
         await engine.enqueue(workflow)
 
@@ -236,7 +236,7 @@ class TestRetry:
         assert await engine.root() == "completed"
         assert not [path for path, _, _ in changes if path == "a"]
 
-    async def test_nested_workflows_too(self, engine):
+    async def test_retry_reaches_jobs_of_nested_workflows(self, engine):
         workflow = sample()
         await engine.enqueue(workflow)
         await engine.complete("a")

@@ -386,7 +386,7 @@ async def asks(workflow: Workflow) -> bool:
 
 class TestReuse:
     @pytest.mark.parametrize("at_once", [2_000, 1])
-    async def test_copies_objects(
+    async def test_a_reused_result_gets_a_copy_of_its_object(
         self,
         run: Run,
         oban: Oban,
@@ -580,7 +580,7 @@ class TestUrls:
         with pytest.raises(InvalidOptionError, match=message):
             Workflow(store=url)
 
-    def test_must_be_strings(self) -> None:
+    def test_the_url_of_a_store_must_be_a_string(self) -> None:
         with pytest.raises(InvalidArgumentError, match=r"store must be a URL, .* got 3"):
             Workflow(store=3)  # type: ignore[arg-type]
 
@@ -588,7 +588,7 @@ class TestUrls:
         with pytest.raises(MissingExtraError, match=r"'dropbox://a' cannot be used: .*install"):
             Workflow(store="dropbox://a")
 
-    def test_need_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_store_needs_the_extra_and_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
         stores._fsspec.cache_clear()
         monkeypatch.setitem(sys.modules, "fsspec", None)
 

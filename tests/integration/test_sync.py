@@ -295,7 +295,7 @@ class TestWorkflows:
 
 
 class TestRunningInATest:
-    def test_runs_all_jobs(self, dsn: str, callers: Callers) -> None:
+    def test_a_blocking_test_runs_all_jobs_of_a_workflow(self, dsn: str, callers: Callers) -> None:
         conn = callers.psycopg()
         workflow = (
             Workflow()
@@ -337,7 +337,9 @@ def first_id(psql: Psql) -> str:
 
 class TestHandles:
     @pytest.mark.parametrize("place", ["dsn", "autocommit", *KINDS])
-    def test_have_every_method(self, place: str, callers: Callers, dsn: str) -> None:
+    def test_a_blocking_handle_has_every_method(
+        self, place: str, callers: Callers, dsn: str
+    ) -> None:
         with ExitStack() as stack:
             if place == "autocommit":
                 conn: Any = stack.enter_context(psycopg.connect(dsn, autocommit=True))

@@ -238,13 +238,13 @@ class TestAssertWorkflow:
             "  sub/b  cancelled  0/20  cancelled because upstream job 'a' was discarded",
         ]
 
-    async def test_knows_the_states(self, oban: Oban) -> None:
+    async def test_assert_workflow_refuses_a_state_it_does_not_know(self, oban: Oban) -> None:
         with pytest.raises(TypeError, match="'finished'"):
             await assert_workflow(diamond(), finished=1)
 
 
 class TestAssertJob:
-    async def test_returns_the_job(self, oban: Oban) -> None:
+    async def test_assert_job_returns_the_job(self, oban: Oban) -> None:
         workflow = Workflow().add("a", work("cancel"))
         await run_workflow(workflow)
         job = await assert_job(
@@ -261,7 +261,7 @@ class TestAssertJob:
             ({"error_contains": "disk"}, "an error must contain 'disk', got 'told to cancel'"),
         ],
     )
-    async def test_says_what_differs(
+    async def test_assert_job_says_what_differs(
         self, expected: dict[str, Any], message: str, oban: Oban
     ) -> None:
         workflow = Workflow().add("a", work("cancel"))
@@ -279,7 +279,7 @@ class TestAssertJob:
         with pytest.raises(AssertionError, match=r"'sub/strat'.*did you mean 'sub/start'"):
             await assert_job(workflow, "sub/strat")
 
-    async def test_refuses_a_group(self, oban: Oban) -> None:
+    async def test_assert_job_refuses_a_group(self, oban: Oban) -> None:
         workflow = Workflow().add_workflow("sub", diamond())
         await oban.enqueue_many(workflow)
 

@@ -104,7 +104,7 @@ class TestSignals:
         with pytest.raises(InvalidSignalError, match="must choose one of yes, no, got maybe"):
             await run_workflow(order(choices=["yes", "no"]), signals={"approval": "maybe"})
 
-    async def test_must_name_something(self, oban: Oban) -> None:
+    async def test_signals_for_a_test_must_name_a_wait(self, oban: Oban) -> None:
         with pytest.raises(AssertionError, match=r"must name something .* got 'aproval'"):
             await run_workflow(order(), signals={"approval": {"choice": 1}, "aproval": 1})
 
@@ -139,7 +139,7 @@ class TestTimeouts:
         await run_workflow(workflow, timeouts=["three hours"])
         await assert_order(workflow, "one", "two hours", "three")
 
-    async def test_need_a_clock(self, oban: Oban) -> None:
+    async def test_a_wait_without_a_time_limit_cannot_time_out(self, oban: Oban) -> None:
         with pytest.raises(AssertionError, match="at 'approval' must have a wait_for to time out"):
             await run_workflow(order(), timeouts=["approval"])
 

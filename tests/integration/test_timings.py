@@ -153,7 +153,7 @@ class TestDiff:
         assert line.split()[1:3] == ["completed", "absent"]
         assert "3 more: see --limit." in invoke(site, "diff", "new", "old", "--limit", "2").output
 
-    def test_prints_json(self, site: str) -> None:
+    def test_diff_prints_timings_as_json(self, site: str) -> None:
         found = {
             one["path"]: one
             for one in orjson.loads(invoke(site, "diff", "old", "new", "--json").output)

@@ -71,7 +71,7 @@ class TestTolerance:
         await engine.complete("call/2", "call/3")
         assert (await engine.states())["end"] == "available"
 
-    async def test_holds_upwards(self, engine: Engine) -> None:
+    async def test_tolerated_failures_break_no_group_around(self, engine: Engine) -> None:
         inner = Workflow().add_many("call", [make_job(), make_job()], tolerate=1)
         middle = Workflow().add_workflow("sub", inner).add("after", make_job(), deps="sub")
         await engine.enqueue(Workflow(id="w").add_workflow("top", middle))
@@ -241,7 +241,9 @@ class TestGroupsThatDidNotOpen:
 
 class TestGroupsThatAreCancelledAsAWhole:
     @pytest.mark.parametrize("names", [None, ["call"]])
-    async def test_are_cancelled(self, engine: Engine, names: Any) -> None:
+    async def test_a_group_that_is_cancelled_as_a_whole_tolerates_nothing(
+        self, engine: Engine, names: Any
+    ) -> None:
         await engine.enqueue(calls(3, tolerate=3))
         await engine.complete("call/0")
         await HANDLE.cancel_jobs(names=names)

@@ -343,7 +343,7 @@ class TestLateJobs:
 
 
 class TestCancelling:
-    async def test_spares_what_undoes(self, engine: Engine) -> None:
+    async def test_cancelling_a_workflow_spares_its_undos(self, engine: Engine) -> None:
         await engine.enqueue(
             Workflow(id="w").add("a", make_job(), **undo()).add("b", make_job(), deps="a")
         )
@@ -386,7 +386,7 @@ class TestCancelling:
 
 
 class TestRetrying:
-    async def test_goes_forward(self, engine: Engine) -> None:
+    async def test_a_retry_runs_undone_jobs_again(self, engine: Engine) -> None:
         await engine.enqueue(
             Workflow(id="w")
             .add("a", make_job(), **undo())

@@ -335,7 +335,7 @@ class TestWhatFailsAtOnce:
 
 
 class TestRenamedCode:
-    async def test_is_found(self, oban: Oban) -> None:
+    async def test_code_that_was_renamed_is_found(self, oban: Oban) -> None:
         oban_pro.renamed("shop.old:charge", there)
         oban_pro.renamed("shop.old.Ship", There)
         workflow = (

@@ -273,7 +273,9 @@ async def race(oban: Oban, kind: type[Race], rounds: int, seed: int) -> Counter[
 
 class TestEachPair:
     @pytest.mark.parametrize("kind", [*PAIRS, ParkAPlainJob], ids=lambda kind: kind.__name__)
-    async def test_has_one_winner(self, oban: Oban, kind: type[Race]) -> None:
+    async def test_each_pair_of_racers_for_a_wait_has_one_winner(
+        self, oban: Oban, kind: type[Race]
+    ) -> None:
         assert (await race(oban, kind, 8, seed=8)).total() == 8
 
     @pytest.mark.slow

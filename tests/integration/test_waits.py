@@ -200,7 +200,7 @@ class TestSeveralSenders:
 
 
 class TestRejecting:
-    async def test_cancels_what_follows(self, engine: Engine) -> None:
+    async def test_a_rejected_wait_cancels_what_follows(self, engine: Engine) -> None:
         await engine.enqueue(order())
         await engine.complete("draft")
         assert await HANDLE.reject("approval", "too expensive", by="ada") == 1

@@ -120,7 +120,9 @@ class TestInstall:
         status = await run(pool, diamond(), wait_until)
         assert status.counts == {"completed": 4}
 
-    async def test_again_changes_nothing(self, pool: AsyncConnectionPool, empty: Psql) -> None:
+    async def test_a_second_installation_changes_nothing(
+        self, pool: AsyncConnectionPool, empty: Psql
+    ) -> None:
         await schema.install(pool)
         empty.rows("GRANT SELECT ON oban_workflows, oban_workflow_groups TO PUBLIC")
         before = catalog(empty)
@@ -247,7 +249,7 @@ class TestInstall:
 
 
 class TestSecondSchema:
-    async def test_stands_beside_public(
+    async def test_a_second_schema_stands_beside_public(
         self, pool: AsyncConnectionPool, empty: Psql, wait_until: Any
     ) -> None:
         await schema.install(pool)
@@ -390,7 +392,9 @@ class TestUninstall:
         assert empty.relations() == set(THEIRS)
         assert empty.rows("SELECT count(*) FROM oban_jobs") == [(4,)]
 
-    async def test_again_changes_nothing(self, pool: AsyncConnectionPool, empty: Psql) -> None:
+    async def test_a_second_removal_changes_nothing(
+        self, pool: AsyncConnectionPool, empty: Psql
+    ) -> None:
         await schema.install(pool)
         await schema.uninstall(pool)
         before = catalog(empty)
@@ -521,7 +525,7 @@ class TestResetOban:
 
 
 class TestTablesMadeByElixir:
-    async def test_run_workflows(
+    async def test_tables_made_by_elixir_run_workflows(
         self, pool: AsyncConnectionPool, empty: Psql, wait_until: Any
     ) -> None:
         empty.rows(ELIXIR)

@@ -50,7 +50,7 @@ class TestWheel:
         assert suffixes == {Path(name).suffix for name in sources()}
         assert "oban_pro/py.typed" in names
 
-    def test_holds_the_licence(self, wheel: Path) -> None:
+    def test_the_wheel_holds_the_licence(self, wheel: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             names = {Path(name).name for name in archive.namelist()}
 
@@ -58,7 +58,7 @@ class TestWheel:
 
 
 class TestSdist:
-    def test_holds_every_source(self, sdist: Path) -> None:
+    def test_the_sdist_holds_every_source(self, sdist: Path) -> None:
         with tarfile.open(sdist) as archive:
             names = {name.partition("/src/")[2] for name in archive.getnames()}
 
@@ -84,12 +84,14 @@ class TestSdist:
 
 
 class TestAlone:
-    def test_runs_a_workflow(self, programs: Path, empty_dsn: str, tmp_path: Path) -> None:
+    def test_the_wheel_alone_runs_a_workflow(
+        self, programs: Path, empty_dsn: str, tmp_path: Path
+    ) -> None:
         printed = run(programs / "python", "-W", "error", SMOKE, cwd=tmp_path, dsn=empty_dsn)
 
         assert printed == "completed 14\n"
 
-    def test_tells_its_version(self, programs: Path, tmp_path: Path) -> None:
+    def test_the_wheel_alone_tells_its_version(self, programs: Path, tmp_path: Path) -> None:
         printed = run(programs / "oban-workflows", "--version", cwd=tmp_path)
 
         assert printed == f"oban-workflows, version {oban_pro.__version__}\n"
@@ -111,7 +113,7 @@ class TestAlone:
         assert re.search(r"pip install 'oban-workflows\[web\]'", done.stderr)
         assert "Traceback" not in done.stderr
 
-    def test_passes_the_tests(
+    def test_the_wheel_alone_passes_the_tests(
         self, uv: Uv, wheel: Path, python: Path, checkout: Path, tmp_path: Path
     ) -> None:
         pins = tmp_path / "pins.txt"

@@ -8,7 +8,9 @@ from tests.support.recount import assert_consistent
 from tests.support.stored import BROKEN, CROWDED, LARGE, TINY, WIDE, fill
 
 
-async def test_keeps_the_books(dsn: str, oban: Oban, conn: AsyncConnection) -> None:
+async def test_a_filled_database_has_right_books(
+    dsn: str, oban: Oban, conn: AsyncConnection
+) -> None:
     await fill(dsn, TINY)
     await assert_consistent(conn)
     assert await doctor.audit() == []
@@ -26,7 +28,9 @@ async def test_stores_what_it_was_told_to(dsn: str, oban: Oban, conn: AsyncConne
     assert found == ["executing", "discarded", "executing"]
 
 
-async def test_stores_what_waits(dsn: str, oban: Oban, conn: AsyncConnection) -> None:
+async def test_a_filled_database_holds_open_waits(
+    dsn: str, oban: Oban, conn: AsyncConnection
+) -> None:
     await fill(dsn, TINY)
     open_waits = "SELECT count(*) FROM oban_workflow_waits WHERE is_open AND kind = %s"
     counts = [await count(conn, open_waits, [kind]) for kind in ("signal", "timer")]

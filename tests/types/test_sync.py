@@ -121,7 +121,7 @@ def check(messages: dict[int, str]) -> None:
 
 
 class TestTwins:
-    def test_mypy_knows_them(self, program: Path) -> None:
+    def test_mypy_knows_the_blocking_twins(self, program: Path) -> None:
         options = ["--strict", "--no-error-summary", "--hide-error-context", "--cache-dir"]
         output = run(
             program, sys.executable, "-m", "mypy", *options, program.parent / "cache", program
@@ -131,7 +131,7 @@ class TestTwins:
         check({int(line): told for _, line, told in errors})
 
     @needs_pyright
-    def test_pyright_knows_them(self, program: Path) -> None:
+    def test_pyright_knows_the_blocking_twins(self, program: Path) -> None:
         settings = {
             "typeCheckingMode": "strict",
             "extraPaths": [str(ROOT / "src")],

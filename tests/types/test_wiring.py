@@ -229,7 +229,7 @@ def check(lines: set[int]) -> None:
 
 
 class TestWires:
-    def test_there_are_enough(self) -> None:
+    def test_enough_right_and_wrong_wires_are_checked(self) -> None:
         assert len(WRONG) >= 40
         assert len(RIGHT) >= 10
 

@@ -102,7 +102,7 @@ class TestDurations:
 
 
 class TestMoments:
-    def test_have_a_timezone(self) -> None:
+    def test_a_moment_must_have_a_timezone(self) -> None:
         at = datetime.fromisoformat("2026-11-27T12:00:00+01:00")
         assert check_moment("it", at) is at
 

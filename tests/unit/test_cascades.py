@@ -192,7 +192,7 @@ class TestOptions:
 
 
 class TestItems:
-    def test_name_the_jobs(self) -> None:
+    def test_items_name_the_jobs_of_a_fan_out(self) -> None:
         assert names(add(flows.keep_item, ["x", "y"])) == ["0", "1"]
         assert names(add(flows.keep_item, (n for n in "xy"))) == ["0", "1"]
         assert names(add(flows.keep_item, {"x": 1, -7: 2})) == ["x", "-7"]

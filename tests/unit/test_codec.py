@@ -217,7 +217,7 @@ class TestEncode:
 
     @pytest.mark.parametrize("write", [encode, to_json, record])
     @pytest.mark.parametrize("value", REFUSED, ids=lambda value: type(value).__name__)
-    def test_refuses_other_types(self, value: Any, write: Any) -> None:
+    def test_encoding_refuses_other_types(self, value: Any, write: Any) -> None:
         with pytest.raises(UnsupportedTypeError, match=type(value).__name__):
             write([value])
 
@@ -254,7 +254,7 @@ class TestEncode:
         with pytest.raises(CodecError, match="must nest at most 200 levels deep"):
             write(value)
 
-    def test_holds_200_levels(self) -> None:
+    def test_encoding_holds_200_levels_of_nesting(self) -> None:
         value: Any = datetime(2026, 1, 31, fold=1)
         for _ in range(200):
             value = [value]
@@ -316,7 +316,7 @@ class TestDecode:
             (term(b"t\x00\x00\x00\x01a\x01" * 100_000), "recursion"),
         ],
     )
-    def test_refuses_damaged_terms(self, text: Any, reason: str) -> None:
+    def test_decoding_refuses_damaged_terms(self, text: Any, reason: str) -> None:
         with pytest.raises(CodecError, match=reason):
             decode(text)
 
@@ -405,7 +405,7 @@ class TestDecode:
         ],
         ids=lambda damaged: repr(damaged)[:60],
     )
-    def test_refuses_damaged_tags(self, damaged: dict[str, Any]) -> None:
+    def test_decoding_refuses_damaged_tags(self, damaged: dict[str, Any]) -> None:
         recorded = Record({"a": [damaged]}).encoded
 
         with pytest.raises(CodecError, match=r"^cannot decode a recorded value: .{,600}$"):

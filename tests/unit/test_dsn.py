@@ -29,7 +29,7 @@ class TestGood:
             "host=@/abstract dbname=a@b",
         ],
     )
-    def test_are_left_alone(self, dsn: str) -> None:
+    def test_a_good_dsn_is_left_as_it_is(self, dsn: str) -> None:
         check_dsn(dsn)
 
 

@@ -84,7 +84,7 @@ class TestMeta:
         assert stored(rows)[5]["meta"]["late"] is True
 
     @pytest.mark.parametrize("name", ['"', "\\", "é", "\n", "\u2028"])
-    def test_holds_any_name(self, name: str) -> None:
+    def test_encoded_meta_holds_any_name(self, name: str) -> None:
         jobs = {f"{name}{n}": job() for n in range(12)}
         workflow = list(Workflow().add_many("all", jobs))
         plan = plan_of(workflow[0])

@@ -82,7 +82,7 @@ class TestSignatures:
             oban._producer._get_jobs,
         ],
     )
-    def test_are_of_coroutines(self, function: Callable[..., Any]) -> None:
+    def test_functions_that_are_awaited_are_coroutines(self, function: Callable[..., Any]) -> None:
         assert inspect.iscoroutinefunction(function)
 
 

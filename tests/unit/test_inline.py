@@ -71,7 +71,7 @@ class TestProcessJob:
         (job,) = Workflow().add_cascade("snooze", flows.snooze_once)
         assert process_job(job) == Snooze(0)
 
-    def test_keeps_jobs_apart(self) -> None:
+    def test_a_job_does_not_see_what_another_one_changed(self) -> None:
         workflow = (
             Workflow()
             .add_context({"shared": {"list": [0]}})
@@ -84,7 +84,7 @@ class TestProcessJob:
 
 @pytest.mark.usefixtures("inline")
 class TestInlineMode:
-    async def test_runs_whole_workflows(self, nowhere: Oban) -> None:
+    async def test_inline_mode_runs_whole_workflows(self, nowhere: Oban) -> None:
         inner = Workflow().add_context({"c": "inner"}).add_cascade("see", flows.see)
         sub = (
             Workflow()
@@ -159,7 +159,7 @@ class TestGrafts:
 
         assert last(workflow) == {"each": {"0": 2, "1": 4, "2": 6}}
 
-    def test_grafts_nest(self) -> None:
+    def test_a_graft_may_graft_again(self) -> None:
         workflow = Workflow().add_context({"left": 2}).add_graft("grow", growth.graft_deeper)
         workflow.add_cascade("end", growth.received, deps="grow")
 
@@ -168,7 +168,7 @@ class TestGrafts:
             "deeper": {"here": {"left": 0}},
         }
 
-    async def test_of_worker_classes(self, nowhere: Oban, inline: None) -> None:
+    async def test_a_worker_class_may_graft_inline(self, nowhere: Oban, inline: None) -> None:
         workflow = Workflow().add_graft("grow", growth.GrowCascade.new({}))
         jobs = await nowhere.enqueue_many(workflow.add_cascade("end", growth.received, deps="grow"))
 

@@ -10,7 +10,7 @@ from oban_pro.building.names import check_free, check_known, check_text, normali
 
 class TestCheckText:
     @pytest.mark.parametrize("value", ["a", " ", "0", "ünïcode", "🦉", "a.b/c\n", "x" * 2_000])
-    def test_returns_text(self, value: str) -> None:
+    def test_a_text_without_nul_is_returned(self, value: str) -> None:
         assert check_text(value, "name") == value
 
     @pytest.mark.parametrize("value", ["", None, 1, b"a", ["a"]])
@@ -38,7 +38,7 @@ class TestCheckFree:
 
 
 class TestNormalizeDeps:
-    def test_takes_a_name(self) -> None:
+    def test_one_name_becomes_a_tuple_of_deps(self) -> None:
         assert normalize_deps("c", "ab") == ("ab",)
 
     @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ class TestNormalizeDeps:
 
 
 class TestCheckKnown:
-    def test_accepts_known_names(self) -> None:
+    def test_names_that_are_known_are_accepted(self) -> None:
         check_known("c", ["a", "b"], {"a", "b"})
 
     def test_names_the_job_the_missing_name_and_the_closest_one(self) -> None:

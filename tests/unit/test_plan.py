@@ -25,7 +25,7 @@ def edges(plan: Plan) -> set[tuple[str, str]]:
 
 
 class TestEdges:
-    def test_edges_link_jobs(self) -> None:
+    def test_edges_link_jobs_to_their_dependents(self) -> None:
         plan = plan_for(diamond())
         assert edges(plan) == {
             ("start", "left"),
@@ -61,7 +61,7 @@ class TestEdges:
 
 
 class TestCounters:
-    def test_count_what_waits(self) -> None:
+    def test_counters_of_a_plan_count_what_waits(self) -> None:
         plan = plan_for(diamond())
         (root,) = plan.groups
         assert (root.total, root.suspended, root.subs) == (4, 3, 0)
@@ -115,7 +115,7 @@ class TestPlanOf:
         assert plan_of(work()) is None
 
     @pytest.mark.parametrize("times", [1, 2])
-    def test_tells_who_waits(self, times: int) -> None:
+    def test_the_plan_tells_which_jobs_wait(self, times: int) -> None:
         workflow = diamond()
         for _ in range(times):
             jobs = list(workflow)

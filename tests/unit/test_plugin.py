@@ -57,7 +57,7 @@ class Other:
 
 
 class TestRegister:
-    def test_fills_every_slot(self) -> None:
+    def test_registering_fills_every_slot_of_oban(self) -> None:
         _plugin.register()
         assert _missing not in slots().values()
 

@@ -101,7 +101,7 @@ class TestToGraph:
         workflow = Workflow(check_deps=False).add("b", work(), deps="a")
         assert workflow.to_graph().vertices == {"b": Vertex("b", "Work"), "a": Vertex("a")}
 
-    def test_shows_a_cycle(self) -> None:
+    def test_a_graph_shows_a_cycle(self) -> None:
         workflow = Workflow(check_deps=False).add("a", work(), deps="b").add("b", work(), deps="a")
         assert workflow.to_graph().edges == [("b", "a"), ("a", "b")]
 
@@ -191,7 +191,7 @@ class TestToMermaid:
             ("_a", "#95;a"),
         ],
     )
-    def test_escapes_labels(self, name: str, label: str) -> None:
+    def test_mermaid_text_has_escaped_labels(self, name: str, label: str) -> None:
         assert f'["{label} (Work)"]' in named(name).to_mermaid()
 
 
@@ -230,7 +230,7 @@ class TestToDot:
         assert '"sub_x" -> "sub_many_1" [lhead="cluster_sub_many"];' in text
         assert '"sub_many_1" -> "grow_grafter" [ltail="cluster_sub", lhead="cluster_grow"]' in text
 
-    def test_quotes_labels(self) -> None:
+    def test_dot_text_has_quoted_labels(self) -> None:
         assert r'[label="\"a\\\" &amp;lt;\nb (Work)"];' in named('"a\\" &lt;\nb').to_dot()
 
 
@@ -244,7 +244,7 @@ class TestNotebook:
             "text/markdown": f"```mermaid\n{text}```\n",
         }
 
-    def test_shows_a_graph(self) -> None:
+    def test_a_notebook_shows_a_graph(self) -> None:
         graph: Any = example().to_graph()
         assert graph._repr_mimebundle_(None, None)["text/vnd.mermaid"] == graph.to_mermaid()
 

@@ -32,7 +32,7 @@ def write(folder: Path, text: str) -> None:
 
 
 class TestSources:
-    def test_are_not_needed(self) -> None:
+    def test_without_settings_every_module_is_allowed(self) -> None:
         assert settings.current() == settings.Settings(modules=None)
         assert settings.why_forbidden("anything.at.all") is None
 
@@ -55,7 +55,7 @@ class TestSources:
         oban_pro.configure(modules=None)
         assert settings.current().modules == ("environment", "of.mine")
 
-    def test_are_read_once(self, folder: Path) -> None:
+    def test_settings_are_read_once(self, folder: Path) -> None:
         write(folder, 'modules = ["first"]')
         assert settings.current().modules == ("first",)
         write(folder, 'modules = ["second"]')
@@ -203,7 +203,9 @@ class TestUnknownFor:
 
 
 class TestSchedules:
-    def test_schedules_are_modules(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_modules_of_schedules_come_from_each_source(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         write(folder, 'schedules = ["shop.schedules"]')
         assert settings.current().schedules == ("shop.schedules",)
 
@@ -303,13 +305,15 @@ class TestRefusals:
         )
 
     @pytest.mark.parametrize("value", ["", " ", "shop,,", "shop.*"])
-    def test_name_the_variable(self, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_wrong_setting_names_its_variable(
+        self, value: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("OBAN_WORKFLOWS_MODULES", value)
         with pytest.raises(errors.SettingsError, match="modules in OBAN_WORKFLOWS_MODULES must be"):
             settings.current()
 
     @pytest.mark.parametrize("text", ['modules = "shop"', "modules = [", "modules", "\ud800"])
-    def test_name_the_file(self, text: str, folder: Path) -> None:
+    def test_a_wrong_setting_names_its_file(self, text: str, folder: Path) -> None:
         (folder / "workflows.toml").write_text(text, "utf-8", "surrogatepass")
         with pytest.raises(errors.SettingsError, match=r"workflows\.toml"):
             settings.current()

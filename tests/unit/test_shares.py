@@ -39,7 +39,7 @@ class TestShares:
         totals = [sum(config["limit"] for config in part.values()) for part in parts]
         assert max(totals) - min(totals) <= 1
 
-    def test_keep_other_options(self) -> None:
+    def test_a_share_of_a_queue_keeps_its_other_options(self) -> None:
         first, second = divided({"a": {"limit": 3, "paused": True}, "b": {"paused": True}}, 2)
         assert [first["a"], second["a"]] == [
             {"limit": 2, "paused": True},
@@ -62,7 +62,7 @@ class TestSizes:
             ("2GiB", 2 * 1024**3),
         ],
     )
-    def test_sizes_are_read(self, text: str, size: int) -> None:
+    def test_a_size_with_a_unit_is_read_as_bytes(self, text: str, size: int) -> None:
         assert Bytes().convert(text, None, None) == size
 
     @pytest.mark.parametrize("text", ["", "M", "-1", "0", "much", "1e400", "nan", "5X"])

@@ -111,7 +111,7 @@ def test_causes_stay_with_their_own_frames() -> None:
     assert shown.index("ValueError: no luck") < shown.index("RuntimeError: wrapped")
 
 
-def test_groups_stay_groups() -> None:
+def test_an_exception_group_stays_a_group() -> None:
     def gather() -> None:
         errors = []
         for number in range(2):

@@ -383,7 +383,7 @@ def from_context_item(item: Any, context: dict[str, Any]) -> Any:
 
 
 class TestFailed:
-    def test_makes_a_dependency(self) -> None:
+    def test_failed_makes_a_dependency(self) -> None:
         workflow = Workflow()
         numbers = workflow.each(maybe, [1])
         workflow.call(same, workflow.failed(numbers))
@@ -446,7 +446,7 @@ class TestValue:
 class TestInPlace:
     """Without a database, as `process_job` and the inline mode of oban run jobs."""
 
-    async def test_passes_values_on(self) -> None:
+    async def test_wired_calls_pass_values_on(self) -> None:
         workflow = Workflow()
         rows = workflow.call(extract, "api")
         table = workflow.call(clean, rows, strict=True)

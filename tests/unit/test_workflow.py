@@ -54,7 +54,7 @@ class TestInit:
 
 
 class TestAdd:
-    def test_returns_the_workflow(self) -> None:
+    def test_add_returns_the_workflow(self) -> None:
         workflow = Workflow()
         assert workflow.add("a", work()) is workflow
 
@@ -270,7 +270,7 @@ class TestIter:
         job = work()
         assert list(Workflow().add("a", job)) == [job]
 
-    def test_can_be_repeated(self) -> None:
+    def test_iterating_twice_yields_equal_jobs(self) -> None:
         workflow = diamond().add_workflow("sub", diamond())
         first = [job.meta for job in workflow]
         assert [job.meta for job in workflow] == first
@@ -342,11 +342,11 @@ class TestAddWorkflow:
         assert names(workflow) == ["a", "a"]
 
     @pytest.mark.parametrize("sub", [None, [], {}, "sub"])
-    def test_refuses_anything_else(self, sub: Any) -> None:
+    def test_add_workflow_refuses_what_is_no_workflow(self, sub: Any) -> None:
         with pytest.raises(errors.InvalidArgumentError, match="sub_workflow 'a' must be a Workf"):
             Workflow().add_workflow("a", sub)
 
-    def test_refuses_a_job(self) -> None:
+    def test_add_workflow_refuses_a_job(self) -> None:
         with pytest.raises(errors.InvalidArgumentError, match="must be a Workflow, got"):
             Workflow().add_workflow("a", work())  # type: ignore[arg-type]
 
@@ -363,7 +363,7 @@ class TestAddMany:
     def test_names_jobs_of_a_list_by_index(self) -> None:
         assert names(Workflow().add_many("m", [work(), work(), work()])) == ["0", "1", "2"]
 
-    def test_takes_any_iterable(self) -> None:
+    def test_add_many_takes_any_iterable(self) -> None:
         assert names(Workflow().add_many("m", (work() for _ in range(2)))) == ["0", "1"]
 
     def test_names_jobs_of_a_dict_by_key(self) -> None:
@@ -401,7 +401,7 @@ class TestAddMany:
 
 
 class TestFlags:
-    def test_flags_are_off(self) -> None:
+    def test_flags_are_off_by_default(self) -> None:
         assert flags(Workflow().add("a", work())) == {"a": Flags(False, False)}
 
     def test_of_a_job_come_from_its_workflow_unless_it_has_its_own(self) -> None:
@@ -437,7 +437,7 @@ class TestFlags:
 
 
 class TestMeta:
-    def test_of_a_job(self) -> None:
+    def test_the_meta_of_a_job_names_its_workflow_and_deps(self) -> None:
         assert metas(diamond(id="w", name="nightly")) == {
             name: {
                 "workflow": True,

@@ -382,7 +382,9 @@ class TestHealth:
     async def test_is_told_to_head_too(self, reader: httpx.AsyncClient) -> None:
         assert (await reader.head("/health")).status_code == 200
 
-    async def test_needs_the_tables(self, empty_dsn: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_health_is_bad_without_the_tables(
+        self, empty_dsn: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
         app = create_app(empty_dsn)
 
         async with browse(app) as client:
@@ -392,7 +394,9 @@ class TestHealth:
         assert "workflow tables are missing" in caplog.text
         await app.state.session.close()
 
-    async def test_needs_them_still(self, reader: httpx.AsyncClient, conn: AsyncConnection) -> None:
+    async def test_health_turns_bad_when_the_tables_go(
+        self, reader: httpx.AsyncClient, conn: AsyncConnection
+    ) -> None:
         assert (await reader.get("/health")).status_code == 200
         await conn.execute("DELETE FROM oban_workflow_migrations")
         assert (await reader.get("/health")).status_code == 503

@@ -52,7 +52,7 @@ class TestBars:
         ]
         assert [bar.x for bar in draw_bars(runs, NOW)] == [36, 18, 0]
 
-    def test_are_summed_up(self) -> None:
+    def test_the_bars_of_runs_are_summed_up(self) -> None:
         runs = [run_of(state, took) for state, took in (
             ("executing", 5), ("completed", 10), ("completed", 20), ("completed", 60),
             ("discarded", 90),
@@ -101,7 +101,9 @@ class TestHistory:
             assert answer.status_code == 200
             assert "There is no workflow of this name." in answer.text
 
-    async def test_cannot_bring_markup(self, oban: Oban, reader: httpx.AsyncClient) -> None:
+    async def test_names_in_the_history_are_escaped(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
         name = "<script>x</script>&\"'"
         await oban.enqueue_many(diamond(id=name, name=name))
         page = (await reader.get("/history", params={"name": name})).text

@@ -115,7 +115,7 @@ class TestList:
         )
         assert "2 / 12" in text
 
-    async def test_shows_all_queues(
+    async def test_the_list_shows_all_queues_of_a_workflow(
         self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
     ) -> None:
         jobs = {str(number): work(queue=f"q{number // 400}") for number in range(1999)}
@@ -149,7 +149,9 @@ class TestList:
             assert "Nightly report" in text
             assert "Import" not in text
 
-    async def test_filters_by_state(self, oban: Oban, reader: httpx.AsyncClient) -> None:
+    async def test_the_list_is_filtered_by_state(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
         await oban.enqueue_many(diamond(name="runs"))
         stopped = diamond(name="stopped")
         await oban.enqueue_many(stopped)
@@ -209,7 +211,7 @@ class TestFilters:
         assert await find(reader, where=["size=5", "of=globex"]) == []
         assert await find(reader, where='size="5"') == ["two"]
 
-    async def test_find_by_time(
+    async def test_the_list_is_filtered_by_time(
         self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
     ) -> None:
         await oban.enqueue_many(diamond(name="old"))

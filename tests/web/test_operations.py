@@ -55,7 +55,9 @@ class TestPermission:
         assert "hx-post" not in (await reader.get("/workflows/the-one")).text
         assert (await reader.get("/unlock", params={"token": ""})).status_code == 403
 
-    async def test_needs_the_token(self, workflow: Workflow, pool: AsyncConnectionPool) -> None:
+    async def test_acting_on_a_page_needs_the_token(
+        self, workflow: Workflow, pool: AsyncConnectionPool
+    ) -> None:
         app = create_app(pool, allow_operations=True, token=TOKEN)
 
         async with browse(app) as client:
@@ -205,14 +207,14 @@ class TestHeaders:
 
 
 class TestActing:
-    async def test_cancels_a_workflow(
+    async def test_the_page_cancels_a_workflow(
         self, workflow: Workflow, operator: httpx.AsyncClient
     ) -> None:
         answer = await operator.post("/workflows/the-one/cancel")
         assert answer.text == "Cancelled 4 jobs."
         assert set((await states(workflow)).values()) == {"cancelled"}
 
-    async def test_retries_a_workflow(
+    async def test_the_page_retries_a_workflow(
         self, workflow: Workflow, operator: httpx.AsyncClient
     ) -> None:
         await workflow.cancel_jobs()
@@ -220,7 +222,9 @@ class TestActing:
         assert answer.text == "Retried 4 jobs."
         assert (await states(workflow))["start"] == "available"
 
-    async def test_cancels_one_job(self, workflow: Workflow, operator: httpx.AsyncClient) -> None:
+    async def test_the_page_cancels_one_job(
+        self, workflow: Workflow, operator: httpx.AsyncClient
+    ) -> None:
         left = await workflow.get_job("left")
         assert left is not None
         answer = await operator.post(f"/workflows/the-one/jobs/{left.id}/cancel")

@@ -260,7 +260,7 @@ class TestAudit:
             :2
         ] == ["WARNING", "INFO"]
 
-    async def test_tells_what_failed(
+    async def test_the_audit_tells_what_failed(
         self, workflow: Workflow, pool: AsyncConnectionPool, caplog: pytest.LogCaptureFixture
     ) -> None:
         async with pool.connection() as conn:

@@ -164,7 +164,7 @@ class TestRunning:
 
 
 class TestNames:
-    async def test_cannot_bring_markup(
+    async def test_names_of_queues_and_nodes_are_escaped(
         self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
     ) -> None:
         await oban.enqueue_many([work(queue="<b>mail</b>")])

@@ -84,12 +84,16 @@ class TestSchedules:
         assert answer.status_code == 200
         assert "Mars/Base" in text(answer.text)
 
-    async def test_may_be_none(self, reader: httpx.AsyncClient) -> None:
+    async def test_the_page_says_that_there_are_no_schedules(
+        self, reader: httpx.AsyncClient
+    ) -> None:
         assert "No node has seen a schedule." in (await reader.get("/schedules")).text
 
 
 class TestActing:
-    async def test_runs_one_now(self, nightly: Schedule, operator: httpx.AsyncClient) -> None:
+    async def test_the_page_runs_a_schedule_now(
+        self, nightly: Schedule, operator: httpx.AsyncClient
+    ) -> None:
         before = datetime.now(UTC) - timedelta(seconds=2)
         answer = await post(operator, "run")
         id = answer.text.removeprefix("Enqueued ").removesuffix(".")

@@ -95,7 +95,9 @@ class TestJob:
 
 
 class TestSignal:
-    async def test_sends_a_choice(self, workflow: Workflow, operator: httpx.AsyncClient) -> None:
+    async def test_the_page_sends_a_choice_to_a_wait(
+        self, workflow: Workflow, operator: httpx.AsyncClient
+    ) -> None:
         answer = await post(operator, workflow, "approval/signal", choice="yes")
         assert (answer.status_code, answer.text) == (200, "Signalled.")
         assert await workflow.get_recorded("approval") == {"choice": "yes"}
