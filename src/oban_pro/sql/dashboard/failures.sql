@@ -1,21 +1,14 @@
 -- Why jobs of a workflow and of those nested in it failed: the last line of the last error of each that is discarded,
 -- will be retried, or was cancelled although it had run; how many have that line, and the first of them. The statement
 -- looks at a limited number of jobs.
-WITH RECURSIVE tree AS (
+WITH tree AS (
   SELECT
-    key, id
+    t.key, t.id
   FROM
-    /* TEMPLATE: schema */oban_workflow_groups
+    /* TEMPLATE: schema */oban_workflow_groups g
+    CROSS JOIN LATERAL /* TEMPLATE: schema */oban_workflow_groups_in_v1(g.key) t
   WHERE
-    id = %(id)s
-  UNION ALL
-  SELECT
-    g.key, g.id
-  FROM
-    tree
-    CROSS JOIN LATERAL (
-      SELECT key, id FROM /* TEMPLATE: schema */oban_workflow_groups WHERE parent = tree.key OFFSET 0
-    ) g
+    g.id = %(id)s
 ),
 failed AS (
   SELECT

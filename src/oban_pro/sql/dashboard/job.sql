@@ -1,19 +1,4 @@
 -- A job, if it is in a workflow or in one nested in it, with the workflow it belongs to and its name there.
-WITH RECURSIVE around AS (
-  SELECT
-    g.key, g.id, g.parent
-  FROM
-    /* TEMPLATE: schema */oban_workflow_members m
-    JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = m.group_key
-  WHERE
-    m.id = %(job)s
-  UNION ALL
-  SELECT
-    g.key, g.id, g.parent
-  FROM
-    around
-    JOIN /* TEMPLATE: schema */oban_workflow_groups g ON g.key = around.parent
-)
 SELECT
   g.id AS workflow_id,
   m.name,
@@ -39,4 +24,12 @@ FROM
   LEFT JOIN /* TEMPLATE: schema */oban_jobs j ON j.id = m.id
 WHERE
   m.id = %(job)s
-  AND EXISTS (SELECT FROM around WHERE around.id = %(id)s)
+  AND EXISTS (
+    SELECT
+    FROM
+      /* TEMPLATE: schema */oban_workflow_groups top
+      CROSS JOIN LATERAL /* TEMPLATE: schema */oban_workflow_around_v1(m.id) around
+    WHERE
+      top.id = %(id)s
+      AND around.id = top.key
+  )

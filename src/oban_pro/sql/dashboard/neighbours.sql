@@ -1,22 +1,6 @@
 -- The members that a job directly depends on, and those that depend on it. A gated job also depends on what its group
 -- depends on, and everything that depends on a group depends on the jobs in it as well. OFFSET 0: see PLANS.md.
-WITH RECURSIVE around AS (
-  SELECT
-    m.id, m.group_key
-  FROM
-    /* TEMPLATE: schema */oban_workflow_members m
-  WHERE
-    m.id = %(job)s
-  UNION ALL
-  SELECT
-    m.id, m.group_key
-  FROM
-    around
-    CROSS JOIN LATERAL (
-      SELECT * FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = around.group_key OFFSET 0
-    ) m
-),
-neighbours AS (
+WITH neighbours AS (
   SELECT
     true AS upstream, e.upstream AS id
   FROM
@@ -28,7 +12,7 @@ neighbours AS (
   SELECT
     false, e.downstream
   FROM
-    around
+    /* TEMPLATE: schema */oban_workflow_around_v1(%(job)s) around
     CROSS JOIN LATERAL (
       SELECT downstream FROM /* TEMPLATE: schema */oban_workflow_edges WHERE upstream = around.id OFFSET 0
     ) e

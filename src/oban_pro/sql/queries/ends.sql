@@ -1,33 +1,17 @@
 -- The final jobs of a workflow and of all nested ones, and the grafts that undo them, each by its path from the workflow:
 -- those that are nested less come first. For a root without any, this is one lookup. OFFSET 0: see PLANS.md.
-WITH RECURSIVE tree AS (
-  SELECT
-    g.key, g.kind, '{}'::text[] AS path
-  FROM
-    /* TEMPLATE: schema */oban_workflow_groups g
-  WHERE
-    g.id = %(id)s
-    AND (SELECT rules & 16 > 0 FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = g.root)
-  UNION ALL
-  SELECT
-    g.key, g.kind, CASE WHEN tree.kind = 'graft' THEN tree.path ELSE tree.path || m.name END
-  FROM
-    tree
-    CROSS JOIN LATERAL (
-      SELECT key, kind FROM /* TEMPLATE: schema */oban_workflow_groups WHERE parent = tree.key OFFSET 0
-    ) g
-    CROSS JOIN LATERAL (
-      SELECT name FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = g.key OFFSET 0
-    ) m
-),
-ends AS MATERIALIZED (
+WITH ends AS MATERIALIZED (
   SELECT
     e.group_key, e.undo, tree.path
   FROM
-    tree
+    /* TEMPLATE: schema */oban_workflow_groups g
+    CROSS JOIN LATERAL /* TEMPLATE: schema */oban_workflow_groups_by_path_v1(g.key) tree
     CROSS JOIN LATERAL (
       SELECT group_key, undo FROM /* TEMPLATE: schema */oban_workflow_ends WHERE group_key = tree.key OFFSET 0
     ) e
+  WHERE
+    g.id = %(id)s
+    AND (SELECT rules & 16 > 0 FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = g.root)
 )
 SELECT
   found.path, found.state

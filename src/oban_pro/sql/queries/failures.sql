@@ -1,20 +1,13 @@
 -- Jobs of a workflow and of those nested in it that were cancelled or discarded, its own final jobs left out: discarded
 -- ones first, 100 at most. A grafter belongs to the workflow around its graft.
-WITH RECURSIVE tree AS (
+WITH tree AS (
   SELECT
-    key, id
+    t.key, t.id
   FROM
-    /* TEMPLATE: schema */oban_workflow_groups
+    /* TEMPLATE: schema */oban_workflow_groups g
+    CROSS JOIN LATERAL /* TEMPLATE: schema */oban_workflow_groups_in_v1(g.key) t
   WHERE
-    id = %(id)s
-  UNION ALL
-  SELECT
-    g.key, g.id
-  FROM
-    tree
-    CROSS JOIN LATERAL (
-      SELECT key, id FROM /* TEMPLATE: schema */oban_workflow_groups WHERE parent = tree.key OFFSET 0
-    ) g
+    g.id = %(id)s
 ),
 failed AS (
   SELECT

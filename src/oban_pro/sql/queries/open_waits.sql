@@ -1,30 +1,11 @@
 -- Waits that are open in a workflow and in all nested ones, timers too, by path from it: those whose time is up first come
 -- first. Nothing is looked for where the root has no waits. OFFSET 0: see PLANS.md.
-WITH RECURSIVE tree AS (
-  SELECT
-    g.key, g.root, g.kind, '{}'::text[] AS path
-  FROM
-    /* TEMPLATE: schema */oban_workflow_groups g
-  WHERE
-    g.id = %(id)s
-    AND (SELECT rules & 1 > 0 FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = g.root)
-  UNION ALL
-  SELECT
-    g.key, g.root, g.kind, CASE WHEN tree.kind = 'graft' THEN tree.path ELSE tree.path || m.name END
-  FROM
-    tree
-    CROSS JOIN LATERAL (
-      SELECT key, root, kind FROM /* TEMPLATE: schema */oban_workflow_groups WHERE parent = tree.key OFFSET 0
-    ) g
-    CROSS JOIN LATERAL (
-      SELECT name FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = g.key OFFSET 0
-    ) m
-),
-open AS MATERIALIZED (
+WITH open AS MATERIALIZED (
   SELECT
     w.id, tree.kind, tree.path, t.due
   FROM
-    tree
+    /* TEMPLATE: schema */oban_workflow_groups g
+    CROSS JOIN LATERAL /* TEMPLATE: schema */oban_workflow_groups_by_path_v1(g.key) tree
     CROSS JOIN LATERAL (
       SELECT
         id
@@ -33,7 +14,7 @@ open AS MATERIALIZED (
       WHERE
         is_open
         AND kind IN ('signal', 'timer')
-        AND root = tree.root
+        AND root = g.root
         AND group_key = tree.key
       OFFSET
         0
@@ -41,6 +22,9 @@ open AS MATERIALIZED (
     LEFT JOIN LATERAL (
       SELECT due FROM /* TEMPLATE: schema */oban_workflow_timers WHERE target = w.id AND kind = 'wait' OFFSET 0
     ) t ON true
+  WHERE
+    g.id = %(id)s
+    AND (SELECT rules & 1 > 0 FROM /* TEMPLATE: schema */oban_workflow_groups WHERE key = g.root)
   ORDER BY
     t.due NULLS LAST, w.id
   LIMIT

@@ -1,24 +1,14 @@
 -- Jobs of a workflow and of all nested in it, by path; or only those in some states, which may be executing, scheduled,
 -- retryable, cancelled and discarded: these are found by indexes, some of each group. Those that failed by themselves
 -- come before those that an upstream broke. OFFSET 0: see PLANS.md.
-WITH RECURSIVE tree AS (
+WITH tree AS (
   SELECT
-    g.key, g.id, g.kind, '{}'::text[] AS path
+    t.key, t.id, t.kind, t.path
   FROM
     /* TEMPLATE: schema */oban_workflow_groups g
+    CROSS JOIN LATERAL /* TEMPLATE: schema */oban_workflow_groups_by_path_v1(g.key) t
   WHERE
     g.id = %(id)s
-  UNION ALL
-  SELECT
-    g.key, g.id, g.kind, CASE WHEN tree.kind = 'graft' THEN tree.path ELSE tree.path || m.name END
-  FROM
-    tree
-    CROSS JOIN LATERAL (
-      SELECT key, id, kind FROM /* TEMPLATE: schema */oban_workflow_groups WHERE parent = tree.key OFFSET 0
-    ) g
-    CROSS JOIN LATERAL (
-      SELECT name FROM /* TEMPLATE: schema */oban_workflow_members WHERE id = g.key OFFSET 0
-    ) m
 ),
 members AS (
   SELECT

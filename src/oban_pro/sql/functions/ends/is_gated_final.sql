@@ -10,29 +10,26 @@ SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET jit = off
 AS $$
-  WITH RECURSIVE gated AS (
-    SELECT
-      f.group_key AS id
-    FROM
-      oban_workflow_finals f
-      CROSS JOIN LATERAL (SELECT opened FROM oban_workflow_ends WHERE group_key = f.group_key OFFSET 0) e
-    WHERE
-      f.id = p_id
-      AND NOT e.opened
-    UNION ALL
-    SELECT
-      m.id
-    FROM
-      gated
-      CROSS JOIN LATERAL (SELECT id FROM oban_workflow_members WHERE group_key = gated.id AND gated OFFSET 0) m
-  )
   SELECT
     oban_workflow_is_unopened_final(p_id)
     OR EXISTS (
       SELECT
       FROM
-        gated
-        CROSS JOIN LATERAL (SELECT state FROM oban_jobs WHERE id = gated.id OFFSET 0) j
+        (
+          SELECT
+            f.group_key
+          FROM
+            oban_workflow_finals f
+            CROSS JOIN LATERAL (SELECT opened FROM oban_workflow_ends WHERE group_key = f.group_key OFFSET 0) e
+          WHERE
+            f.id = p_id
+            AND NOT e.opened
+        ) unopened
+        CROSS JOIN LATERAL oban_workflow_gated_groups_in(ARRAY[unopened.group_key]) g
+        CROSS JOIN LATERAL (
+          SELECT id FROM oban_workflow_members WHERE group_key = g.key AND gated AND id > 0 OFFSET 0
+        ) m
+        CROSS JOIN LATERAL (SELECT state FROM oban_jobs WHERE id = m.id OFFSET 0) j
       WHERE
         j.state = 'suspended'
     )

@@ -10,20 +10,10 @@ SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET jit = off
 AS $$
-  WITH RECURSIVE tree AS (
-    SELECT
-      p_key AS key
-    UNION ALL
-    SELECT
-      g.key
-    FROM
-      tree
-      CROSS JOIN LATERAL (SELECT key FROM oban_workflow_groups WHERE parent = tree.key OFFSET 0) g
-  )
   SELECT
     u.spec ->> 'queue'
   FROM
-    tree
+    oban_workflow_groups_in_v1(p_key) tree
     CROSS JOIN LATERAL (
       SELECT id, spec, ran FROM oban_workflow_undos WHERE group_key = tree.key AND undo_id IS NULL OFFSET 0
     ) u

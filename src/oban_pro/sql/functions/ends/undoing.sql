@@ -9,5 +9,8 @@ SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET jit = off
 AS $$
-  SELECT oban_workflow_jobs_in(ARRAY(SELECT e.undo FROM oban_workflow_ends e WHERE e.root = p_root AND e.undo < 0))
+  SELECT
+    j.id
+  FROM
+    oban_workflow_jobs_in(ARRAY(SELECT e.undo FROM oban_workflow_ends e WHERE e.root = p_root AND e.undo < 0)) j
 $$;

@@ -13,7 +13,7 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 BEGIN
-  WITH RECURSIVE tree AS (
+  WITH named AS (
     SELECT
       key
     FROM
@@ -27,19 +27,13 @@ BEGIN
     FROM
       (SELECT key FROM oban_workflow_groups WHERE id = p_id OFFSET 0) g
       JOIN oban_workflow_members m ON m.group_key = g.key AND m.name = ANY(p_names) AND m.id < 0
-    UNION ALL
-    SELECT
-      g.key
-    FROM
-      tree
-      CROSS JOIN LATERAL (SELECT key FROM oban_workflow_groups WHERE parent = tree.key OFFSET 0) g
   )
   UPDATE
     oban_workflow_ends e
   SET
     undo = 0
   WHERE
-    e.group_key = ANY(ARRAY(SELECT key FROM tree))
+    e.group_key = ANY(ARRAY(SELECT t.key FROM named CROSS JOIN LATERAL oban_workflow_groups_in_v1(named.key) t))
     AND e.undo IS NULL
     AND e.outcome IS NULL;
 END;

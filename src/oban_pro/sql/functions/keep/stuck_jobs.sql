@@ -28,7 +28,7 @@ BEGIN
     FROM
       oban_workflow_jobs_in(
         ARRAY(SELECT target FROM oban_workflow_pauses WHERE p_root IS NULL OR root = p_root)
-      ) AS p(id)
+      ) p
   ),
   lines AS MATERIALIZED (
     SELECT

@@ -39,7 +39,7 @@ BEGIN
     FROM
       oban_jobs
     WHERE
-      id = ANY(ARRAY(SELECT oban_workflow_jobs_in(ARRAY[p_root])))
+      id = ANY(ARRAY(SELECT p.id FROM oban_workflow_jobs_in(ARRAY[p_root]) p))
       AND (state = 'suspended') IS TRUE
   );
 

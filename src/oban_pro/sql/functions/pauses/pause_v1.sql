@@ -48,7 +48,7 @@ BEGIN
     FROM
       oban_jobs
     WHERE
-      id = ANY(ARRAY(SELECT oban_workflow_jobs_in(ARRAY[v_target])))
+      id = ANY(ARRAY(SELECT p.id FROM oban_workflow_jobs_in(ARRAY[v_target]) p))
       AND (state IN ('available', 'scheduled', 'retryable')) IS TRUE
     ORDER BY
       id

@@ -43,7 +43,7 @@ BEGIN
     FROM
       oban_jobs
     WHERE
-      id = ANY(ARRAY(SELECT oban_workflow_jobs_in(v_resumed)))
+      id = ANY(ARRAY(SELECT p.id FROM oban_workflow_jobs_in(v_resumed) p))
       AND (state = 'suspended') IS TRUE
     ORDER BY
       id

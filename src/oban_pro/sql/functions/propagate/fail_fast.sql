@@ -55,41 +55,26 @@ BEGIN
     RETURN;
   END IF;
 
-  WITH RECURSIVE tree AS (
-    SELECT
-      g.key AS id, g.error
+  WITH open AS MATERIALIZED (
+    SELECT DISTINCT ON (inside.id)
+      inside.id, failed.error, j.state::text AS state
     FROM
-      unnest(v_groups, v_errors) AS g(key, error)
-    UNION ALL
-    SELECT
-      m.id, tree.error
-    FROM
-      tree
-      CROSS JOIN LATERAL (SELECT id FROM oban_workflow_members WHERE group_key = tree.id OFFSET 0) m
-    WHERE
-      tree.id < 0
-  ),
-  open AS MATERIALIZED (
-    SELECT DISTINCT ON (tree.id)
-      tree.id, tree.error, j.state::text AS state
-    FROM
-      tree
+      oban_workflow_jobs_in(v_groups) inside
+      JOIN unnest(v_groups, v_errors) AS failed(key, error) ON failed.key = inside.member
       CROSS JOIN LATERAL (
         SELECT
           state
         FROM
           oban_jobs
         WHERE
-          id = tree.id
+          id = inside.id
           AND (state IN ('suspended', 'available', 'scheduled', 'retryable')) IS TRUE
         OFFSET
           0
         FOR NO KEY UPDATE
       ) j
-    WHERE
-      tree.id > 0
     ORDER BY
-      tree.id
+      inside.id
   ),
   cancelled AS (
     UPDATE

@@ -21,22 +21,8 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 BEGIN
-  WITH RECURSIVE closed AS (
-    SELECT
-      id
-    FROM
-      unnest(p_closed) AS u(id)
-    UNION ALL
-    SELECT
-      m.id
-    FROM
-      closed
-      -- OFFSET 0: see PLANS.md
-      CROSS JOIN LATERAL (
-        SELECT id FROM oban_workflow_members WHERE group_key = closed.id AND gated OFFSET 0
-      ) m
-    WHERE
-      closed.id < 0
+  WITH closed AS MATERIALIZED (
+    SELECT key FROM oban_workflow_gated_groups_in(p_closed)
   ),
   counted AS (
     UPDATE
@@ -46,28 +32,13 @@ BEGIN
     FROM
       closed
     WHERE
-      m.id = ANY(ARRAY[closed.id])
-      AND m.id < 0
+      m.id = ANY(ARRAY[closed.key])
       AND m.gated
   ),
-  mended AS (
-    SELECT
-      id
-    FROM
-      unnest(p_mended) AS u(id)
-    UNION
-    SELECT
-      m.id
-    FROM
-      mended
-      CROSS JOIN LATERAL (
-        SELECT id FROM oban_workflow_members WHERE group_key = mended.id AND gated AND id < 0 OFFSET 0
-      ) m
-  ),
   reached AS (
-    SELECT id, 'completed' AS empty_state FROM closed WHERE id < 0
+    SELECT key, 'completed' AS empty_state FROM closed
     UNION ALL
-    SELECT id, 'cancelled' FROM mended
+    SELECT key, 'cancelled' FROM oban_workflow_gated_groups_in(p_mended)
   ),
   emptied AS (
     UPDATE
@@ -77,7 +48,7 @@ BEGIN
     FROM
       reached r
     WHERE
-      g.key = ANY(ARRAY[r.id])
+      g.key = ANY(ARRAY[r.key])
       AND g.total + g.subs = 0
       AND g.empty_state = r.empty_state
       AND (r.empty_state = 'completed' OR NOT oban_workflow_gate_broken(g.key, p_rules))

@@ -18,20 +18,10 @@ SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET jit = off
 AS $$
-  WITH RECURSIVE around AS (
-    SELECT
-      p_id AS id, 0 AS distance
-    UNION ALL
-    SELECT
-      m.group_key, around.distance + 1
-    FROM
-      around
-      CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = around.id OFFSET 0) m
-  )
   SELECT
     p.paused_at, p.paused_by, t.due, COALESCE(oban_workflow_path_v1(p.target), '{}'), COALESCE(g.kind, 'job')
   FROM
-    around
+    oban_workflow_around_v1(p_id) around
     CROSS JOIN LATERAL (SELECT * FROM oban_workflow_pauses WHERE target = around.id OFFSET 0) p
     LEFT JOIN LATERAL (SELECT kind FROM oban_workflow_groups WHERE key = p.target OFFSET 0) g ON true
     LEFT JOIN LATERAL (SELECT due FROM oban_workflow_timers WHERE target = p.target AND oban_workflow_timers.kind = 'pause' OFFSET 0) t ON true

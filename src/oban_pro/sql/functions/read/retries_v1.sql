@@ -16,24 +16,11 @@ AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
-  WITH RECURSIVE tree AS (
-    SELECT
-      g.key, g.id
-    FROM
-      oban_workflow_groups g
-    WHERE
-      g.id = p_id
-    UNION ALL
-    SELECT
-      g.key, g.id
-    FROM
-      tree
-      CROSS JOIN LATERAL (SELECT key, id FROM oban_workflow_groups WHERE parent = tree.key OFFSET 0) g
-  )
   SELECT
     tree.key, min(to_jsonb(j.errors) #>> '{0,at}'), max(j.attempted_at)
   FROM
-    tree
+    oban_workflow_groups top
+    CROSS JOIN LATERAL oban_workflow_groups_in_v1(top.key) tree
     CROSS JOIN LATERAL (
       (
         SELECT
@@ -63,8 +50,8 @@ BEGIN
       )
     ) j
   WHERE
-    j.attempt > 1
-    OR j.state = 'retryable'
+    top.id = p_id
+    AND (j.attempt > 1 OR j.state = 'retryable')
   GROUP BY
     tree.key;
 END;

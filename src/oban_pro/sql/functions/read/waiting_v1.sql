@@ -70,20 +70,10 @@ BEGIN
   END IF;
 
   deadline := (
-    WITH RECURSIVE around AS (
-      SELECT
-        p_id AS id
-      UNION ALL
-      SELECT
-        m.group_key
-      FROM
-        around
-        CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = around.id OFFSET 0) m
-    )
     SELECT
       min(t.due)
     FROM
-      around
+      oban_workflow_around_v1(p_id) around
       CROSS JOIN LATERAL (
         SELECT due FROM oban_workflow_timers WHERE target = around.id AND kind IN ('deadline', 'inner') OFFSET 0
       ) t

@@ -12,21 +12,16 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 BEGIN
-  WITH RECURSIVE around AS (
+  WITH around AS (
     SELECT
-      u.id AS job, m.group_key AS key
+      u.id AS job, a.id AS key
     FROM
       unnest(p_ids) AS u(id)
       CROSS JOIN LATERAL (SELECT state FROM oban_jobs WHERE id = u.id OFFSET 0) j
-      CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = u.id OFFSET 0) m
+      CROSS JOIN LATERAL oban_workflow_around_v1(u.id) a
     WHERE
       j.state IN ('available', 'scheduled', 'retryable')
-    UNION
-    SELECT
-      around.job, m.group_key
-    FROM
-      around
-      CROSS JOIN LATERAL (SELECT group_key FROM oban_workflow_members WHERE id = around.key OFFSET 0) m
+      AND a.distance > 0
   ),
   late AS (
     SELECT DISTINCT ON (around.job)

@@ -12,27 +12,12 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 BEGIN
-  WITH RECURSIVE closed AS (
-    SELECT
-      u.id
-    FROM
-      unnest(p_closed) AS u(id)
-    UNION ALL
-    SELECT
-      m.id
-    FROM
-      closed
-      -- OFFSET 0: see PLANS.md
-      CROSS JOIN LATERAL (
-        SELECT id FROM oban_workflow_members WHERE group_key = closed.id AND gated AND id < 0 OFFSET 0
-      ) m
-  )
   UPDATE
     oban_workflow_groups g
   SET
     skips = NULL
   WHERE
-    g.key = ANY(ARRAY(SELECT id FROM closed))
+    g.key = ANY(ARRAY(SELECT c.key FROM oban_workflow_gated_groups_in(p_closed) c))
     AND g.skips;
 END;
 $$;

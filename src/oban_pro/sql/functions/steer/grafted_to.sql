@@ -7,21 +7,11 @@ LANGUAGE sql
 STABLE
 SET search_path FROM CURRENT
 AS $$
-  WITH RECURSIVE tree AS (
-    SELECT
-      g.key
-    FROM
-      unnest(p_grafts) AS graft(key)
-      CROSS JOIN LATERAL (SELECT key FROM oban_workflow_groups WHERE parent = graft.key OFFSET 0) g
-    UNION
-    SELECT
-      g.key
-    FROM
-      tree
-      CROSS JOIN LATERAL (SELECT key FROM oban_workflow_groups WHERE parent = tree.key OFFSET 0) g
-  )
-  SELECT
-    key
+  SELECT DISTINCT
+    g.key
   FROM
-    tree
+    unnest(p_grafts) AS graft(key)
+    CROSS JOIN LATERAL oban_workflow_groups_in_v1(graft.key) g
+  WHERE
+    g.key <> graft.key
 $$;

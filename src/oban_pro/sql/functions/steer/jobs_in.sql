@@ -1,8 +1,9 @@
--- The jobs among some members, and those in groups among them, at any depth.
+-- The jobs among some members, and those in groups among them, at any depth; each with the member that it is, or is in. A
+-- job comes once for each of these.
 --
--- Called by: oban_workflow_pause_v1, oban_workflow_resume_members, oban_workflow_stuck_jobs. Locks nothing.
+-- Called by: functions that look for all jobs in a part of a workflow. Locks nothing. OFFSET 0: see PLANS.md.
 CREATE OR REPLACE FUNCTION oban_workflow_jobs_in(p_members bigint[])
-RETURNS SETOF bigint
+RETURNS TABLE (id bigint, member bigint)
 LANGUAGE sql
 STABLE
 SET search_path FROM CURRENT
@@ -11,12 +12,12 @@ SET jit = off
 AS $$
   WITH RECURSIVE tree AS (
     SELECT
-      id
+      u.id, u.id AS member
     FROM
       unnest(p_members) AS u(id)
     UNION ALL
     SELECT
-      m.id
+      m.id, tree.member
     FROM
       tree
       CROSS JOIN LATERAL (SELECT id FROM oban_workflow_members WHERE group_key = tree.id OFFSET 0) m
@@ -24,9 +25,9 @@ AS $$
       tree.id < 0
   )
   SELECT
-    id
+    tree.id, tree.member
   FROM
     tree
   WHERE
-    id > 0
+    tree.id > 0
 $$;

@@ -8,48 +8,29 @@ LANGUAGE sql
 STABLE
 SET search_path FROM CURRENT
 AS $$
-  WITH RECURSIVE tree AS (
-    SELECT
-      m.id
-    FROM
-      oban_workflow_groups g
-      CROSS JOIN LATERAL (
-        SELECT id FROM oban_workflow_members WHERE group_key = g.key AND p_names IS NULL
-        UNION ALL
-        -- each by itself: with = ANY(p_names) all members may be read, and their names compared
-        SELECT
-          named.id
-        FROM
-          (SELECT DISTINCT unnest(p_names) AS name) n
-          CROSS JOIN LATERAL (
-            SELECT id FROM oban_workflow_members WHERE group_key = g.key AND name = n.name OFFSET 0
-          ) named
-      ) m
-    WHERE
-      g.id = p_id
-    UNION ALL
-    SELECT
-      m.id
-    FROM
-      tree
-      -- OFFSET 0: see PLANS.md
-      CROSS JOIN LATERAL (
-        SELECT
-          id
-        FROM
-          oban_workflow_members
-        WHERE
-          group_key = tree.id
-        OFFSET
-          0
-      ) m
-    WHERE
-      tree.id < 0
-  )
   SELECT
-    id
+    j.id
   FROM
-    tree
-  WHERE
-    id > 0
+    oban_workflow_jobs_in(
+      ARRAY(
+        SELECT
+          m.id
+        FROM
+          oban_workflow_groups g
+          CROSS JOIN LATERAL (
+            SELECT id FROM oban_workflow_members WHERE group_key = g.key AND p_names IS NULL
+            UNION ALL
+            -- each by itself: with = ANY(p_names) all members may be read, and their names compared
+            SELECT
+              named.id
+            FROM
+              (SELECT DISTINCT unnest(p_names) AS name) n
+              CROSS JOIN LATERAL (
+                SELECT id FROM oban_workflow_members WHERE group_key = g.key AND name = n.name OFFSET 0
+              ) named
+          ) m
+        WHERE
+          g.id = p_id
+      )
+    ) j
 $$;

@@ -14,24 +14,12 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 BEGIN
-  WITH RECURSIVE tree AS (
-    SELECT
-      u.key
-    FROM
-      unnest(p_groups) AS u(key)
-    UNION
-    SELECT
-      g.key
-    FROM
-      tree
-      CROSS JOIN LATERAL (SELECT key FROM oban_workflow_groups WHERE parent = tree.key OFFSET 0) g
-  )
   UPDATE
     oban_workflow_groups g
   SET
     voided = true
   WHERE
-    g.key = ANY(ARRAY(SELECT key FROM tree))
+    g.key = ANY(ARRAY(SELECT t.key FROM unnest(p_groups) AS u(key) CROSS JOIN LATERAL oban_workflow_groups_in_v1(u.key) t))
     AND g.tolerates IS NOT NULL
     AND g.state = 'executing'
     AND g.voided IS NULL;

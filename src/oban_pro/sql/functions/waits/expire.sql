@@ -61,23 +61,17 @@ BEGIN
 
   v_finals := ARRAY(SELECT oban_workflow_finals_of(p_root));
 
-  WITH RECURSIVE tree AS (
-    SELECT
-      t.target AS id, t.error, t.n
-    FROM
-      unnest(v_targets, v_errors) WITH ORDINALITY AS t(target, error, n)
-    UNION ALL
-    SELECT
-      m.id, tree.error, tree.n
-    FROM
-      tree
-      CROSS JOIN LATERAL (SELECT id FROM oban_workflow_members WHERE group_key = tree.id OFFSET 0) m
-    WHERE
-      tree.id < 0
-  ),
-  late AS (
+  WITH late AS (
     -- the first deadline counts
-    SELECT DISTINCT ON (id) id, error FROM tree WHERE id > 0 AND id <> ALL(v_finals) ORDER BY id, n
+    SELECT DISTINCT ON (j.id)
+      j.id, t.error
+    FROM
+      oban_workflow_jobs_in(v_targets) j
+      JOIN unnest(v_targets, v_errors) WITH ORDINALITY AS t(target, error, n) ON t.target = j.member
+    WHERE
+      j.id <> ALL(v_finals)
+    ORDER BY
+      j.id, t.n
   ),
   open AS MATERIALIZED (
     SELECT

@@ -9,26 +9,11 @@ SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET jit = off
 AS $$
-  WITH RECURSIVE inner_members AS (
-    SELECT
-      id
-    FROM
-      unnest(p_groups) AS u(id)
-    UNION ALL
-    SELECT
-      m.id
-    FROM
-      inner_members
-      CROSS JOIN LATERAL (
-        SELECT id FROM oban_workflow_members WHERE group_key = inner_members.id AND gated OFFSET 0
-      ) m
-    WHERE
-      inner_members.id < 0
-  )
   SELECT
-    id
+    m.id
   FROM
-    inner_members
-  WHERE
-    id > 0
+    oban_workflow_gated_groups_in(p_groups) g
+    CROSS JOIN LATERAL (
+      SELECT id FROM oban_workflow_members WHERE group_key = g.key AND gated AND id > 0 OFFSET 0
+    ) m
 $$;

@@ -14,24 +14,11 @@ BEGIN
     RETURN QUERY SELECT * FROM oban_workflow_waits WHERE id = p_member;
   ELSE
     RETURN QUERY
-    WITH RECURSIVE tree AS (
-      SELECT p_member AS id
-      UNION ALL
-      SELECT
-        m.id
-      FROM
-        tree
-        CROSS JOIN LATERAL (SELECT id FROM oban_workflow_members WHERE group_key = tree.id OFFSET 0) m
-      WHERE
-        tree.id < 0
-    )
     SELECT
       w.*
     FROM
-      tree
-      CROSS JOIN LATERAL (SELECT * FROM oban_workflow_waits WHERE id = tree.id AND kind = 'signal' OFFSET 0) w
-    WHERE
-      tree.id > 0;
+      oban_workflow_jobs_in(ARRAY[p_member]) j
+      CROSS JOIN LATERAL (SELECT * FROM oban_workflow_waits WHERE id = j.id AND kind = 'signal' OFFSET 0) w;
   END IF;
 END;
 $$;
