@@ -85,7 +85,7 @@ def uninstrument() -> None:
 
 
 def _span_id_of(execution: TracedExecution) -> int:
-    """Work out the id of an execution's span, as whoever depends on its job does as well."""
+    """Compute the id of an execution's span, as executions that link to it do."""
     job_id, attempt, stamp, carried = execution
     naive = stamp.astimezone(UTC).replace(tzinfo=None) if stamp and stamp.tzinfo else stamp
     key = f"{carried}/{job_id}/{attempt}/{naive}"
@@ -114,7 +114,7 @@ class _Tracing:
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
         generator = getattr(tracer, "id_generator", None)
-        # Other SDKs draw ids in their own way: nobody could work out the id of a span.
+        # Other SDKs choose ids in their own way, so no other process could compute that of a span.
         self._links = generator is not None
 
         if generator is not None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from oban_pro._host import Query
 
 DEFAULT = 60.0
-"""Seconds to wait for a node that does not say: oban's own default."""
+"""Seconds that a node may be silent unless it says otherwise: oban's own default."""
 
 _patience: WeakKeyDictionary[Query, float] = WeakKeyDictionary()
 

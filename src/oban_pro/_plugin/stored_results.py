@@ -42,7 +42,7 @@ async def keep(executor: _host.Executor) -> None:
     job, result = executor.job, parts.result
     store = job.meta.get(meta.STORE)
 
-    # one that runs in place is in no database
+    # a job that runs inline is in no database
     if store is None or not job.id or inline.is_bound(job):
         return
 
@@ -79,7 +79,7 @@ def _with(result: Record | NextTurn, reference: str) -> Record | NextTurn:
 
 
 def _list(folder: str) -> list[str]:
-    """Return the objects of a job that its execution finds, but for those of its signals."""
+    """Return the objects that a job had before this execution, without those of signals."""
     try:
         names = stores.names_in(folder)
     except Exception:

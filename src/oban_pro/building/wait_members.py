@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class WaitMembers(Finals):
-    """Members of a workflow that nobody runs: they wait for signals, or for a time."""
+    """The methods of the builder that add waits: members that wait for a signal or a time."""
 
     def add_signal(
         self,

@@ -1,4 +1,4 @@
-"""Options that name the roles of a database which are granted something."""
+"""Options that name roles of the database, to be granted what they need."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def role_options[R](start: str) -> Callable[[Callable[..., R]], Callable[..., R]
 
             return command(*args, roles=roles, **options)
 
-        # The last one is shown first.
+        # click shows the option that is added last first.
         for kind, text in reversed(KINDS.items()):
             with_roles = click.option(
                 f"--{start}{kind}", kind, metavar="ROLE", multiple=True, help=text

@@ -1,4 +1,4 @@
-"""Where commands that import code of users find it."""
+"""The path on which commands find the code of users."""
 
 from __future__ import annotations
 

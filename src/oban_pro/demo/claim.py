@@ -44,7 +44,7 @@ class Claim:
         self._queue = queue
 
     async def rescue(self, alive: Collection[str]) -> int:
-        """Make jobs available again that no node works on any more.
+        """Make jobs available again whose nodes have ended.
 
         Correct because a queue's nodes are all started by the process that holds the claim.
 
@@ -52,7 +52,7 @@ class Claim:
             alive: The names of the nodes that run.
 
         Returns:
-            How many jobs it were.
+            How many jobs are available again.
         """
         async with self._conn.transaction():
             await self._conn.execute(_GIVE_UP)

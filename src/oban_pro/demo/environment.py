@@ -47,7 +47,7 @@ class RecordedFile(NamedTuple):
 
     name: str
     path: Path
-    digest: str  # "" where there is none
+    digest: str  # "" without a hash
 
     @property
     def is_hashed(self) -> bool:

@@ -27,9 +27,9 @@ async def work() -> None:
 
 def main() -> None:
     """Run a node, and log its jobs to standard error."""
-    # A terminal interrupts everybody in it; who started us decides what that means for us.
+    # A terminal interrupts all its processes; the parent decides what that means for this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Whatever the settings of the folder say that it is run in.
+    # This overrides the settings of the working directory.
     configure(modules=["oban_pro.demo"])
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"

@@ -166,7 +166,7 @@ async def _watch(
             live.update(screen.progress(status), refresh=True)
 
     if not console.is_terminal:
-        # Where nothing is drawn over, the last line of the progress has no end.
+        # Without a terminal the last line of the progress ends without a line break.
         console.print()
 
     return status

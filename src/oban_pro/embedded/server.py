@@ -24,7 +24,7 @@ _PORT = 5432  # names the socket, nothing more
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # the cheapest question with an answer
 _DEADLINE = 120.0  # seconds for another process to start the server, or for a stop
 
-# A queue leaves thousands of dead rows a second, and a fetch steps over those not swept yet.
+# A queue leaves thousands of dead rows a second, and a fetch reads those not vacuumed yet.
 _DEFAULTS = {"max_connections": "200", "autovacuum_naptime": "5s"}
 _TEMPORARY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _RESERVED = frozenset({"data_directory", "listen_addresses", "port", "unix_socket_directories"})
@@ -124,7 +124,7 @@ class Postgres:
         self._users, self._home, self._status = None, self._data, None
         if users is None or users.closed:
             return
-        # Refused even a share, we know that the supervisor has seen us go.
+        # Once even a shared lock is refused, the supervisor has seen that nobody is left.
         last = users.try_own() or not users.try_share()
         users.close()
         if last and home and status:
@@ -249,5 +249,5 @@ def _wait_until_gone(home: Path, run: Path) -> None:
         deadline = time.monotonic() + _DEADLINE
         while run.exists() and not lock.try_own() and time.monotonic() < deadline:
             time.sleep(0.005)
-        # What is still there now, a supervisor left behind that was killed itself.
+        # What is left now belongs to a supervisor that was killed.
         shutil.rmtree(run, ignore_errors=True)

@@ -197,7 +197,7 @@ def _reach(spec: Spec, data: Path) -> Iterator[tuple[str, list[int]]]:
     if not spec["by_descriptor"]:
         yield str(data), []
         return
-    # Through an open descriptor nobody asks whether the parents may be passed.
+    # An open descriptor works whatever the permissions of the parent directories.
     descriptor = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{descriptor}", [descriptor]

@@ -34,7 +34,7 @@ class BlockingConnection(AsyncConnection[Any]):
         handlers = conn.pgconn.notice_handler, conn.pgconn.notify_handler
         super().__init__(conn.pgconn, tuple_row)
         conn.pgconn.notice_handler, conn.pgconn.notify_handler = handlers
-        # Like a connection of a pool, it may be dropped without a word.
+        # It may be dropped without a warning, like a connection of a pool.
         self._pool = None
         self._blocking = conn
         self._autocommit = conn.autocommit
@@ -80,7 +80,7 @@ class BlockingConnection(AsyncConnection[Any]):
 
 
 class BlockingPool:
-    """A pool as it is, but that the connections which it makes block.
+    """A pool whose connections block.
 
     Args:
         pool: Which has the settings of the connections.
@@ -96,11 +96,11 @@ class BlockingPool:
 
 
 class _Overdue(KeyboardInterrupt):
-    """What psycopg ends a statement for: it cancels it, and the connection remains of use."""
+    """Makes psycopg cancel the statement that runs; the connection stays usable."""
 
 
 class _Limited:
-    """A generator of psycopg that is interrupted once when the time is over."""
+    """A generator of psycopg into which an error is thrown once the time is over."""
 
     def __init__(self, gen: Generator[Any, Any, Any]) -> None:
         self._gen = gen

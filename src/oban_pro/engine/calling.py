@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # others. There are at most as many as running jobs, whose number the queues limit.
 _threads = ThreadPoolExecutor(max_workers=1024, thread_name_prefix="oban-cascade")
 
-# The executions in these threads: a thread goes on when the task that awaits it is cancelled.
+# The executions in these threads. A thread goes on after the task that awaits it is cancelled.
 _in_threads: set[tuple[int | None, datetime | None]] = set()
 
 
@@ -57,7 +57,7 @@ async def call_in_time(job: Job, longest: timedelta | None, function: Callable[[
         if not clock.expired():
             raise
 
-        # A function that was left behind in its thread can ask current_job() whether it is.
+        # A function whose execution was given up can ask current_job() whether it was.
         _host.tell_cancelled(job)
 
         raise JobTimeoutError(
@@ -84,14 +84,14 @@ async def call_function(job: Job, function: Callable[[], Any]) -> Any:
         if _is_stopped(error) or find_parked(error):
             raise
 
-        # oban acknowledges nothing but an Exception: the job would stay executing.
+        # oban handles Exceptions alone: after anything else the job would stay executing.
         raise CascadeError(
             f"{meta.label_of(job)} must return or raise an Exception, got {error!r}"
         ) from error
 
 
 def _is_stopped(error: BaseException) -> bool:
-    """Tell whether somebody stops this very job, which oban handles, or the function raised it."""
+    """Tell whether oban stops this job, rather than its function having raised the error."""
     task = asyncio.current_task()
 
     return isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling() > 0)

@@ -1,4 +1,4 @@
-"""What is asked of the database about the code that jobs name."""
+"""Statements about the code that jobs name."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ class CodeStatements(Statements):
     """Statements about the code that jobs name; they need oban's table alone."""
 
     async def codes(self, queues: Sequence[str] | None) -> list[NamedCode]:
-        """Read what open jobs name, of some queues or of all."""
+        """Read the code that open jobs of some queues, or of all, name."""
         return await self.made(NamedCode, "codes", {"queues": queues and list(queues)})

@@ -20,7 +20,7 @@ def check_dsn(dsn: str) -> None:
     password: its messages are not for logs and terminals.
 
     Raises:
-        InvalidDsnError: Without a word of the string.
+        InvalidDsnError: Its message repeats no part of the string.
     """
     try:
         options = conninfo_to_dict(dsn)

@@ -1,10 +1,10 @@
-"""What an error says about the chances of the next try."""
+"""Whether a statement that failed may succeed when it is tried again."""
 
 from __future__ import annotations
 
 from psycopg import DataError, Error, InterfaceError, OperationalError
 
-# Lost, refused or shutting down: SQLSTATEs and classes of them.
+# SQLSTATEs, and classes of them, of lost and refused connections and of shutdowns.
 _UNREACHABLE = ("08", "57P01", "57P02", "57P03", "57P04", "57P05")
 
 # What passes, whatever the statement says: transactions that conflict or may not write just now,
@@ -15,7 +15,7 @@ _UNTRANSLATABLE = ("22021", "22P05")
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Tell whether the database could not be asked, or nobody heard its answer."""
+    """Tell whether the statement did not reach the database, or its answer was lost."""
     if isinstance(error, InterfaceError):
         return True
 

@@ -28,7 +28,7 @@ type Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
 
 logger = logging.getLogger(__name__)
 
-# Instances that do as oban does, for lack of rights.
+# Instances that run as plain oban, because their roles lack rights.
 _warned: WeakSet[Query] = WeakSet()
 
 
@@ -49,7 +49,7 @@ async def explained(kind: rights.Kind, prefix: str, connect: Connect) -> AsyncIt
     except InsufficientPrivilege as error:
         found = None
 
-        # Whatever goes wrong now matters less.
+        # An error while looking at rights must not replace the first one.
         with suppress(Error):
             async with connect() as conn:
                 found = await rights.explain(conn, prefix, kind, error)
@@ -74,7 +74,7 @@ async def borrowed(caller: AsyncConnection[Any]) -> AsyncIterator[AsyncConnectio
 
 
 def warn_once(query: Query, error: MissingRightError) -> None:
-    """Say once that an instance does as oban does without this package."""
+    """Log once that an instance runs as plain oban, without this package."""
     if query not in _warned:
         _warned.add(query)
         logger.warning("Doing as oban does without this package: %s", error)

@@ -1,4 +1,4 @@
-"""What is asked of the database about recorded values that are kept in a store."""
+"""Statements about recorded values that are kept in a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What schedules ask of the database."""
+"""Statements that schedules need."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Standing(NamedTuple):
         now: The time of the database.
         last_tick: The last tick that was dealt with.
         is_paused: Whether somebody has paused it.
-        failing_since: Since when its function raises for the tick that is due.
+        failing_since: When its function first raised for the tick that is due; None if it has not.
     """
 
     now: datetime
@@ -59,7 +59,7 @@ class ScheduleStatements(Statements):
         return rows[0][0] if rows else None
 
     async def fail_tick(self, name: str, tick: datetime, error: str) -> float:
-        """Note that a function raised; returns for how many seconds it has, for this tick."""
+        """Note that a function raised; returns for how many seconds it has raised for this tick."""
         params = {"name": name, "moment": tick, "error": error}
 
         return await self.first(float, "fail_tick", params) or 0.0

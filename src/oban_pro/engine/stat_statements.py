@@ -1,4 +1,4 @@
-"""What operators measure: numbers of what is open, and of the nodes."""
+"""Numbers for operators: of open jobs and workflows, and of the nodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class QueueStat(NamedTuple):
         queue: The queue.
         state: One of oban's open states.
         jobs: How many.
-        oldest: Seconds since the first of them was due; negative where none is due yet.
+        oldest: Seconds since the first of them was due; negative if none is due yet.
     """
 
     queue: str

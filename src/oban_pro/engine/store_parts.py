@@ -30,4 +30,4 @@ class StoreParts(
     TimingStatements,
     TraceStatements,
 ):
-    """All of them."""
+    """The parts of a `Store` that have modules of their own, together."""

@@ -1,4 +1,4 @@
-"""What is asked of the database to read results a page at a time."""
+"""Statements that read results a page at a time."""
 
 from __future__ import annotations
 

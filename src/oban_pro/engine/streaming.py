@@ -148,7 +148,7 @@ async def _page(store: Store, ranges: Sequence[Range]) -> list[RecordedRow]:
 
 
 def _windows(ranges: Sequence[Range]) -> Iterator[list[Range]]:
-    """Divide ranges into such as a page looks at."""
+    """Divide ranges into parts, each for one page."""
     window: list[Range] = []
     room = PAGE
 
@@ -167,7 +167,7 @@ def _windows(ranges: Sequence[Range]) -> Iterator[list[Range]]:
 
 
 def _starts(first: int, last: int, room: int) -> Iterator[int]:
-    """Yield where the parts of a range start: the first part fits in some room."""
+    """Yield where the parts of a range start; the first part fills what room is left on a page."""
     yield first
     yield from range(first + room, last + 1, PAGE)
 

@@ -1,4 +1,4 @@
-"""What tells how long jobs took."""
+"""Statements that tell how long jobs took."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What traces ask of the database."""
+"""Statements that traces need."""
 
 from __future__ import annotations
 

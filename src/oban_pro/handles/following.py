@@ -26,7 +26,7 @@ FIRST_PAUSE = 0.1
 """Seconds until a second look for results."""
 
 IDLE_SHARE = 4
-"""How much longer a pause is than the look before it, at least: looking at many jobs takes time."""
+"""The least ratio of a pause to the look before it: looking at many jobs takes time."""
 
 
 async def follow_recorded(

@@ -16,7 +16,7 @@ def quote_id(workflow_id: str) -> str:
     """
     once = quote(workflow_id, safe="")
 
-    # browsers take dots alone for the folders above
+    # browsers read "." and ".." as folders
     return quote(once if once.strip(".") else once.replace(".", "%2E"), safe="")
 
 

@@ -34,7 +34,7 @@ def _is_module(name: object) -> bool:
 
 
 def _check_dsn(value: object, place: str) -> str:
-    # It is not repeated: it may hold a password.
+    # The value is not repeated, as it may hold a password.
     if not isinstance(value, str) or not value.strip():
         raise SettingsError(f"notify_dsn in {place} must be a connection string")
 
@@ -59,7 +59,7 @@ def check_renamed(value: object, place: str) -> dict[str, str]:
     """Return new paths of code by old ones.
 
     Raises:
-        SettingsError: If they are no such thing.
+        SettingsError: If they are not a table of paths.
     """
     if not isinstance(value, Mapping):
         raise SettingsError(
@@ -142,7 +142,7 @@ def _read_pairs(text: str) -> object:
 
 
 def read_seconds(text: str) -> object:
-    """Read seconds; what are none are returned as they are, to be refused."""
+    """Read seconds; return other text as it is, so that it is refused by its own words."""
     try:
         return float(text)
     except ValueError:

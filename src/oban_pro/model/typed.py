@@ -32,7 +32,7 @@ def read_moment(text: str, zone: tzinfo | None = None) -> datetime:
         if moment.tzinfo is None:
             moment = moment.astimezone() if zone is None else moment.replace(tzinfo=zone)
 
-        # one at the end of time may have no moment in UTC
+        # near the year 9999 a time may have no equivalent in UTC
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(

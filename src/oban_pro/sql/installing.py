@@ -165,7 +165,7 @@ def _functions() -> Iterator[str]:
     dropped first if its shape has changed.
     """
     for name, text in read_named("functions"):
-        # Made last, as it says what the others are.
+        # It is created last, as it returns a digest of the others.
         if name == PurePosixPath(_INSTALLED).stem:
             continue
 

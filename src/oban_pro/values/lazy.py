@@ -150,7 +150,7 @@ class LazyValues(ValuesView[Any]):
 
 
 class Loaded:
-    """Results that are in memory: what jobs read that run in place."""
+    """Results that are in memory, for jobs that run inline."""
 
     def __init__(self, results: Mapping[str, Any]) -> None:
         self._results = results

@@ -40,7 +40,7 @@ REFUSALS = (
     *(InvalidArgumentError, InvalidOptionError, InvalidScheduleError, InvalidSignalError),
     *(OpenWorkflowError, UniqueConflictError, UnknownNameError, UnknownWorkflowError),
 )
-"""What is raised where something cannot be done, and says why."""
+"""Errors that say why an action cannot be done."""
 
 
 @contextmanager
@@ -95,7 +95,7 @@ async def cancel(request: Request) -> Response:
 
 
 async def retry(request: Request) -> Response:
-    """Run the jobs of a workflow again that broke."""
+    """Run the failed jobs of a workflow again."""
     async with on_workflow(request, "retry") as act:
         return _said(act, "Retried", await steering.retry_jobs(session_of(request), id_of(request)))
 

@@ -1,4 +1,4 @@
-"""What needs somebody: of a workflow in the list, and waits for people of all workflows."""
+"""What needs a person: workflows of the list that are stuck or failing, and open waits."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .statements import Breadcrumb, JobDetail
 
 MOST = 100
-"""How many one request is about, so that each is soon answered."""
+"""How many ids one request may bring, so that it is soon answered."""
 
 MOST_FOUND = 100_000
 """How many workflows can be found at once."""
@@ -66,11 +66,11 @@ DOING: dict[
     "resume": (searching.OPEN, lambda session, id, _: _resume(session, id)),
     "delete": (searching.SETTLED, lambda session, id, _: _delete(session, id)),
 }
-"""What can be done to many workflows: in which states, and what does it, and says if it did."""
+"""Actions on many workflows: the states they apply to, and what does it and tells if it did."""
 
 
 async def show_found(request: Request) -> Response:
-    """Answer with the ids of all workflows that the filters match, and an action applies to."""
+    """Answer with the ids of all workflows that match the filters and that an action applies to."""
     action = request.query_params.get("action", "")
 
     if action not in DOING:

@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from .statements import PageStore, RootRow
 
 LOOKED_AT = 10_000
-"""How many workflows one page asks for what no index has."""
+"""How many workflows one page tests for something that no index finds."""
 
 CHUNK = 100
-"""How many of them are asked at once for what is in their jobs."""
+"""How many workflows one statement tests by their jobs."""
 
 MOST_ASKED = 500
-"""How many of them one page asks for that."""
+"""How many workflows one page tests by their jobs."""
 
 IDS = 500
 """How many ids are read at once."""
 
 JOBS = 2_000
-"""How many jobs of one workflow are asked for their queue and worker."""
+"""How many jobs of one workflow are tested by their queue and worker."""
 
 STATES = ("executing", "completed", "cancelled", "discarded", "paused", "in line")
 """States to filter by; the last two are of workflows that are executing."""
@@ -219,7 +219,7 @@ class Query(NamedTuple):
         is_counted: bool = True,
         is_back: bool = False,
     ) -> tuple[list[Root], Spot | None]:
-        """Look from a place on until that many are found, and a few more.
+        """Look from a place on until enough workflows are found, and perhaps a few more.
 
         Returns what was found, and the place to go on from, None at the end.
         """

@@ -1,4 +1,4 @@
-"""The statement about what something is held back by: a part of `PageStore`."""
+"""The statement that reads what holds a member back: a part of `PageStore`."""
 
 from __future__ import annotations
 

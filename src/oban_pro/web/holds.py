@@ -76,7 +76,7 @@ async def limit(request: Request) -> Response:
 
 def _changed(act: Act, said: str) -> Response:
     response = answer(act, said)
-    # Whatever shows it on the page reads it again.
+    # The parts of the page that show the limit load again.
     response.headers["HX-Trigger"] = "held"
 
     return response

@@ -1,4 +1,4 @@
-"""What a job was given and what it left, whole, as JSON."""
+"""All values of a job as JSON: what it was given, and what it recorded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 async def show_values(request: Request) -> Response:
-    """Answer with everything that a job has of it, by name; null is left out."""
+    """Answer with all values that a job has, by name."""
     found = await _read(request)
 
     return _answer(await asyncio.to_thread(_write, found, None))
@@ -61,7 +61,7 @@ async def _read(request: Request) -> dict[str, Any]:
         context: dict[str, Any] = {}
 
         for one in around:
-            # What a workflow adds takes the place of what the one around it has.
+            # The context of a nested workflow overrides that of the one around it.
             context |= json.loads(await store.group_context(one.id) or "{}")
 
     found = {

@@ -38,7 +38,7 @@ class ListRow(NamedTuple):
 
 
 class ListFilters(NamedTuple):
-    """What a list of root workflows asks each of them; None for anything.
+    """Filters of a list of root workflows; None for no filter.
 
     Args:
         state: Their state, found by an index.

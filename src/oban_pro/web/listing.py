@@ -65,7 +65,7 @@ async def show_list(request: Request) -> Response:
 
 
 def checked(asked: Asked) -> tuple[Query | None, str]:
-    """Return what to look for, or why nobody can look for that."""
+    """Return what to look for, or why the fields cannot be used."""
     try:
         return asked.check(), ""
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What the query of a request asks for; what makes no sense there is as if it were absent."""
+"""Reading the query of a request; a field with a value that makes no sense counts as absent."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ async def _row(request: Request, one: StoredSchedule, now: datetime) -> dict[str
     try:
         coming = ours.next_tick(one)
     except InvalidScheduleError as error:
-        # Of a node with another release, or other time zones.
+        # Stored by a node with another release, or with other time zones.
         coming, trouble = None, str(error)
     else:
         trouble = one.error or ""

@@ -1,4 +1,4 @@
-"""Tracebacks as somebody reads them who wrote the code of the job, and none of the libraries."""
+"""Tracebacks in parts: frames in the code of the user, and those in libraries, folded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Traceback:
 
 
 def read_traceback(text: str) -> Traceback:
-    """Take a traceback, as Python wrote it, to parts; what is none has no frames."""
+    """Take a traceback, as Python writes it, to parts; any other text has no frames."""
     frames: list[list[str]] = []
     between: list[str] = []
     is_inside = False

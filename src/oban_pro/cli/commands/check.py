@@ -95,7 +95,7 @@ def check(*, database: Database, queues: str | None, ignore: Sequence[str], as_j
 
 
 def _names(queues: str | None) -> list[str] | None:
-    """Read names as `oban start` does, which has limits behind them."""
+    """Split names of queues as `oban start` does, and drop the limits behind them."""
     if queues is None:
         return None
 
@@ -137,7 +137,7 @@ def _find_missing(named: Sequence[NamedCode], modules: Sequence[str]) -> list[Mi
 def _why_unusable(kind: str, path: str) -> str | None:
     """Return why this environment cannot import or call some code; None where it can."""
     try:
-        # What modules print while they are imported is not for whoever reads the output.
+        # Modules may print while they are imported, which must not mix with our output.
         with redirect_stdout(sys.stderr):
             if kind == "worker":
                 _find_worker(path)

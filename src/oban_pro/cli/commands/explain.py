@@ -139,7 +139,7 @@ def _grid() -> Table:
 
 
 def _print_error(console: Console, link: Link, *, full: bool) -> None:
-    """Print an error that takes more than the line which the summary has."""
+    """Print an error of more than one line; the summary has the last line alone."""
     stored = visible((link.error or "").strip(), keep="\n\t")
     error = stored if full else own_frames(stored)
 

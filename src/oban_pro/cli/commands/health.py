@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from oban_pro.engine.results import Pulse, Serving
 
 OVERDUE = 60.0
-"""Seconds that nobody may lead, or look for dead nodes: each is done several times in that."""
+"""Seconds without a leader, or without a look for dead nodes, that count as a fault."""
 
 
 class Check(NamedTuple):
-    """What was looked at, whether it is as it should be, and a sentence that says so."""
+    """A check: its name, whether it passed, and a sentence that says so."""
 
     name: str
     ok: bool
@@ -79,7 +79,7 @@ def health(
 async def _check(
     database: Database, node: str | None, queue: str | None, seconds: float
 ) -> list[Check]:
-    """Look at one thing after the other, up to the first that makes the rest unknown."""
+    """Run the checks in order; stop at the first failure that leaves the others unknown."""
     checks: list[Check] = []
 
     try:
@@ -166,7 +166,7 @@ def _judge_queue(serving: Sequence[Serving], node: str | None, queue: str) -> Ch
 
 
 def _is_of(node: str | None, one: Serving) -> bool:
-    """Tell whether a producer is of a node, or of a process that ``start --processes`` runs."""
+    """Tell whether a producer belongs to a node, or to a process of ``start --processes``."""
     name, _, process = one.node.rpartition(".")
 
     return node in (None, one.node) or (node == name and process.isdigit())

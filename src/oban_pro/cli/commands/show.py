@@ -104,7 +104,7 @@ async def _read(
 async def _list_jobs(
     store: Store, status: WorkflowStatus, states: Sequence[str], limit: int
 ) -> list[JobLine]:
-    """Read jobs in some states, where there are any: they are looked for among all."""
+    """Read jobs in some states; ask nothing if the status counts none."""
     if not any(status.counts[state] for state in states):
         return []
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EXIT_CODES = {"completed": 0, "cancelled": 3, "discarded": 4}
 INTERRUPTED = 130
 PATIENCE = 3.0
-"""Seconds after which it is said that the database does not answer."""
+"""Seconds without an answer of the database after which the command says so."""
 
 MARGIN = 4
 """Lines of the terminal that are not for bars."""
@@ -91,7 +91,7 @@ async def _look(id: str, interval: float) -> AsyncIterator[WorkflowStatus]:
     while status.state == "executing":
         await asyncio.sleep(interval)
         status = await _look_patiently(id)
-        # One that has vanished is told as one that never was.
+        # A workflow that has vanished is reported like one that never existed.
         yield status if status.state != "unknown" else await status_of(id)
 
 

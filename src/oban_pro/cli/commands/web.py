@@ -54,7 +54,7 @@ def web(
     """
     token = (token or secrets.token_urlsafe(24)) if allow_operations else None
 
-    # A schedule that is run from its page is imported.
+    # Running a schedule from its page imports its module.
     search_here()
 
     with explained():
@@ -76,7 +76,7 @@ def _app(database: Database, names: Sequence[str], token: str | None) -> ASGIApp
     except ImportError as error:
         raise CommandFailure(str(error)) from error
 
-    # What operators do is told on stderr.
+    # The audit log goes to stderr.
     log = logging.getLogger(AUDIT)
     log.setLevel(logging.INFO)
     log.addHandler(logging.StreamHandler())
@@ -102,7 +102,7 @@ def _serve(app: ASGIApp, host: str, port: int, token: str | None) -> None:
         app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=1
     )
 
-    # Ctrl+C is how one leaves: by then the server has stopped, and passes it on.
+    # Ctrl+C ends the command: the server has stopped by then, and raises it again.
     with suppress(KeyboardInterrupt):
         Server(config).run()
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 POLL = 0.05
 """Seconds between two looks whether the last job of a queue has ended."""
 
-# Whether a signal names this very process: then its limit is not one for all.
+# Whether a signal for this process alone is being handled: its limit is not divided.
 _is_own: ContextVar[bool] = ContextVar("oban_workflows_is_own", default=False)
 
-# oban has no slot for what is wrapped here.
+# oban has no hook for these calls, so they are wrapped.
 _instance: Any = Oban
 _producer: Any = _host.Producer
 
