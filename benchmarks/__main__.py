@@ -1,7 +1,8 @@
-"""Compare workflows with plain oban and with the least that PostgreSQL has to do.
+"""Compare workflows with plain oban, and with the least work that PostgreSQL has to do.
 
-Everything is a ratio of times per job, measured in one go on one machine: workers that do nothing,
-one process, 50 jobs at once, inserting included, each run in a process and a database of its own.
+Each figure is a ratio of times per job, measured in one run on one machine. Workers do nothing,
+50 jobs run at once in one process, and the time includes inserting. Each run has its own process
+and its own database.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is compared with what, and how far apart the two may be."""
+"""The list of comparisons: two runs each, and the ratio that is the goal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def compare(scale: int = 1, *, million: bool = False) -> list[Ratio]:
 
 
 def fan_out(items: int, **opts: int | bool) -> Run:
-    """Spread one job to many, joined in one."""
+    """Make a run of one job, then many jobs, then one job."""
     return Run("workflows", "fan_out", items + 2, **opts)  # type: ignore[arg-type]
 
 
@@ -114,7 +114,7 @@ def _by_size(scale: int, *, million: bool) -> list[Ratio]:
     ]
 
     if million:
-        # on a node of its own: the one that enqueues holds all jobs in memory
+        # on a separate node, because the process that enqueues holds all jobs in memory
         small, huge = (fan_out(items // scale, nodes=1) for items in (10_000, 1_000_000))
         label = f"1 → {huge.size - 2:,} → 1 / 1 → {small.size - 2:,} → 1"
         ratios.append(Ratio(label, huge, small, 1.15, tables=ONE_TABLE))

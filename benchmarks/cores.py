@@ -1,8 +1,8 @@
-"""Compare what a second process brings to a node with what it brings to a bare loop.
+"""Measure how much faster a second process makes a node, and how much faster a bare loop.
 
-The loop is the same in both, and so is its number of turns. Everything is a ratio of rates,
-measured in one go on one machine: nodes that `oban-workflows start` runs, one fan-out, from the
-start of its first job to the end of its last.
+Jobs and the bare program run the same loop with the same number of turns. Each figure is a ratio
+of rates, measured in one run on one machine: `oban-workflows start` runs the nodes, and the time
+is that of one fan-out, from the start of its first job to the end of its last.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main(*, rounds: int, jobs: int, processes: int) -> None:
 
             for number in range(rounds):
                 status.update(f"{label}, round {number + 1} of {rounds}")
-                # nothing takes no core, and a second process must not be in the way
+                # a job that does nothing needs no core; a second process must not slow it down
                 bare.append(
                     bare_rate(processes, jobs, each) / bare_rate(1, jobs, each) if each else 1
                 )
@@ -82,7 +82,7 @@ def main(*, rounds: int, jobs: int, processes: int) -> None:
 
 
 def turns_in(seconds: float) -> int:
-    """Return how many turns of the loop take so long, in the fastest of some tries."""
+    """Return how many turns of the loop take that long, in the fastest of some tries."""
     tried = 200_000
     fastest = float("inf")
 
@@ -95,7 +95,7 @@ def turns_in(seconds: float) -> int:
 
 
 def bare_rate(processes: int, jobs: int, turns: int) -> float:
-    """Return how many loops a second a number of processes complete that do nothing else."""
+    """Return how many loops in a second some processes complete that do nothing else."""
     code = (
         "import sys, time\n"
         "from benchmarks.workers import spin\n"

@@ -1,4 +1,4 @@
-"""A fresh database for every run, its tables in a state that PostgreSQL's plans depend on."""
+"""A new database for every run, with tables in one of the states that change PostgreSQL's plans."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ TIMEOUT = 900
 
 
 class Table(NamedTuple):
-    """What happened before.
+    """The state of the tables, as what has happened to them before the run.
 
     Args:
-        history: Jobs that have run.
-        statement: What was done to the tables then.
-        warm: Single jobs that the measured node has run since, so that it has cached its plans.
-        is_full: Whether very many workflows are stored, and nothing else runs.
+        history: Number of jobs that have run.
+        statement: The statement that was executed after that.
+        warm: Number of single jobs that the measured node runs first, so that its plans are cached.
+        is_full: Whether very many workflows are stored.
     """
 
     history: int
@@ -60,11 +60,11 @@ HISTORY_SHAPE: dict[System, str] = {
 
 
 class Databases:
-    """Runs measurements on a server, each in a database and a process of its own.
+    """Runs measurements on a server, each in its own database and its own process.
 
     Args:
         dsn: A server on which databases may be created.
-        stored: How much is stored in those that are full.
+        stored: How much is stored in databases whose state is full.
     """
 
     def __init__(self, dsn: str, stored: Size = BIG) -> None:
@@ -73,14 +73,14 @@ class Databases:
         self._templates: dict[tuple[System, str], str] = {}
 
     def measure(self, run: Run, table: str) -> Result:
-        """Measure once on tables in the given state."""
+        """Measure one run on tables in the given state."""
         template = self._template(run.system, table)
 
         with self.database(f"{template}_run", template) as dsn:
             return _in_own_process(replace(run, warm=TABLES[table].warm, dsn=dsn))
 
     def close(self) -> None:
-        """Drop what is left."""
+        """Drop the remaining template databases."""
         for name in self._templates.values():
             self._drop(name)
 
@@ -106,7 +106,7 @@ class Databases:
 
     def _create(self, name: str, template: str) -> str:
         with psycopg.connect(self._dsn) as conn:
-            # Copying files is faster than copying through the log, and has no name before 15.
+            # Copying files is faster than copying through the WAL. PostgreSQL 14 always does so.
             strategy = " STRATEGY file_copy" if conn.info.server_version >= 150_000 else ""
 
         self._execute("CREATE DATABASE {} TEMPLATE {}" + strategy, name, template)

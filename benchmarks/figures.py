@@ -26,7 +26,7 @@ def main(source: Path, into: Path) -> None:
 
 
 def table(measured: dict[str, Any]) -> str:
-    """Spell the figures as Markdown: how they were measured, ratios, and costs for each job."""
+    """Write the figures as Markdown: the machine, the ratios, and the costs of each job."""
     machine = measured["machine"]
     lines = [
         f"Commit {measured['commit']}, Python {machine['python']}, PostgreSQL"
@@ -83,8 +83,8 @@ def _row(*cells: str) -> str:
 
 
 def draw(measured: dict[str, Any], path: Path) -> None:
-    """Draw each ratio as a bar, and its reach as a mark."""
-    # Text stays text, and the same figures give the same file.
+    """Draw each ratio as a bar, and its goal as a mark."""
+    # Text is stored as text, and the same figures give the same file.
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "figures", "font.size": 9})
     ratios = [ratio for ratio in measured["ratios"] if ratio.get("empty") is not None][::-1]
     figure, axes = plt.subplots(figsize=(9, 0.3 * len(ratios) + 0.8))

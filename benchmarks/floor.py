@@ -1,6 +1,6 @@
 """The floor: the least that a queue in PostgreSQL has to do for each job, with bare psycopg.
 
-One statement inserts all rows; then two commits for each batch: take it, settle it.
+One statement inserts all rows. Then each batch needs two commits: one takes it, one settles it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ INSERT INTO oban_jobs (worker, args)
 SELECT 'benchmarks.workers.Noop', jsonb_build_object('n', n) FROM generate_series(1, %s) AS n
 """
 
-# An array keeps the planner from joining: the rows are found by their primary key.
+# With an array the planner has no join to choose: it finds the rows by their primary key.
 TAKE = """
 UPDATE oban_jobs
 SET state = 'executing', attempt = attempt + 1, attempted_at = timezone('UTC', now())
@@ -40,7 +40,7 @@ NEXT = "INSERT INTO oban_jobs (worker) VALUES ('benchmarks.workers.Noop')"
 
 
 def measure(run: Run) -> Result:
-    """Insert and settle as many rows; for a chain one by one, each settling with the next."""
+    """Insert rows, then take and settle them in batches, or for a chain one by one."""
     with psycopg.connect(run.dsn, autocommit=True) as conn:
         started = time.perf_counter()
         conn.execute(INSERT, [1 if run.shape == "hops" else run.size])

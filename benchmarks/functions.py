@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-# When the last function of a workflow was called.
+# The time at which the last function of a workflow was called.
 called: list[float] = []
 
 

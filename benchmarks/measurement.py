@@ -1,7 +1,7 @@
-"""A measurement: the run that is asked for, the result that it gives, and what all runs measure by.
+"""A measurement: its input (`Run`), its output (`Result`), and the code that all runs share.
 
-This module must not import oban at its top. `run` hides this package from oban first, where it
-measures plain oban.
+This module must not import oban at its top: to measure plain oban, `run` first hides this package
+from oban.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ type System = Literal["floor", "oban", "triggers", "workflows"]
 
 @dataclass(frozen=True)
 class Run:
-    """What is measured: which system does what, how often, where.
+    """The input of a measurement: which system does which work, how often and where.
 
     Args:
-        system: `floor` is bare psycopg, `oban` is oban without this package, `triggers` the same on
-            tables of this package.
+        system: `floor` is psycopg alone, `oban` is oban without this package, and `triggers` is
+            oban without this package on tables with our triggers.
         shape: Name of a function in `shapes`, or in `reading`.
         size: Number of jobs.
         limit: Jobs that run at once.
-        warm: Single jobs that the same node runs first, one by one: plans get cached.
-        rehearse: Whether the same node has done the same before.
-        repeat: How often it is done, one after the other; times and costs are those of one.
-        nodes: Processes that run jobs beside the one that enqueues them; 0 for that one alone.
+        warm: Number of single jobs that the same node runs first, so that plans are cached.
+        rehearse: Whether the same node does the same work once before it is measured.
+        repeat: How often the work is done, one after the other; times and costs are of one.
+        nodes: Number of processes that run jobs; with 0 the process that enqueues runs them.
         dsn: Database with the system's schema.
     """
 
@@ -44,14 +44,14 @@ class Run:
 
 
 class Result(NamedTuple):
-    """Seconds from submitting until all is inserted, and until all is settled.
+    """The output of a measurement.
 
     Args:
-        inserted: Seconds.
-        settled: Seconds.
-        built: Seconds that it took before to build what is submitted.
-        costs: What else it took for each job: commits, rows written, buffers and WAL; rows that are
-            dead in the end, and MB of memory in the process that ran them.
+        inserted: Seconds from submitting until all jobs are inserted.
+        settled: Seconds from submitting until all jobs have settled.
+        built: Seconds to build the jobs, before submitting.
+        costs: Costs of each job: commits, rows written, buffers, WAL and dead rows at the end; and
+            the memory of the process that ran the jobs, in MB.
     """
 
     inserted: float
@@ -61,7 +61,7 @@ class Result(NamedTuple):
 
 
 class Settled:
-    """Counts the jobs that the node has settled, each once it is committed."""
+    """Counts the jobs that the node has settled, each after its commit."""
 
     def __init__(self) -> None:
         from oban import telemetry
@@ -84,8 +84,8 @@ class Settled:
 
 
 def peak_memory() -> float:
-    """Return the most memory that this process has ever used, in MB; 0 where nobody tells."""
-    # ru_maxrss would count what the parent used before it forked
+    """Return the most memory that this process has ever used, in MB, or 0 if unknown."""
+    # ru_maxrss would include the memory of the parent before it forked
     status = Path("/proc/self/status")
     found = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
 

@@ -1,4 +1,4 @@
-"""A node in a process of its own: runs the jobs of a database until its stdin closes."""
+"""A node in a separate process: it runs the jobs of a database until its stdin closes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def start(nodes: int, dsn: str, limit: int) -> Iterator[list[float]]:
-    """Start nodes, and stop them in the end; then the list holds the peak memory of each in MB."""
+    """Start nodes, and stop them at the end. Then the list has the peak memory of each, in MB."""
     command = [sys.executable, "-m", "benchmarks.node", dsn, str(limit)]
     processes = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -41,7 +41,7 @@ async def _run(dsn: str, limit: int) -> None:
     pool = await Oban.create_pool(dsn)
 
     async with Oban(pool=pool, queues={"default": limit}) as oban:
-        # it is up when it hears of inserts
+        # the node is ready when it receives notifications of inserts
         await oban._notifier.listen("insert", lambda *_: None)
         print("up", flush=True)
         await asyncio.to_thread(sys.stdin.read)

@@ -1,7 +1,7 @@
-"""What the page of a workflow of 10,000 jobs costs its reader, and the node that runs them.
+"""Measure how fast the page of a workflow of 10,000 jobs loads, and how it slows down its node.
 
-``make bench-page`` prints figures as JSON. To measure another revision, run it with that one's
-``src`` in PYTHONPATH. Needs chromium.
+``make bench-page`` prints figures as JSON. To measure another revision, put the ``src`` of that
+revision into PYTHONPATH. Needs chromium.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TABS = (0, 1, 0, 10, 0)
 PHASE = 8.0
 """Seconds for which a number of tabs is open."""
 
-# When the graph and the first row of the table are there, in milliseconds since the page began.
+# The time at which the graph and the first row of the table exist, in milliseconds after the start.
 NOTE_READY = """
   new MutationObserver((_, observer) => {
     if (!document.querySelector("#graph g[data-id]") || !document.querySelector("#table tbody tr")) return;
@@ -80,7 +80,7 @@ async def insert(pool: AsyncConnectionPool, workflow: Workflow) -> None:
 
 
 async def load(browser: Browser, address: str) -> dict[str, float]:
-    """Open the page in a browser that has seen none of it, and return what that took."""
+    """Open the page in a browser with an empty cache, and return the figures of the load."""
     context = await browser.new_context(viewport={"width": 1400, "height": 900})
     page = await context.new_page()
     await page.add_init_script(NOTE_READY)
@@ -97,7 +97,7 @@ async def load(browser: Browser, address: str) -> dict[str, float]:
     figures = {
         "first paint ms": await page.evaluate(PAINTED),
         "interactive ms": await page.evaluate("globalThis.ready"),
-        # time of the processor, whatever else the machine does
+        # processor time, which other programs on the machine do not change
         "busy ms": busy * 1000,
         "heap MB": heap / 1e6,
         "requests": moved["requests"],
@@ -109,7 +109,7 @@ async def load(browser: Browser, address: str) -> dict[str, float]:
 
 
 async def count_bytes(page: Page) -> dict[str, float]:
-    """Count what the page asks for from now on, and the bytes that come on the line."""
+    """Count the requests of the page from now on, and the bytes that it receives."""
     moved = {"requests": 0.0, "bytes": 0.0, "views": 0.0}
     session = await page.context.new_cdp_session(page)
     await session.send("Network.enable")
@@ -131,7 +131,7 @@ def _add(moved: dict[str, float], name: str, number: float) -> None:
 
 
 async def run(pool: AsyncConnectionPool, browser: Browser, address: str) -> dict[str, Any]:
-    """Look at a workflow while it runs, with several numbers of tabs, and return the rates."""
+    """Run a workflow while some tabs show it, for several numbers of tabs, and return the rates."""
     rates: dict[int, list[float]] = {}
     per_view: dict[str, float] = {}
 
@@ -173,7 +173,7 @@ async def completed(pool: AsyncConnectionPool) -> int:
 
 
 async def main() -> None:
-    """Measure, and print the figures."""
+    """Measure and print the figures."""
     async with AsyncExitStack() as stack:
         dsn = stack.enter_context(server_dsn())
         pool = AsyncConnectionPool(dsn, min_size=1, max_size=4, open=False)
@@ -191,7 +191,7 @@ async def main() -> None:
         figures: dict[str, Any] = {
             name: round(median(one[name] for one in loads), 1) for name in loads[0]
         }
-        # enough for all phases
+        # enough jobs for all phases
         running = build(int(sys.argv[1]) if len(sys.argv) > 1 else 10 * JOBS)
         await insert(pool, running)
 

@@ -1,4 +1,4 @@
-"""Ratios between runs: what is compared, measured in rounds, and summed up by medians."""
+"""Ratios between runs: how they are defined, measured in rounds, and summarised by medians."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ EVERY_TABLE = ("empty", "truncated", "analyzed", "grown", "stored")
 
 @dataclass(frozen=True)
 class Ratio:
-    """How much longer one run takes than another, or how much more it costs, per job.
+    """A comparison of two runs: the ratio of their times for each job, or of their costs.
 
     Args:
-        label: What is compared.
-        run: What is measured.
-        base: What it is measured against.
-        goal: The ratio to stay within, or None where the figure is for information.
-        phase: Whether to time all from submitting on, inserting alone, or with building before it;
-            or which cost to compare.
+        label: The name of the comparison.
+        run: The run that is measured.
+        base: The run that it is compared with.
+        goal: The largest ratio that is good enough, or None if there is no goal.
+        phase: Which time to compare: from submitting to the end, of inserting alone, or of building
+            and inserting; or the name of a cost.
         tables: States of the tables in which to compare.
         base_table: State of the tables on which the base is measured, if it is another one.
     """
@@ -48,7 +48,7 @@ class Ratio:
         return one.per_job(self.run, table, self.phase) / base
 
     def needed(self) -> list[tuple[Run, str]]:
-        """List what has to be measured: runs, and on which tables."""
+        """List the measurements that are needed: each run, and its state of the tables."""
         return [
             needed
             for table in self.tables
@@ -58,12 +58,12 @@ class Ratio:
 
 @dataclass
 class Round:
-    """Every run once, one after the other, so that all see the same machine."""
+    """One round: every run once, one after the other, so that all run on the same machine."""
 
     results: dict[tuple[Run, str], Result] = field(default_factory=dict)
 
     def per_job(self, run: Run, table: str, phase: Phase) -> float:
-        """Return the seconds that a run took for each of its jobs, or what it cost."""
+        """Return the seconds that a run took for each of its jobs, or its cost."""
         result = self.results[run, table]
 
         if phase in ("rows", "buffers"):
@@ -79,7 +79,7 @@ class Round:
 
 
 def measure(ratios: Iterable[Ratio], repeats: int, measure_one: Measure) -> list[Round]:
-    """Measure everything that the ratios need, in interleaved rounds."""
+    """Measure all runs that the ratios need, in interleaved rounds."""
     needed = dict.fromkeys(chain.from_iterable(ratio.needed() for ratio in ratios))
 
     return [

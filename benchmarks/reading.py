@@ -1,6 +1,6 @@
-"""How long it takes to read: the results that a cascade is given, the status of a workflow.
+"""Measure reads: the results that a cascade receives, and the status of a workflow.
 
-Each comes with its floor, a bare SELECT. A tick of a node reads as well.
+Each is compared with its floor, a bare SELECT. A tick of a node is measured too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .measurement import Run
 
 TIMES = 50
-# How many jobs have run when somebody asks for the status.
+# How many jobs have run when the status is read.
 SOME = 2_000
 
 VALUES = """
@@ -35,7 +35,7 @@ FROM generate_series(1, %s)
 
 
 async def results(run: Run) -> Result:
-    """Read what many cascades recorded: from the start of a job until its function is called."""
+    """Measure from the start of a job until its function is called with many recorded results."""
     if run.system == "floor":
         return await _select(run, VALUES, "SELECT meta->>'return' FROM oban_jobs")
 
@@ -55,7 +55,7 @@ async def results(run: Run) -> Result:
 
 
 async def status(run: Run) -> Result:
-    """Ask for the status while a workflow runs, from a connection that is used for nothing else."""
+    """Read the status while a workflow runs, over a separate connection."""
     if run.system == "floor":
         return await _select(run, VALUES, "SELECT * FROM oban_jobs WHERE id = 1")
 
@@ -76,14 +76,14 @@ async def status(run: Run) -> Result:
 
 
 async def tick(run: Run) -> Result:
-    """Do what a node does each time its stager ticks, with nothing to do."""
+    """Measure a tick of a node's stager when nothing is due."""
     hook = before_stage.build(before_stage.nothing)
     pool = await Oban.create_pool(run.dsn)
     query = Oban(pool=pool)._query
 
     async def look() -> None:
         await hook(query)
-        # it looks for silent nodes each few seconds alone
+        # it looks for silent nodes only every few seconds
         await rescue.sweep(query)
         await asyncio.gather(*housekeeping._running.get(query, {}).values())
 

@@ -1,4 +1,4 @@
-"""What was measured, as a table to read and as JSON to keep."""
+"""Writes the measured figures as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGES = ("oban", "oban-workflows", "psycopg", "psycopg-pool", "uvloop")
 
 
 def table(ratios: Sequence[Ratio], rounds: Sequence[Round]) -> Table:
-    """Draw the ratios: one row each, one column for each state of the tables."""
+    """Write the ratios, each as a row with a column for each state of the tables."""
     drawn = Table(
         Column("time per job", no_wrap=True),
         *(Column(name, justify="right") for name in EVERY_TABLE),
@@ -42,7 +42,7 @@ def table(ratios: Sequence[Ratio], rounds: Sequence[Round]) -> Table:
 
 
 def costs(rounds: Sequence[Round]) -> Table:
-    """Draw what each run took for each of its jobs beside time."""
+    """Write the costs of each run, except time, for each of its jobs."""
     names = list(
         dict.fromkeys(name for one in rounds[0].results.values() for name in one.costs or ())
     )
@@ -75,7 +75,7 @@ def _cell(value: float | None, goal: float | None) -> str:
 
 
 def write(path: Path, dsn: str, ratios: Sequence[Ratio], rounds: Sequence[Round]) -> None:
-    """Write the ratios, the seconds behind them, and where they were measured."""
+    """Write the ratios, the seconds behind them, and the machine and versions."""
     report = {
         "machine": machine(dsn),
         "commit": commit(),
@@ -106,7 +106,7 @@ def write(path: Path, dsn: str, ratios: Sequence[Ratio], rounds: Sequence[Round]
 
 
 def machine(dsn: str, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
-    """Describe where something is measured: the machine, the server, the versions."""
+    """Describe the machine, the server and the versions."""
     with psycopg.connect(dsn) as conn:
         server = conn.info.parameter_status("server_version")
         settings: dict[str, str] = dict(
@@ -134,7 +134,7 @@ def _version(name: str) -> str | None:
 
 
 def commit() -> str | None:
-    """Name the commit that is measured, None outside of a repository."""
+    """Return the commit that is measured, or None outside of a repository."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty"], check=False, capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""One measurement in a process of its own: a `Run` as JSON on stdin, its `Result` on stdout."""
+"""One measurement in a separate process: it reads a `Run` as JSON, and prints its `Result`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 READING = ("results", "status", "tick")
 REHEARSALS = 3
 
-# Each commit, row that was written and buffer, by the server's own count.
+# The server's own counts of commits, rows written and buffers.
 COUNTS = """
 SELECT
   xact_commit, tup_inserted + tup_updated + tup_deleted, blks_hit + blks_read,
@@ -29,22 +29,22 @@ SELECT
 FROM pg_stat_database WHERE datname = current_database()
 """
 LAST = "SELECT COALESCE(max(id), 0) FROM oban_jobs"
-# Jobs that are stored have smaller ids.
+# Jobs that were stored before have smaller ids.
 STATES = "SELECT DISTINCT state FROM oban_jobs WHERE id > %s"
 UNSETTLED = "SELECT EXISTS (SELECT FROM oban_jobs WHERE state <> 'completed')"
 DEAD = "SELECT COALESCE(sum(n_dead_tup), 0) FROM pg_stat_user_tables"
 
 
 def measure(run: Run) -> Result:
-    """Measure once, and see that every job has completed."""
+    """Measure once, and check that every job has completed."""
     if run.system in ("oban", "triggers"):
-        # oban looks for this package on import, and does not find it
+        # when oban is imported, it looks for this package and does not find it
         sys.modules["oban_pro"] = None  # type: ignore[assignment]
 
     (last,) = _count(run.dsn, LAST)
     before = _count(run.dsn, COUNTS)
     result = _find(run)(run)
-    # what backends have counted is there once they are gone
+    # a backend's counts are complete only after it has ended
     after = _count(run.dsn, COUNTS)
 
     if run.shape in READING:
@@ -61,7 +61,7 @@ def measure(run: Run) -> Result:
 
 
 def _find(run: Run) -> Callable[[Run], Result]:
-    # the loop that `oban start` runs
+    # the event loop that `oban start` uses
     if run.shape in READING:
         from . import reading
 
@@ -84,7 +84,7 @@ async def _measure(run: Run) -> Result:
     settled = Settled()
 
     async with Oban(pool=pool, queues={"default": run.limit}) as oban:
-        # the node is up when it hears of inserts; before, it would find them by polling
+        # the node is ready when it receives notifications of inserts; before that it polls
         await oban._notifier.listen("insert", lambda *_: None)
 
         for _ in range(run.warm):
@@ -109,7 +109,7 @@ async def _measure_once(run: Run, oban: Oban, settled: Settled) -> tuple[float, 
     inserted = time.perf_counter()
 
     if run.shape == "skipped":
-        # nobody acks what is skipped
+        # skipped jobs are not acknowledged
         await jobs.wait()  # type: ignore[attr-defined]
     else:
         await settled.wait(run.size)

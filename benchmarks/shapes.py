@@ -1,4 +1,4 @@
-"""What is enqueued: one function for each shape of work, by the name it has in a `Run`."""
+"""The shapes of work that are enqueued: a `Run` names one of these functions."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ DEPTH = 5
 
 
 def independent(size: int) -> Iterable[Job]:
-    """As many jobs as asked for, of no workflow."""
+    """Make jobs that belong to no workflow."""
     return [Noop.new({"n": n}) for n in range(size)]
 
 
 def hops(size: int) -> Iterable[Job]:
-    """The first of a chain of jobs that enqueue each other."""
+    """Make the first job of a chain in which each job enqueues the next."""
     return [Hop.new({"left": size - 1})]
 
 
 def fan_out(size: int) -> Iterable[Job]:
-    """Spread one job to many and join them in one, by `add_many`."""
+    """Build one job, many jobs that depend on it, and one that depends on them, by `add_many`."""
     return (
         _workflow()
         .add("setup", Noop.new({}))
@@ -39,29 +39,29 @@ def fan_out(size: int) -> Iterable[Job]:
 
 
 def fan_out_singly(size: int) -> Iterable[Job]:
-    """Spread one job to many and join them in one, each with its own name and edges."""
+    """Build the same workflow with `add`, so that each job has its own name and edges."""
     return _spread(_workflow().add("setup", Noop.new({})), size)
 
 
 def fan_in(size: int) -> Iterable[Job]:
-    """Join many in one that needs all of them."""
+    """Build many jobs, and one that needs all of them."""
     return _fan_in(size)
 
 
 def fan_in_of_any(size: int) -> Iterable[Job]:
-    """Join many in one that needs one of them."""
+    """Build many jobs, and one that needs one of them."""
     return _fan_in(size, need=1)
 
 
 def skipped(size: int) -> Iterable[Job]:
-    """Do as `fan_out_singly`, but skip the first job, and so all others in one wave."""
+    """Build `fan_out_singly` with a skipped first job, so that one wave skips all others."""
     workflow = _workflow().add("setup", Noop.new({}), when=functions.never)
 
     return _spread(workflow, size)
 
 
 def chain(size: int) -> Iterable[Job]:
-    """Run one job after the other."""
+    """Build a chain, in which jobs run one after the other."""
     workflow = _workflow().add("0", Noop.new({}))
 
     for n in range(1, size):
@@ -71,12 +71,12 @@ def chain(size: int) -> Iterable[Job]:
 
 
 def diamonds(size: int) -> Iterable[Job]:
-    """Run small workflows of four jobs at once."""
+    """Build many workflows of four jobs each."""
     return [job for _ in range(size // JOBS_PER_DIAMOND) for job in _diamond()]
 
 
 def nested(size: int) -> Iterable[Job]:
-    """Run a hundred sub-workflows, in chains of five nested in each other, with all the jobs."""
+    """Build a hundred sub-workflows that hold all jobs; they are nested five deep."""
     workflow = _workflow()
 
     for n in range(100 // DEPTH):
@@ -86,17 +86,17 @@ def nested(size: int) -> Iterable[Job]:
 
 
 def fan_outs_of_ten(size: int) -> Iterable[Job]:
-    """Run workflows that spread one job to ten at once."""
+    """Build many workflows of one job, ten jobs and one job."""
     return [job for _ in range(size // 12) for job in fan_out(12)]
 
 
 def cascades(size: int) -> Iterable[Job]:
-    """Spread one job to many and join them in one, all of them functions that pass results."""
+    """Build the fan-out with cascades, which pass results."""
     return _cascades(size, functions.item)
 
 
 def chain_of_cascades(size: int) -> Iterable[Job]:
-    """Run one function after the other, each of which is given what the one before returned."""
+    """Build a chain of cascades, each of which receives the result of the one before."""
     workflow = _workflow().add_cascade("0", functions.start)
 
     for n in range(1, size):
@@ -106,12 +106,12 @@ def chain_of_cascades(size: int) -> Iterable[Job]:
 
 
 def cascades_in_threads(size: int) -> Iterable[Job]:
-    """Do as `cascades`, with items that are no coroutines."""
+    """Build `cascades` with plain functions for the items."""
     return _cascades(size, functions.item_in_thread)
 
 
 def cascades_of_ten(size: int) -> Iterable[Job]:
-    """Run workflows of cascades over ten items at once."""
+    """Build many workflows of cascades over ten items."""
     return [job for _ in range(size // 12) for job in cascades(12)]
 
 
@@ -182,7 +182,7 @@ def _cascades(size: int, item: Callable[[int, dict[str, Any]], object]) -> Itera
 
 
 def _workflow() -> Workflow:
-    # where plain oban is measured, this package cannot be imported
+    # when plain oban is measured, this package cannot be imported
     from oban_pro import Workflow
 
     return Workflow()

@@ -1,4 +1,4 @@
-"""Workers that do nothing, so that what remains is the cost of the engine, or turn in a loop."""
+"""Workers that do nothing, so that only the cost of the engine is measured, or that run a loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Noop(Worker):
 
 @worker()
 class Hop(Worker):
-    """A chain without workflows: each job enqueues the next."""
+    """A job of a chain without workflows, in which each job enqueues the next."""
 
     async def process(self, job: Job) -> None:
         if left := job.args["left"]:

@@ -1,4 +1,4 @@
-"""Run one workflow to its end: what a program needs that is no long-lived service."""
+"""Run one workflow to its end, for programs that are not services."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from oban_pro.embedded import server_dsn
 
 
 def run(workflow: Workflow) -> dict[str, Any]:
-    """Run a workflow in this process, and return what its jobs recorded.
+    """Run a workflow in this process, and return the results of its jobs.
 
     Args:
         workflow: Its jobs are in the queue ``default``.

@@ -1,6 +1,6 @@
-"""The same work done by others, each set up as its own documentation advises: `make bench-peers`.
+"""Other systems that do the same work, set up as their documentation says: `make bench-peers`.
 
-Another one is one more module with `serve` and `SHAPES`, and one more line here.
+To add a system, add a module with `serve` and `SHAPES`, and a line here.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ class Peer(NamedTuple):
     Args:
         name: What the table calls it.
         module: Name of its module in this package.
-        needs: The service that it gets for itself, a new one for each measurement.
-        packages: Distributions whose versions belong to the figures.
+        needs: The service that it uses; each measurement gets a new one.
+        packages: Distributions whose versions are written beside the figures.
     """
 
     name: str

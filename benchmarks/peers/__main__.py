@@ -1,7 +1,8 @@
-"""Compare workflows with what other systems need for the same work, results passed on.
+"""Compare workflows with other systems that do the same work and pass results on.
 
-Everything is a ratio of times, measured in one go on one machine: jobs that add numbers, one
-worker process, 50 jobs at once, from submitting until the last job has settled with the right sum.
+Each figure is a ratio of times, measured in one run on one machine. Jobs add numbers, one worker
+process runs 50 jobs at once, and the time runs from submitting until the last job has settled with
+the right sum.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .work import Work
 
 
 def works(scale: int = 1) -> list[Work]:
-    """List what is done.
+    """List the work that each system does.
 
     Args:
         scale: Divides all sizes.

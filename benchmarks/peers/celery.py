@@ -1,6 +1,6 @@
-"""Celery: chains, groups and the chords that its canvas makes of them, Redis as broker and results.
+"""Celery: chains, groups and chords, with Redis as broker and result backend.
 
-One worker process with a pool of 50 threads. Results are kept, as chords need them.
+One worker process has a pool of 50 threads. Results are stored, because chords need them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Chancy: its workflows, which keep order but pass no results; what jobs add up stays in memory.
+"""Chancy: its workflows keep the order of jobs but pass no results, so sums are kept in memory.
 
-One worker, in the process that submits, with 50 jobs of its async executor at once, polling eagerly
-and storing what has settled a hundred times a second instead of once.
+One worker in the process that submits runs 50 jobs at once with the async executor. It polls
+eagerly, and stores settled jobs a hundred times a second instead of once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .work import CONCURRENCY, Shapes, Work, url
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-# it leads from its first look on, which by default is after a minute
+# it becomes the leader at its first check, which by default comes after a minute
 app = Chancy(url(), plugins=[Leadership(poll_interval=1)])
 queue = Queue(
     "bench",

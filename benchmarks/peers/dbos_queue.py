@@ -1,6 +1,6 @@
 """DBOS: workflows that enqueue each job, for any process to run, and wait for its result.
 
-One process, 50 jobs of the queue at once, and a queue and results that are polled often.
+One process runs 50 jobs of the queue at once. Queue and results are polled often.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""DBOS: workflows whose jobs are steps, those that run at once gathered.
+"""DBOS: workflows whose jobs are steps; steps that run at the same time are gathered.
 
-One process, as many steps at once as a workflow gathers: steps have no limit of their own.
+One process runs as many steps at once as a workflow gathers, because steps have no limit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Dramatiq: pipelines, and groups with a completion callback, on Redis with its results backend.
 
-One worker process with 50 threads. A callback travels with every message of its group, and gets no
-results: it finds them by the ids of the messages, which it derives from its own.
+One worker process has 50 threads. A callback is sent with every message of its group, and gets no
+results. It finds them by the ids of the messages, which it derives from its own id.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 broker = RedisBroker(url=url())
-# redis gives up after five seconds by default, also where it was told to wait for longer
+# by default redis gives up after five seconds, even if it was told to wait for longer
 results = Redis.from_url(url(), socket_timeout=None)
-# the one added last stores first: results are there when the callback runs
+# the middleware that is added last runs first, so results are stored when the callback runs
 broker.add_middleware(GroupCallbacks(Barriers(url=url())))
 broker.add_middleware(CurrentMessage())
 broker.add_middleware(Results(backend=RedisBackend(client=results)))

@@ -1,4 +1,4 @@
-"""Measures systems one after the other, each in a process of its own with a service of its own."""
+"""Measures systems one after the other, each in its own process and with its own service."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from . import Peer
 
 type Found = float | str
-"""Seconds, or the reason why there are none."""
+"""Seconds, or the reason why the work was not done."""
 
 STARTING = 30.0
-"""Seconds for starting and stopping a system, beyond those that it is given for its work."""
+"""Seconds to start and stop a system, in addition to the time for its work."""
 
 PATIENCE = 300.0
 """Seconds that a round waits for a quiet machine."""
@@ -39,7 +39,7 @@ def measure(
     measure_one: Callable[[Peer, Work], Found],
     before_round: Callable[[], object] = lambda: None,
 ) -> dict[tuple[Peer, Work], list[Found]]:
-    """Measure in interleaved rounds; what could not be done once is not tried again."""
+    """Measure in interleaved rounds. Work that a system could not do once is not measured again."""
     found: dict[tuple[Peer, Work], list[Found]] = {
         (peer, work): [] for work in works for peer in peers
     }
@@ -72,7 +72,7 @@ def wait_until_quiet(load: float) -> float:
 
 
 def ratios(ours: list[Found], theirs: list[Found]) -> list[float] | str:
-    """Return how many times as long they took in each round, in order; or why they did not."""
+    """Return the sorted ratios of all rounds, or the reason why the work was not done."""
     reasons = [outcome for outcome in (*theirs, *ours) if isinstance(outcome, str)]
 
     if reasons:
@@ -86,11 +86,11 @@ def ratios(ours: list[Found], theirs: list[Found]) -> list[float] | str:
 
 
 class Bench:
-    """Starts what a system needs, measures it, and leaves nothing behind.
+    """Starts the service of a system, measures the system, and leaves nothing behind.
 
     Args:
         dsn: A server on which databases may be created.
-        limit: Seconds that a system is given for its work.
+        limit: Seconds that a system has for its work.
     """
 
     def __init__(self, dsn: str, limit: float) -> None:
@@ -112,7 +112,7 @@ class Bench:
                 yield services.database_url(dsn)
 
     def _in_own_session(self, peer: Peer, work: Work, url: str) -> Found:
-        # files, as a pipe stays open as long as any process that a system leaves behind
+        # files, because a pipe stays open while a process lives that the system leaves behind
         with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
             measured = (peer.module, work.shape, str(work.count), str(self._limit))
             process = subprocess.Popen(

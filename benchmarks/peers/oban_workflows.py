@@ -1,6 +1,6 @@
-"""oban-workflows: cascades, which record what they return and receive what was recorded.
+"""oban-workflows: cascades, which record their results and receive recorded results.
 
-One node, in the process that submits, with 50 jobs at once.
+One node in the process that submits runs 50 jobs at once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ async def serve() -> AsyncIterator[None]:
     pool = await Oban.create_pool(url())
 
     async with Oban(pool=pool, queues={"default": CONCURRENCY}) as node:
-        # the node is up when it hears of inserts; before, it would find them by polling
+        # the node is ready when it receives notifications of inserts; before that it polls
         await node._notifier.listen("insert", lambda *_: None)
         yield
 

@@ -1,6 +1,7 @@
-"""pgqueuer: independent jobs alone, as it knows no dependencies.
+"""pgqueuer: independent jobs only, because it has no dependencies.
 
-One worker, in the process that submits, with batches of 50; its own connection, and one to submit.
+One worker in the process that submits takes batches of 50. The worker and the submitter have one
+connection each.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ async def independent(count: int) -> int:
     _ran.clear()
     await queries.enqueue(["count"] * count, [None] * count, [0] * count)
 
-    # jobs leave the queue once they are committed as done, in batches
+    # jobs are removed from the queue in batches, when they are committed as done
     while await queries.queue_size():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 

@@ -1,4 +1,4 @@
-"""One measurement in a process of its own: what to measure as arguments, the seconds on stdout."""
+"""One measurement in a separate process: arguments say what to measure, stdout gets the seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 WARM_UP = 2
-"""Count of the work that is done before: the workers are up and have done it once."""
+"""The count for the same work that is done once before, so that the workers are ready."""
 
 
 async def measure(peer: ModuleType, work: Work, limit: float) -> float | str:
@@ -24,14 +24,14 @@ async def measure(peer: ModuleType, work: Work, limit: float) -> float | str:
 
     Args:
         peer: Module of the system.
-        work: What it does.
+        work: The work that it does.
         limit: Seconds after which SIGALRM ends this process.
 
     Returns:
-        Seconds from submitting until all has settled; the reason where the system cannot do it.
+        Seconds from submitting until all jobs have settled, or why the system cannot do it.
 
     Raises:
-        RuntimeError: The last job did not receive what it depends on.
+        RuntimeError: The last job did not receive the results that it depends on.
     """
     shape = peer.SHAPES.get(work.shape, "not measured")
 

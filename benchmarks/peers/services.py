@@ -1,4 +1,4 @@
-"""What the systems run on: a new Redis or a new database for each measurement, gone after it."""
+"""The services of the systems: a new Redis or a new database for each measurement."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ STARTING = 10.0
 
 
 def redis_is_installed() -> bool:
-    """Tell whether there is a server to start."""
+    """Tell whether the program `redis-server` is installed."""
     return shutil.which("redis-server") is not None
 
 
 @contextmanager
 def redis() -> Iterator[str]:
-    """Yield the URL of a Redis that keeps everything in memory, on a port of its own."""
+    """Yield the URL of a new Redis that keeps everything in memory, on a free port."""
     port = _free_port()
 
     with TemporaryDirectory() as folder:
@@ -46,7 +46,7 @@ def redis() -> Iterator[str]:
 
 
 def database_url(dsn: str) -> str:
-    """Spell a DSN as a URL, the one form that all drivers understand."""
+    """Write a DSN as a URL, the only form that all drivers accept."""
     parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
 
     return f"postgresql:///{parts.pop('dbname')}?{urlencode(parts)}"

@@ -1,4 +1,4 @@
-"""What was measured, as a table to read and as JSON to keep."""
+"""Writes the measured figures as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ type Measured = Mapping[tuple[Peer, Work], list[Found]]
 
 
 def table(measured: Measured) -> Table:
-    """Draw the ratios, a row for each system, a column for each work; above, what they refer to."""
+    """Write the ratios, a row for each system and a column for each work."""
     peers = list(dict.fromkeys(peer for peer, _ in measured))
     works = list(dict.fromkeys(work for _, work in measured))
     drawn = Table(
@@ -69,7 +69,7 @@ def _summary(found: list[float] | str) -> dict[str, Found | list[float]]:
 
 
 def write(path: Path, dsn: str, limit: float, measured: Measured) -> None:
-    """Write the ratios, the seconds behind them, and where they were measured."""
+    """Write the ratios, the seconds behind them, and the machine and versions."""
     packages = dict.fromkeys(name for peer, _ in measured for name in peer.packages)
     content = {
         "machine": report.machine(dsn, list(packages)),

@@ -1,13 +1,14 @@
-"""What every system has to do, whatever its words for it, and what must come out.
+"""The work that every system does, and the result that must come out.
 
-- `fan_out`: one job returns 1, `count` that depend on it that plus 0, 1, 2 …, one more their sum.
+- `fan_out`: one job returns 1, `count` dependents add 0, 1, 2 … to it, and one job sums these up.
 - `chain`: each of `count` jobs returns one more than the one before.
-- `diamonds`: `count` times a job that returns 1, two that return one more, and one their sum, 4.
+- `diamonds`: `count` times: a job returns 1, two jobs return one more, and one job their sum, 4.
 - `independent`: `count` jobs that depend on nothing and return nothing.
 
-A module of a system has `serve`, an async context manager within which its workers run, and
-`SHAPES`: for each shape a coroutine function that takes the count and returns the last result (the
-sum of them for diamonds, the number of jobs that ran for independent ones), or why there is none.
+A module of a system has `serve` and `SHAPES`. `serve` is an async context manager that runs the
+workers. `SHAPES` has a coroutine function for each shape. It takes the count and returns the last
+result, or the reason why there is none. For diamonds the result is the sum of all results, for
+independent jobs it is the number of jobs that ran.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ type Shapes = dict[str, Callable[[int], Awaitable[int]] | str]
 
 CONCURRENCY = 50
 URL = "BENCH_URL"
-"""Variable of the environment that names the service of a system."""
+"""The environment variable that has the URL of a system's service."""
 
 JOBS_PER_DIAMOND = 4
 
 
 @dataclass(frozen=True)
 class Work:
-    """A shape of so many jobs as the table above says."""
+    """A shape and its count."""
 
     shape: str
     count: int
 
     @property
     def label(self) -> str:
-        """What the table calls it."""
+        """The name in the table."""
         return {
             "fan_out": f"1 → {self.count:,} → 1",
             "chain": f"chain of {self.count}",
@@ -47,7 +48,7 @@ class Work:
 
     @property
     def jobs(self) -> int:
-        """How many jobs there are."""
+        """The number of jobs."""
         return {
             "fan_out": self.count + 2,
             "diamonds": self.count * JOBS_PER_DIAMOND,
@@ -55,7 +56,7 @@ class Work:
 
     @property
     def result(self) -> int:
-        """What must come out."""
+        """The result that must come out."""
         return {
             "fan_out": sum(1 + n for n in range(self.count)),
             "diamonds": self.count * 4,

@@ -1,4 +1,4 @@
-"""Worker processes, for systems that do not work in the process that submits."""
+"""Worker processes, for systems that do not run jobs in the process that submits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def worker(*arguments: str) -> Iterator[None]:
-    """Run a Python module as long as the block, its output among the errors."""
+    """Run a Python module while the block runs, with its output going to stderr."""
     process = subprocess.Popen([sys.executable, "-m", *arguments], stdout=sys.stderr)
 
     try:

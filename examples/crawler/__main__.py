@@ -1,4 +1,4 @@
-"""Crawl a folder on a PostgreSQL of its own, or on that of OBAN_DSN."""
+"""Crawl a folder, on a temporary PostgreSQL or on the server that OBAN_DSN names."""
 
 import sys
 

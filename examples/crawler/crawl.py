@@ -1,4 +1,4 @@
-"""Crawl a folder: what there is to do turns up while it is done."""
+"""Crawl a folder: each visit finds further folders and files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def visit(folder: str, context: Context) -> Workflow:
 
 
 def read(path: str, context: Context) -> dict[str, Any]:
-    """Read one file; a ``def``, so it blocks a thread and nobody else."""
+    """Read one file. It is a plain ``def``, so it blocks only its own thread."""
     with Path(path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
@@ -34,7 +34,7 @@ def read(path: str, context: Context) -> dict[str, Any]:
 
 
 def report(context: Context) -> dict[str, Any]:
-    """Sum up; results are nested as the folders are."""
+    """Sum up all results, which are nested as the folders are."""
     (root,) = context["visit"].values()
     files = list(_below(root))
     sizes: Counter[str] = Counter()
@@ -53,7 +53,7 @@ def report(context: Context) -> dict[str, Any]:
 
 
 def _below(folder: Context) -> Iterator[dict[str, Any]]:
-    # A group in which nobody recorded is absent: a folder without files, or without folders.
+    # A group without results is absent: a folder may have no files, or no folders.
     yield from folder.get("read", {}).values()
 
     for inner in folder.get("visit", {}).values():

@@ -1,4 +1,4 @@
-"""What Django calls manage.py."""
+"""The project's manage.py."""
 
 import os
 import sys

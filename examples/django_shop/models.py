@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Order(models.Model):
-    """What a customer has ordered."""
+    """An order of a customer."""
 
     items = models.JSONField()
     total = models.IntegerField()
@@ -12,5 +12,5 @@ class Order(models.Model):
 
     @property
     def workflow_id(self) -> str:
-        """The id of the workflow: enqueued twice, it is one."""
+        """The id of the order's workflow, so that enqueueing twice inserts one workflow."""
         return f"order-{self.pk}"

@@ -1,4 +1,4 @@
-"""Settings: Django's tables and those of workflows are in the database of OBAN_DSN."""
+"""Settings: the database that OBAN_DSN names has Django's tables and those of workflows."""
 
 import os
 

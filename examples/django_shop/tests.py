@@ -13,7 +13,7 @@ ORDER = {"items": ["pen", "ink"], "total": 20}
 
 
 class PlacingTests(TestCase):
-    """What a request does, each test in a transaction that is rolled back."""
+    """Tests of requests, each in a transaction that is rolled back."""
 
     def test_starts_a_workflow_with_the_order(self) -> None:
         answer = self.client.post("/orders", ORDER, content_type="application/json")
@@ -24,7 +24,7 @@ class PlacingTests(TestCase):
 
 
 class RunningTests(TransactionTestCase):
-    """What the jobs do, with what the test has written committed."""
+    """Tests of jobs, for which the rows of the test are committed."""
 
     def test_ships_what_was_ordered(self) -> None:
         self.client.post("/orders", ORDER, content_type="application/json")

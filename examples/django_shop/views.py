@@ -27,7 +27,7 @@ def place(request: HttpRequest) -> JsonResponse:
 
 @require_GET
 def show(request: HttpRequest, pk: int) -> JsonResponse:
-    """Say how far an order is."""
+    """Show the progress of an order."""
     order = get_object_or_404(Order, pk=pk)
     status = sync.Handle(order.workflow_id, connection).status()
 

@@ -1,4 +1,4 @@
-"""What happens to an order after the request: packing, an approval of large ones, shipping."""
+"""The workflow of an order after the request: packing, approval of large orders, shipping."""
 
 import functools
 from collections.abc import Callable
@@ -14,7 +14,7 @@ LARGE = 1_000
 
 
 def with_database[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """Let a job begin and end as a request does: with connections that are good."""
+    """Close old database connections before and after a job, as Django does for a request."""
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -35,7 +35,7 @@ def pack(item: str, context: dict[str, Any]) -> str:
 
 @with_database
 def ship(context: dict[str, Any]) -> int:
-    """Ship what is packed, and note it."""
+    """Ship the packed items, and store how many parcels there were."""
     parcels = len(context["pack"])
     Order.objects.filter(pk=context["order"]).update(shipped=parcels)
 

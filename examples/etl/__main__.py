@@ -1,4 +1,4 @@
-"""Run the pipeline on a PostgreSQL of its own, or on that of OBAN_DSN."""
+"""Run the pipeline, on a temporary PostgreSQL or on the server that OBAN_DSN names."""
 
 import sys
 

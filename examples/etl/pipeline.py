@@ -14,7 +14,7 @@ type Context = dict[str, Any]
 
 
 def extract(context: Context) -> dict[str, Any]:
-    """Read the UTC offset of every zone: a ``def``, because files are read, and so in a thread."""
+    """Read the UTC offset of every zone from files. A plain ``def`` runs in a thread."""
     at = context["at"]
     zones = sorted(available_timezones() - {"localtime"})
 
@@ -38,7 +38,7 @@ async def transform(context: Context) -> dict[str, list[Any]]:
 
 
 def load(context: Context) -> int:
-    """Write all rows in one transaction; run twice, it writes the same."""
+    """Write all rows in one transaction. A second run writes the same rows."""
     rows = [
         (f"{region}/{place}", region, offset.total_seconds() / 60)
         for region, places in context["transform"].items()
@@ -55,7 +55,7 @@ def load(context: Context) -> int:
 
 
 async def report(context: Context) -> dict[str, Any]:
-    """Tell what was loaded; both upstream jobs are direct dependencies."""
+    """Report the loaded rows, from the results of two direct dependencies."""
     sizes = Counter({region: len(places) for region, places in context["transform"].items()})
 
     return {"loaded": context["load"], "largest": sizes.most_common(3)}

@@ -1,4 +1,4 @@
-"""Serve on port 8000, with a worker in the same process."""
+"""Serve on port 8000, and run jobs in the same process."""
 
 import uvicorn
 

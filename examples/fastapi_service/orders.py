@@ -1,4 +1,4 @@
-"""What an order is, and the workflow that fulfils one."""
+"""The tables of an order, and the workflow that fulfils one."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from oban_pro import SignalTimeout, Workflow, await_signal
 type Context = dict[str, Any]
 
 NEEDS_APPROVAL = 1_000
-"""Orders above this sum wait for somebody who approves them."""
+"""An order above this sum waits for somebody to approve it."""
 
 
 class Base(DeclarativeBase):
-    """The tables of the service itself."""
+    """Base class of the service's own tables."""
 
 
 class Order(Base):
-    """An order; how far it is, its workflow knows."""
+    """An order. Its progress is stored in its workflow only."""
 
     __tablename__ = "orders"
 
@@ -36,7 +36,7 @@ class Order(Base):
 
 
 class Payment(Base):
-    """A payment that the provider has confirmed, by the provider's id."""
+    """A payment that the provider has confirmed, stored under the provider's id."""
 
     __tablename__ = "payments"
 
@@ -51,13 +51,14 @@ def workflow_id(order: int) -> str:
 
 
 async def request_payment(reference: str, total: int) -> None:
-    """Stand in for the payment provider; asking it twice for one reference is harmless."""
+    """Stand in for the payment provider. A second request for one reference does no harm."""
 
 
 async def pay(context: Context) -> int | Cancel:
-    """Ask for the money, and wait until the provider confirms that it has come.
+    """Ask for the money, and wait until the provider confirms the payment.
 
-    The job is parked while it waits, and runs again from here: the request is made again.
+    While it waits, the job is parked. Then the function runs again from its start, so it makes the
+    request a second time.
     """
     await request_payment(context["reference"], context["total"])
 
@@ -70,21 +71,21 @@ async def pay(context: Context) -> int | Cancel:
 
 
 async def pay_back(context: Context) -> int:
-    """Give the money back; the provider knows the reference, so twice is harmless."""
+    """Give the money back. The provider knows the reference, so a second call does no harm."""
     await request_payment(context["reference"], -context["payment"])
 
     return int(context["payment"])
 
 
 async def pack(quantity: int, context: Context) -> int:
-    """Stand in for work at an other system's pace."""
+    """Stand in for work that takes as long as another system needs."""
     await asyncio.sleep(0.01 * quantity)
 
     return quantity
 
 
 async def ship(context: Context) -> dict[str, Any]:
-    """Send what was packed; run twice, it sends the same parcel."""
+    """Send the packed items. A second run sends the same parcel."""
     return {"parcel": f"P-{context['order']}", "pieces": sum(context["pack"].values())}
 
 
@@ -98,7 +99,7 @@ def build(order: Order) -> Workflow:
     workflow = Workflow(
         id=workflow_id(order.id),
         name="order",
-        # What has not been sent by then is cancelled.
+        # An order that has not been sent by then is cancelled.
         deadline=order.needed_by or timedelta(days=7),
     )
     workflow.add_context({"order": order.id, "reference": order.reference, "total": order.total})

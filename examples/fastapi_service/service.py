@@ -19,7 +19,7 @@ from .orders import Base, Order, Payment, build, workflow_id
 
 
 class NewOrder(BaseModel):
-    """What a customer sends: a reference of their own, quantities by item, and what it costs."""
+    """The request of a customer: a reference, quantities by item, and the total price."""
 
     reference: str
     items: dict[str, int]
@@ -28,7 +28,7 @@ class NewOrder(BaseModel):
 
 
 class Decision(BaseModel):
-    """What somebody decides about a large order. A real service takes ``by`` from its login."""
+    """A decision about a large order. A real service takes ``by`` from its login."""
 
     choice: Literal["approve", "reject"]
     by: str
@@ -36,7 +36,7 @@ class Decision(BaseModel):
 
 
 class PaymentConfirmed(BaseModel):
-    """What the payment provider sends; a real service checks its signature first."""
+    """The request of the payment provider. A real service checks its signature first."""
 
     id: str
     reference: str
@@ -47,8 +47,8 @@ def create_app(dsn: str, queues: dict[str, Any] | None = None) -> FastAPI:
     """Create the service.
 
     Args:
-        dsn: Where its own tables and those of workflows are; all are made if need be.
-        queues: What this process runs itself. By default nothing: workers run elsewhere.
+        dsn: The database of the service's tables and of workflows. Missing tables are created.
+        queues: The queues that this process runs. By default none: other processes run jobs.
     """
 
     @asynccontextmanager
@@ -79,7 +79,7 @@ def create_app(dsn: str, queues: dict[str, Any] | None = None) -> FastAPI:
 
 
 async def create(new: NewOrder, request: Request) -> dict[str, int]:
-    """Take an order: the row and the workflow are there together, or neither is."""
+    """Take an order: the row and the workflow are inserted together, or neither is."""
     state = request.app.state
 
     try:
@@ -97,7 +97,7 @@ async def create(new: NewOrder, request: Request) -> dict[str, int]:
 
 
 async def decide(order_id: int, decision: Decision, request: Request) -> dict[str, str]:
-    """Approve or reject a large order: the row and the workflow learn it together."""
+    """Approve or reject a large order: the row and the workflow change together."""
     workflow = Workflow(id=workflow_id(order_id))
 
     async with AsyncSession(request.app.state.engine) as session, session.begin():
@@ -124,7 +124,7 @@ async def decide(order_id: int, decision: Decision, request: Request) -> dict[st
 
 
 async def confirm(payment: PaymentConfirmed, request: Request) -> dict[str, bool]:
-    """Take the webhook of the payment provider, which sends it again until it gets an answer."""
+    """Handle the webhook of the payment provider, which repeats it until it gets an answer."""
     try:
         async with AsyncSession(request.app.state.engine) as session, session.begin():
             order = await session.scalar(select(Order).filter_by(reference=payment.reference))
@@ -147,7 +147,7 @@ async def confirm(payment: PaymentConfirmed, request: Request) -> dict[str, bool
 
 
 async def show(order_id: int, request: Request) -> dict[str, Any]:
-    """Show how far an order is, and what came out of it."""
+    """Show the progress of an order, and its results."""
     async with AsyncSession(request.app.state.engine) as session:
         order = await session.get(Order, order_id)
 

@@ -1,4 +1,4 @@
-"""Run three nights over 500 made-up files on a PostgreSQL of its own, or on that of OBAN_DSN."""
+"""Run three nights over 500 made-up files, on a temporary PostgreSQL or on that of OBAN_DSN."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BAD = "shop-007.csv"
 
 
 def write_files(folder: Path, count: int = FILES) -> None:
-    """Write files as shops send them: all are messy, 1 % are bad, 2 % on a share that is flaky."""
+    """Write the files of shops: all are untidy, 1 % are bad, and 2 % are on an unreliable share."""
     chosen = random.Random(1)
 
     for number in range(count):
@@ -35,7 +35,7 @@ def write_files(folder: Path, count: int = FILES) -> None:
 
 
 async def show(title: str, workflow: Workflow) -> None:
-    """Wait until a night has ended, and print what came out."""
+    """Wait until a night has ended, and print its results."""
     status = await workflow.wait()
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())
     text = (await workflow.all_recorded()).get("report", "nothing to report")
@@ -43,7 +43,7 @@ async def show(title: str, workflow: Workflow) -> None:
 
 
 async def run(oban: Oban, folder: Path, database: Path) -> None:
-    """Run three nights: the second one brings nothing new, the third one a sale."""
+    """Run three nights: the second brings no change, and the third brings a new sale."""
     nights = [pipeline.build(folder, database, date(2026, 11, day)) for day in (26, 27, 28)]
     first, second, third = nights
     await oban.enqueue_many(first)

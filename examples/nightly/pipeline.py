@@ -1,4 +1,4 @@
-"""Read the sales files of all shops every night, load the totals, and tell what has changed."""
+"""Read the sales files of all shops every night, load the totals, and report changes."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ DATABASE = os.environ.get("NIGHTLY_DATABASE", "sales.db")
 
 
 def find(context: Context) -> dict[str, Path]:
-    """List the files of this night by name, so that each is a job with a name that people know."""
+    """List the files of this night by name. The names become the names of the jobs."""
     return {path.name: path for path in sorted(context["folder"].glob("*.csv"))}
 
 
 def read(path: Path, context: Context) -> dict[str, int]:
-    """Sum up one file: lines of a product and an amount, with whatever else people leave in it.
+    """Sum up one file. Its lines have a product and an amount, and people write them untidily.
 
     Raises:
-        OSError: If the share does not answer, which is worth another attempt.
-        ValueError: If a line cannot be understood, which is not.
+        OSError: If the share does not answer. Another attempt may succeed.
+        ValueError: If a line cannot be understood. Another attempt would fail too.
     """
     job = current_job()
 
-    # in place of a network that is down now and then
+    # stands for a network that sometimes fails
     if path.stem.endswith("-flaky") and job and job.attempt == 1:
         raise OSError(f"{path.name}: the share does not answer")
 
@@ -60,7 +60,7 @@ def read(path: Path, context: Context) -> dict[str, int]:
 
 
 async def aggregate(context: Context) -> dict[str, Any]:
-    """Add up what could be read, and name what could not."""
+    """Add up the files that could be read, and name the others."""
     totals: Counter[str] = Counter()
 
     for sums in context["read"].values():
@@ -72,11 +72,11 @@ async def aggregate(context: Context) -> dict[str, Any]:
 def load(context: Context) -> dict[str, tuple[int, int]]:
     """Replace the totals of this night in one transaction.
 
-    After a crash, or once a file was mended, it runs again. It compares with the night before,
-    never with what it wrote itself.
+    It runs again after a crash, or when a file was corrected. So it compares with the night before,
+    and never with its own earlier run.
 
     Returns:
-        The products that sold something else than the night before, with both amounts.
+        The products whose amount differs from the night before, with both amounts.
     """
     night = context["night"].isoformat()
     totals = context["aggregate"]["totals"]
@@ -104,12 +104,12 @@ def load(context: Context) -> dict[str, tuple[int, int]]:
 
 
 def has_changed(context: Context) -> bool:
-    """Whether there is anything to report."""
+    """Return whether there is anything to report."""
     return bool(context["load"])
 
 
 async def report(context: Context) -> str:
-    """Write what people get to read in the morning."""
+    """Write the report that people read in the morning."""
     lines = [
         f"{product}: {now} ({now - before:+})" for product, (before, now) in context["load"].items()
     ]
@@ -122,9 +122,9 @@ def build(folder: Path, database: Path, night: date) -> Workflow:
     """Build the workflow of a night.
 
     Args:
-        folder: Where the files are. All machines that run jobs see it.
+        folder: The folder of the files. All machines that run jobs need it.
         database: The SQLite file to load.
-        night: Whose totals are replaced.
+        night: The night whose totals are replaced.
     """
     return (
         Workflow(name="nightly", unique=True, on_conflict="queue")
@@ -148,5 +148,5 @@ def build(folder: Path, database: Path, night: date) -> Workflow:
 
 @schedule("0 2 * * *", name="nightly", timezone="Europe/Kyiv")
 def nightly(tick: datetime) -> Workflow:
-    """Every night at two on the wall, also in the nights in which the clock changes."""
+    """Build the workflow of each night at two o'clock local time, also when the clock changes."""
     return build(Path(FOLDER).absolute(), Path(DATABASE).absolute(), tick.date())

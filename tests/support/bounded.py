@@ -1,4 +1,4 @@
-"""Functions that take too long or fail, and what decides on them."""
+"""Functions that take too long or fail, and functions for their `backoff`."""
 
 import asyncio
 import threading
@@ -19,11 +19,11 @@ backoffs: list[int] = []
 
 
 class DeclinedError(Exception):
-    """Not to be tried again."""
+    """An error after which a job is not tried again."""
 
 
 class StolenError(DeclinedError):
-    """Neither is this."""
+    """Another error after which a job is not tried again."""
 
 
 async def hang(context: Context) -> None:
@@ -45,7 +45,7 @@ async def hang_builder(context: Context) -> Workflow:
 
 
 def block(context: Context) -> None:
-    """Go on until somebody takes the job for cancelled, or the test is over."""
+    """Run until the job sees that it was cancelled, or until the test is over."""
     job = current_job()
     assert job is not None
 

@@ -1,6 +1,7 @@
-"""A node that feeds itself with workflows: ``python -m tests.support.busy_node DSN NAME``.
+"""A node that enqueues workflows for itself: ``python -m tests.support.busy_node DSN NAME``.
 
-It runs with any version of the package, so it uses what all of them have. SIGTERM ends it.
+It runs with any version of the package, so it uses only functions that all versions have. SIGTERM
+ends it.
 """
 
 import asyncio

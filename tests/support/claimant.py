@@ -13,7 +13,7 @@ from tests.support.engine import make_job
 
 
 async def claim(dsn: str, count: int) -> None:
-    """Enqueue workflows, each in a transaction of its own, and tell which one stands for each."""
+    """Enqueue workflows, each in its own transaction, and print the id that each got."""
     async with AsyncConnectionPool(dsn, min_size=5, max_size=5, open=False) as pool:
         oban = Oban(pool=pool, name="claimant")
         workflows = [Workflow(unique="k").add("a", make_job()) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""The command line, away from the environment of the tests: as a process, or in this one."""
+"""Running commands without the environment of the tests, in a process or in this process."""
 
 import os
 import subprocess
@@ -14,11 +14,11 @@ from oban_pro.__main__ import main
 COMMAND = [sys.executable, "-m", "oban_pro"]
 
 SCRIPT = [str(Path(sys.executable).with_name("oban-workflows"))]
-"""The installed command. Python puts its directory on the path, and not the current one."""
+"""The installed command. Python's path then has its directory, and not the current one."""
 
 
 def environment(dsn: str | None = None) -> dict[str, str]:
-    """Return the environment of the tests without what would steer a command."""
+    """Return the environment of the tests without variables that change what a command does."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -35,7 +35,7 @@ def run_cli(
     command: Sequence[str] = COMMAND,
     **variables: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; ``dsn`` is what OBAN_DSN holds."""
+    """Run a command to its end, with ``dsn`` as OBAN_DSN."""
     return subprocess.run(
         [*command, *arguments],
         cwd=cwd,
@@ -48,8 +48,8 @@ def run_cli(
 
 
 def invoke(dsn: str, *arguments: str, **variables: str) -> Result:
-    """Run a command in this process, with its output going to a pipe."""
-    # A width that the runner of the tests happens to set is not meant for what goes to a pipe.
+    """Run a command in this process, as if its output went to a pipe."""
+    # The test runner may set a width, which must not change output to a pipe.
     env = {"OBAN_DSN": dsn, "COLUMNS": None, **variables}
     done = CliRunner().invoke(main, arguments, env=env)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
@@ -58,7 +58,7 @@ def invoke(dsn: str, *arguments: str, **variables: str) -> Result:
 
 
 def assert_one_line(done: Any, code: int = 1) -> str:
-    """Fail unless a command, run either way, failed with one line; returns that."""
+    """Fail unless a command failed with one line, and return that line."""
     assert getattr(done, "exit_code", getattr(done, "returncode", None)) == code, done.stderr
     assert done.stdout == ""
     assert done.stderr.startswith("Error: ")
@@ -68,7 +68,7 @@ def assert_one_line(done: Any, code: int = 1) -> str:
 
 
 def start_cli(*arguments: str, cwd: Path, dsn: str | None = None) -> subprocess.Popen[str]:
-    """Start a command, out of reach of the signals that the terminal of the tests gets."""
+    """Start a command that does not get the signals of the tests' terminal."""
     return subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=cwd,

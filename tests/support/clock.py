@@ -1,7 +1,7 @@
 """A PostgreSQL server whose clock a test moves while the server runs.
 
-The library of Debian's package `faketime` does it: every process of the server loads it, and reads
-in a file how far its clock is off.
+Every process of the server loads the library of Debian's package `faketime`. The library reads from
+a file how far the clock is off.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ needs_faketime = pytest.mark.skipif(
     LIBRARY is None, reason="Debian's package `faketime` is not installed"
 )
 
-# The library breaks the sleeps of Python, so that the server's processes alone load it.
+# The library breaks sleeps in Python, so only the server's processes load it.
 POSTGRES = """#!/bin/sh
 export LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={offset}
 export FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
@@ -43,10 +43,10 @@ exec {program} "$@"
 
 
 class Clock:
-    """The clock of the servers that `start` starts.
+    """The clock of the servers that `start` has started.
 
-    `move` moves the time of day alone. What measures spans (timeouts of locks, sleeps) goes on, as
-    it does where an administrator sets a clock.
+    `move` moves only the time of day, as an administrator does who sets a clock. Time-outs of locks
+    and sleeps are not affected.
 
     Example:
         >>> with Clock() as clock, clock.start(Postgres()) as postgres:
@@ -55,7 +55,7 @@ class Clock:
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="clock-", dir="/tmp")
-        # Root's tests run the server as somebody else, who reads the folder.
+        # If root runs the tests, another user runs the server and has to read the folder.
         self._path("").chmod(0o755)
         self.move(0)
         self._write_programs()
@@ -66,16 +66,16 @@ class Clock:
         self._folder.cleanup()
 
     def start(self, postgres: Postgres) -> Postgres:
-        """Start a server by this clock; a server that runs already is joined, and keeps its own."""
+        """Start a server with this clock. A server that runs already keeps its own clock."""
         with mock.patch.object(binaries, "find", return_value=self._path("bin")):
             return postgres.start()
 
     def move(self, seconds: float) -> None:
-        """Set how many seconds the clock is ahead of the machine's; behind it where negative."""
+        """Set the clock this many seconds ahead of the machine's, or behind it if negative."""
         draft = self._path("draft")
         draft.write_text(f"{seconds:+}\n")
         draft.chmod(0o644)
-        # A process that reads the file at this moment reads the old one or the new one.
+        # Replacing the file is atomic: a process reads either the old or the new one.
         draft.rename(self._path("offset"))
 
     def _path(self, name: str) -> Path:

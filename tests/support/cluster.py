@@ -1,4 +1,4 @@
-"""Nodes that come and go as a test says, without a process behind any of them."""
+"""Nodes without processes, which start and die when a test says so."""
 
 from typing import Any
 from uuid import uuid4
@@ -23,7 +23,7 @@ AGES_AGO = (
 
 
 class Cluster(Engine):
-    """Nodes that are rows alone: they beat, take jobs and fall silent as a test says."""
+    """Nodes that are only rows: they beat, take jobs and fall silent when a test says so."""
 
     async def join(self, meta: dict[str, Any] | None = None) -> str:
         uuid = str(uuid4())
@@ -40,7 +40,7 @@ class Cluster(Engine):
         return jobs
 
     async def silence(self, uuid: str, seconds: float) -> None:
-        """Let the last heartbeat be that long ago."""
+        """Move the last heartbeat of a node into the past."""
         await self.rows(
             "UPDATE oban_producers SET updated_at = updated_at - make_interval(secs => %s)"
             " WHERE uuid = %s",
@@ -48,7 +48,7 @@ class Cluster(Engine):
         )
 
     async def work_for(self, seconds: float) -> None:
-        """Let every executing job have run for that long."""
+        """Move the start of every executing job into the past."""
         await self.rows(
             "UPDATE oban_jobs SET attempted_at = attempted_at - make_interval(secs => %s)"
             " WHERE state = 'executing'",
@@ -56,12 +56,12 @@ class Cluster(Engine):
         )
 
     async def pass_unheard(self, seconds: float) -> None:
-        """Let time pass in which the database is away from everybody, or its clock is set."""
+        """Let time pass in which no node reaches the database, or in which its clock is set."""
         for statement in AGES_AGO:
             await self.rows(statement, (seconds,))
 
     async def pass_silently(self, seconds: float) -> None:
-        """Let time pass in which somebody looks for heartbeats, and none comes."""
+        """Let time pass in which nodes look for heartbeats, and none arrives."""
         await self.pass_unheard(seconds)
         await self.rows(
             "UPDATE oban_workflow_hearing SET heard_until = timezone('UTC', now())"
@@ -69,14 +69,14 @@ class Cluster(Engine):
         )
 
     async def sweep(self) -> int:
-        """Look as every node does each few seconds."""
+        """Look for silent nodes, as every node does every few seconds."""
         rescued = await rescue(self.query, PATIENCE)
         await self.check()
 
         return rescued
 
     async def lifeline(self) -> int:
-        """Look as the leader does once a minute; returns how many it says were rescued."""
+        """Run the lifeline, as the leader does, and return how many jobs it rescued."""
         events: list[dict[str, Any]] = []
         names = ["oban.lifeline.rescue.stop"]
         telemetry.attach("rescue", names, lambda _, meta: events.append(meta))

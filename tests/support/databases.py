@@ -1,4 +1,4 @@
-"""Databases that live as long as a test, and a look into one."""
+"""Databases that live as long as a test, and a class to read and change them."""
 
 import itertools
 import os
@@ -22,10 +22,10 @@ ROOM = 8 * 1024**3
 
 @contextmanager
 def kept_in_memory() -> Iterator[None]:
-    """Let a temporary server that starts in the block keep its files in memory, if there is room.
+    """While the block runs, let a temporary server keep its files in memory, if there is room.
 
-    A database is a few hundred small files. Each test copies one, which takes ten times as long on
-    a disk.
+    A database has a few hundred small files. Each test copies one, which takes ten times as long
+    on a disk.
     """
     before = tempfile.tempdir
     if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
@@ -53,7 +53,7 @@ class Server:
         """Yield the name of a database that lives as long as the block."""
         name = f"{self._prefix}_{next(self._numbers)}"
         database, source = sql.Identifier(name), sql.Identifier(template)
-        # Copying files is faster than copying through the log, and has no name before 15.
+        # Copying files is faster than copying through the WAL. PostgreSQL 14 always does so.
         strategy = " STRATEGY file_copy" if self._conn.info.server_version >= 150_000 else ""
         encoded = f" ENCODING '{encoding}' LOCALE 'C'" if encoding else ""
         create = "CREATE DATABASE {} TEMPLATE {}" + strategy + encoded
@@ -69,13 +69,13 @@ class Server:
 
 
 class Psql:
-    """Looks into a database, and changes it, each time over a connection of its own."""
+    """Reads and changes a database, with a new connection for each call."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
 
     def rows(self, query: str, params: Any = None) -> list[Any]:
-        """Run a statement; returns tuples."""
+        """Run a statement, and return its rows as tuples."""
         with psycopg.connect(self.dsn) as conn:
             cursor = conn.execute(query.encode(), params)
 

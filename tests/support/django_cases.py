@@ -1,4 +1,4 @@
-"""How blocking calls go with Django's transactions: cases for Django's own test runner.
+"""Tests of blocking calls in Django's transactions, for Django's own test runner.
 
 They run in the project of `examples.django_shop`.
 """

@@ -1,4 +1,4 @@
-"""What Graphviz and mermaid, the real ones, make of a drawing; and what they should."""
+"""Reading drawings back with the real Graphviz and mermaid, and what they must show."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 MERMAID = Path(__file__).parents[1] / "mermaid"
 
-# Where something stands: its label, after those of the groups it is in.
+# The place of an element: the labels of the groups around it, then its own label.
 type Place = tuple[str, ...]
 
 
 @dataclass
 class Drawing:
-    """Everything that a drawing shows, by what it shows it as."""
+    """Everything that a drawing shows, by the kind of the element."""
 
     jobs: Counter[Place] = field(default_factory=Counter)
     groups: Counter[Place] = field(default_factory=Counter)
@@ -37,7 +37,7 @@ class Drawing:
 
 
 def expected(graph: Graph) -> Drawing:
-    """Say what a drawing of a graph has to show."""
+    """Return what a drawing of a graph has to show."""
     drawing = Drawing()
     _expect(drawing, graph, ())
 
@@ -65,7 +65,7 @@ def _expect(drawing: Drawing, graph: Graph, outer: Place) -> None:
 
 
 def spelled(label: str) -> str:
-    """Spell out what nobody could see; lines without anything on them do not count."""
+    """Write invisible characters as escapes, and drop empty lines."""
     lines = label.split("\n")
 
     return "\n".join("".join(map(_spelled, line)) for line in lines if line)
@@ -76,7 +76,7 @@ def _spelled(char: str) -> str:
 
 
 class Mermaid:
-    """The real mermaid, in one process for all drawings."""
+    """The real mermaid, as one process that reads all drawings."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -114,7 +114,7 @@ class Mermaid:
         return drawing
 
     def render(self, text: str) -> tuple[list[str], set[str]]:
-        """Draw; returns the labels as a browser shows them, and the tags of all elements."""
+        """Draw, and return the labels as a browser shows them, and the tags of all elements."""
         answer = self._ask("render", text)
 
         return [_bare(label) for label in answer["labels"]], set(answer["tags"])
@@ -138,7 +138,7 @@ def _path(nodes: dict[str, Any], key: str) -> Place:
 
 
 def _decode(label: str) -> str:
-    # How mermaid writes entities until it draws.
+    # Mermaid's own form of entities, before it draws.
     entities = label.replace("ﬂ°°", "&#").replace("ﬂ°", "&").replace("¶ß", ";")
     lines = entities.replace("<br/>", "<br>").split("<br>")
 
@@ -151,12 +151,12 @@ def _bare(label: str) -> str:
 
 
 def parse_dot(text: str) -> Drawing:
-    """Let Graphviz lay out a drawing, and read back what it draws."""
+    """Let Graphviz lay out a drawing, and read its result."""
     done = subprocess.run(
         ["dot", "-Tjson"], input=text.encode(), capture_output=True, check=True, timeout=50
     )
     assert b"syntax" not in done.stderr, done.stderr
-    # Graphviz leaves a few control characters in its JSON as they are.
+    # Graphviz does not escape some control characters in its JSON.
     answer = json.loads(done.stdout, strict=False)
     objects = {one["_gvid"]: one for one in answer.get("objects", [])}
     outer = _holders(objects)
@@ -182,7 +182,7 @@ def parse_dot(text: str) -> Drawing:
 
 
 def _holders(objects: dict[int, Any]) -> dict[int, int]:
-    """Find the innermost cluster that something is in; outer clusters come first."""
+    """Find the innermost cluster of each element. Outer clusters come first in the list."""
     holders: dict[int, int] = {}
 
     for key, one in objects.items():

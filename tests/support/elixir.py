@@ -1,4 +1,4 @@
-"""Tables as the migrations of Oban for Elixir make them, by its public documentation."""
+"""Tables as Oban for Elixir's migrations create them, according to its public documentation."""
 
 ELIXIR = """
 CREATE TYPE oban_job_state AS ENUM (

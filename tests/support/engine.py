@@ -1,4 +1,4 @@
-"""Drive workflows without worker nodes, one state at a time, checking the books every time."""
+"""Drive workflows without nodes, one state at a time, and check all counters after each change."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def chain(*names: str, **options: Any) -> Workflow:
 
 
 def random_workflow(rng: random.Random, depth: int = 0) -> Workflow:
-    """Build a workflow of up to seven members; some are nested, some of those are empty."""
+    """Build a workflow of up to seven members, with nested and with empty workflows."""
     workflow = Workflow(ignore_cancelled=rng.random() < 0.25, ignore_discarded=rng.random() < 0.25)
     names: list[str] = []
 
@@ -88,7 +88,7 @@ class Engine:
 
     Args:
         oban: A client.
-        conn: An open connection in autocommit mode, for everything that is not oban.
+        conn: An open connection in autocommit mode, for statements that do not come from oban.
         schema: Where the tables are.
     """
 
@@ -111,7 +111,7 @@ class Engine:
         return books
 
     async def states(self) -> dict[str, str]:
-        """Return the state of every job whose row is there, by path."""
+        """Return the state of every job that has a row, by path."""
         books = await self.check()
 
         return {books.path(job_id): state for job_id, state in books.states.items()}
@@ -134,7 +134,7 @@ class Engine:
         return await self.query.get_job(self.ids[path])
 
     async def rows(self, statement: str, params: Any = None) -> list[tuple[Any, ...]]:
-        """Run a statement; returns its rows, those of ``SELECT FROM …`` as empty tuples."""
+        """Run a statement and return its rows; those of ``SELECT FROM …`` are empty tuples."""
         cursor = await self.conn.execute(statement.encode(), params)
 
         return await cursor.fetchall() if cursor.description is not None else []
@@ -142,7 +142,7 @@ class Engine:
     # Moving
 
     async def enqueue(self, *workflows: Workflow) -> list[Job]:
-        """Enqueue workflows as a whole."""
+        """Enqueue workflows."""
         jobs = await self.oban.enqueue_many([job for one in workflows for job in one])
         await self._learn()
 
@@ -162,7 +162,7 @@ class Engine:
         return jobs
 
     async def start(self, *paths: str) -> list[Job]:
-        """Start jobs, and perhaps others of their queues."""
+        """Start the given jobs; other jobs of their queues may start too."""
         wanted = [self.ids[path] for path in paths]
 
         for job_id in wanted:
@@ -212,7 +212,7 @@ class Engine:
     # Outsiders
 
     async def plain_ack(self, state: str, *paths: str) -> list[int]:
-        """Acknowledge as a node without this package does."""
+        """Acknowledge a job as a node without this package does."""
         acks = [AckAction(job=job, state=state) for job in await self.start(*paths)]
         acked = await plain_ack(self.query, acks)
         await self.check()
@@ -220,7 +220,7 @@ class Engine:
         return acked
 
     async def psql(self, statement: str, *params: Any, revives: Iterable[str] = ()) -> None:
-        """Execute any statement, in a transaction of its own."""
+        """Execute any statement, in its own transaction."""
         self.revived |= {self.ids[path] for path in revives}
         await self.rows(statement, params or None)
         await self.check()
@@ -236,14 +236,14 @@ class Engine:
         )
 
     async def cancel(self, *paths: str) -> int:
-        """Cancel as plain oban does."""
+        """Cancel a job as plain oban does."""
         count = await self.oban.cancel_many_jobs([self.ids[path] for path in paths])
         await self.check()
 
         return count
 
     async def retry(self, *paths: str) -> int:
-        """Retry as plain oban does."""
+        """Retry a job as plain oban does."""
         self.revived |= {self.ids[path] for path in paths}
         count = await self.oban.retry_many_jobs([self.ids[path] for path in paths])
         await self.check()
@@ -251,7 +251,7 @@ class Engine:
         return count
 
     async def delete(self, *paths: str) -> int:
-        """Delete as plain oban does."""
+        """Delete jobs as plain oban does."""
         count = await self.oban.delete_many_jobs([self.ids[path] for path in paths])
         await self.check()
 
@@ -261,7 +261,7 @@ class Engine:
 
     @asynccontextmanager
     async def audited(self) -> AsyncIterator[Counter[tuple[str, str, str]]]:
-        """Count every change of state within the block, by path, old and new state."""
+        """Count every change of a job's state in the block, by path, old state and new state."""
         changes: Counter[tuple[str, str, str]] = Counter()
         paths = {job_id: path for path, job_id in self.ids.items()}
         await self.conn.execute(AUDIT.format(schema=self.schema).encode())

@@ -1,4 +1,4 @@
-"""Environments that hold what a test installs and nothing else."""
+"""Environments that contain only what a test installs."""
 
 import os
 import shlex
@@ -16,7 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
 def run(*command: str | Path, cwd: Path, dsn: str | None = None, timeout: int = 240) -> str:
-    """Run a command away from the environment of the tests, and return what it printed."""
+    """Run a command without the environment of the tests, and return its output."""
     env = {
         name: value
         for name, value in environment(dsn).items()
@@ -30,7 +30,7 @@ def run(*command: str | Path, cwd: Path, dsn: str | None = None, timeout: int = 
 
 
 class Uv(NamedTuple):
-    """The uv that runs the tests, one on the path, or our own copy; called as a command."""
+    """The command uv: the one that runs the tests, the one on the path, or our own copy."""
 
     program: str
     folder: Path
@@ -40,7 +40,7 @@ class Uv(NamedTuple):
 
 
 def copy_repository(folder: Path) -> Path:
-    """Copy all that is versioned, as it is now."""
+    """Copy all files that git tracks, in their present state."""
     for name in run("git", "ls-files", cwd=ROOT).splitlines():
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def copy_repository(folder: Path) -> Path:
 
 
 def run_suite(python: Path, checkout: Path, *arguments: str) -> str:
-    """Run tests against what is installed, which nothing in the checkout can stand in for."""
+    """Run tests with the installed package. The checkout's own modules cannot be imported."""
     where = run(python, "-c", "import oban_pro; print(oban_pro.__file__)", cwd=checkout)
     assert Path(where).is_relative_to(python.parents[1])
     told = shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))

@@ -1,4 +1,4 @@
-"""What statements read: one of them by EXPLAIN, nested ones too by auto_explain."""
+"""Measuring what statements read: one statement with EXPLAIN, nested ones with auto_explain."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ SETTINGS = {
     "auto_explain.log_level": "notice",
 }
 
-# A line of the context of a notice: a function that was being executed.
+# A line in the context of a notice, which names a function that is being executed.
 FRAME = re.compile(r'^(?:PL/pgSQL|SQL) function "?(\w+)', re.MULTILINE)
 
 
 def explaining(dsn: str) -> str:
-    """Return the DSN with which a superuser is told the plan of each statement."""
+    """Return a DSN with which a superuser receives the plan of each statement."""
     options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
 
     return make_conninfo(dsn, options=options)
@@ -44,11 +44,11 @@ class Statement(NamedTuple):
 
     Args:
         text: Its SQL.
-        functions: What it was executed by, the innermost first.
-        buffers: Pages of tables and indexes that it used, functions that it called apart.
-        rows: How many rows it returned, or changed or locked where that is more.
-        handled: How many rows one step of its plan had to do with, at most.
-        plan: As JSON.
+        functions: The functions that executed it, the innermost first.
+        buffers: Pages of tables and indexes that it used, without those of called functions.
+        rows: How many rows it returned, changed or locked, whichever is most.
+        handled: The largest number of rows that one step of its plan handled.
+        plan: Its plan as JSON.
     """
 
     text: str
@@ -60,7 +60,7 @@ class Statement(NamedTuple):
 
     @property
     def is_ours(self) -> bool:
-        """Whether this package executed it: all of its files begin with a comment."""
+        """Whether it belongs to this package, whose SQL files all begin with a comment."""
         return bool(self.functions) or self.text.startswith("--")
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class Statement(NamedTuple):
 
 
 class Recorder:
-    """Collects statements of connections that are opened once it is installed."""
+    """Collects the statements of connections that are opened after `install`."""
 
     def __init__(self) -> None:
         self.statements: list[Statement] = []
@@ -86,7 +86,7 @@ class Recorder:
 
         async def connect_and_listen(*args: Any, **kwargs: Any) -> Any:
             conn = await connect(*args, **kwargs)
-            # statements that functions executed, until what called the functions is told
+            # statements of functions are kept until the notice of the calling statement comes
             inner: list[tuple[tuple[str, ...], int]] = []
             conn.add_notice_handler(lambda notice: self._note(notice, inner))
 
@@ -96,7 +96,7 @@ class Recorder:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Collect what is executed within the block."""
+        """Collect the statements that are executed in the block."""
         self._is_on = True
 
         try:
@@ -118,7 +118,7 @@ class Recorder:
         inner.append((functions, _buffers(plan)))
 
         if self._is_on:
-            # What a plan runs once for another node is in the figures of both.
+            # A subplan that runs once for another node is counted in the figures of both.
             own = _buffers(plan) - sum(buffers for _, buffers in called)
             buffers = max(min(own, sum(map(_own_buffers, nodes_of(plan)))), 0)
             handled = max(map(_count, nodes_of(plan)))
@@ -127,12 +127,12 @@ class Recorder:
 
 
 def _is_called(text: str, depth: int, functions: tuple[str, ...]) -> bool:
-    """Tell whether what these functions executed was executed for a statement at some depth."""
+    """Tell whether a statement executed by these functions belongs to a statement at some depth."""
     return len(functions) > depth and functions[len(functions) - depth - 1] in text
 
 
 def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a plan and all that it is made of."""
+    """Yield a plan and all plans inside it."""
     yield plan
 
     for inner in plan.get("Plans", ()):
@@ -142,8 +142,8 @@ def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 async def buffers_of(conn: AsyncConnection[Any], statement: str, params: Any = None) -> int:
     """Return how many pages a statement uses, of tables and indexes, functions included.
 
-    It is executed three times, each time rolled back, and counted the last time: before, it reads
-    catalogs and makes its plans.
+    It is executed three times, and rolled back each time. Only the last time counts, because the
+    first times also read catalogs and make plans.
     """
     explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
     plans: list[Any] = []
@@ -161,7 +161,7 @@ def _buffers(node: dict[str, Any]) -> int:
 
 
 def _own_buffers(node: dict[str, Any]) -> int:
-    """Count what a node reads or writes itself; others read catalogs, or call functions."""
+    """Count a plan node's own pages. Some nodes only read catalogs or call functions."""
     if not node.keys() & {"Relation Name", "Index Name"}:
         return 0
 

@@ -14,7 +14,7 @@ from oban_pro import SignalTimeout, await_signal
 
 type Context = dict[str, Any]
 
-# The spec's chapter on cascades, with what it leaves to the reader filled in.
+# Examples of the published API on cascades, completed where it leaves out code.
 
 saved: list[Any] = []
 
@@ -138,7 +138,7 @@ async def ask_for_typo(context: Context) -> Any:
 
 
 async def mutate(item: Any, context: Context) -> Any:
-    """Tell what was there, and leave marks behind."""
+    """Return the context, and change it."""
     before = [len(context["shared"]["list"]), len(context["up"]["list"])]
     context["shared"]["list"].append(item)
     context["up"]["list"].append(item)
@@ -151,7 +151,7 @@ async def lists(context: Context) -> Any:
 
 
 async def attempt(context: Context) -> int:
-    """Record the job's id and how often it ran: different each time it is retried."""
+    """Record the job's id and attempt, which differ each time the job is retried."""
     job = current_job()
     assert job is not None
     return job.attempt
@@ -161,7 +161,7 @@ async def attempt_of_up(item: Any, context: Context) -> Any:
     return context["up"]
 
 
-# What oban's workers may return
+# Functions that return what oban's workers may return
 
 
 async def record(context: Context) -> Record:
@@ -194,7 +194,7 @@ class Silent(Worker):
         return "not recorded"
 
 
-# What cannot be recorded, or ends in an odd way
+# Functions whose results cannot be recorded, or that end in an unusual way
 
 
 class Thing:
@@ -253,7 +253,7 @@ def wait_for_gate(item: Any, context: Context) -> Any:
 
 
 async def open_gate(context: Context) -> Any:
-    """Open the gate, and tell who got through before."""
+    """Open the gate, and return who passed it before."""
     before = list(passed)
     gate.set()
     return before

@@ -1,4 +1,4 @@
-"""What is reachable by a path, and must not be called because a row says so."""
+"""Objects that an import path reaches, and that a node must not call although a row names them."""
 
 import functools
 import shutil

@@ -1,7 +1,7 @@
-"""A client that freezes in the middle: ``python -m tests.support.freezing DSN DOING STATEMENT``.
+"""A client that freezes half-way: ``python -m tests.support.freezing DSN DOING STATEMENT``.
 
-It stops itself, as SIGSTOP from outside would, right after the statement, and before whatever it
-sends next: a COMMIT, if it needs one.
+It stops itself, as a SIGSTOP from outside would. It does so right after the statement, and before
+it sends anything else, such as a COMMIT.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ def graft(_context: dict[str, Any]) -> Workflow:
 
 
 def build() -> Workflow:
-    """Build a workflow whose jobs run only where a test says."""
+    """Build a workflow whose jobs are in a queue that only this test runs."""
     workflow = Workflow(id=WORKFLOW).add("a", Noop.new({})).add("b", Noop.new({}), deps="a")
     workflow.add_graft("applied", Grafting.new({}, queue="applied"))
 
@@ -71,7 +71,7 @@ DOINGS: dict[str, Callable[[Oban], Awaitable[Any]]] = {
 
 
 def freeze_after(statement: str, method: str) -> None:
-    """Let a method that runs statements stop this process when it has run the given one."""
+    """Let a method that runs statements stop this process after it has run the given statement."""
     before = getattr(Statements, method)
 
     async def run_and_freeze(store: Statements, *args: Any) -> Any:

@@ -30,7 +30,7 @@ class Work(Worker):
 
 
 def work(do: str | None = None, **params: Any) -> Job:
-    """Make a job that succeeds, or does something else."""
+    """Make a job that succeeds, or does what ``do`` says."""
     return Work.new({} if do is None else {"do": do}, **params)
 
 
@@ -46,7 +46,7 @@ def diamond(**options: Any) -> Workflow:
 
 
 def plan_for(workflow: Workflow) -> Plan:
-    """Return what is going to be inserted for a workflow."""
+    """Return the plan with which a workflow is inserted."""
     plan = plan_of(next(iter(workflow)))
     assert plan is not None
 
@@ -54,12 +54,12 @@ def plan_for(workflow: Workflow) -> Plan:
 
 
 def names(jobs: Any) -> list[str]:
-    """Name jobs by their place in their workflow."""
+    """Return the paths of jobs in their workflow."""
     return [job.meta["name"] for job in jobs]
 
 
 def last_error(job: Job) -> str:
-    """Return what a job raised last."""
+    """Return the last error of a job."""
     errors: list[Any] = job.errors
     assert errors, f"{job} must have failed"
 
@@ -67,7 +67,7 @@ def last_error(job: Job) -> str:
 
 
 async def error_of(workflow: Workflow, name: str, *, within: str | None = None) -> str:
-    """Return the last error of a job; of one within a nested workflow, by the name of that."""
+    """Return the last error of a job, also of a job in the nested workflow with that name."""
     jobs = await workflow.all_jobs(names=[name], with_subs=True)
     (job,) = (job for job in jobs if within is None or job.meta.get("sub_name") == within)
 
@@ -75,5 +75,5 @@ async def error_of(workflow: Workflow, name: str, *, within: str | None = None) 
 
 
 async def settled(workflow: Workflow) -> bool:
-    """Tell whether nothing of a workflow is left to do."""
+    """Tell whether a workflow has settled."""
     return (await workflow.status()).stopped_at is not None

@@ -21,7 +21,7 @@ def double(item: int, context: Context) -> int:
 
 
 def seen(item: Any, context: Context) -> Context:
-    """Record all of what a job is given."""
+    """Record the whole context of a job."""
     return dict(context)
 
 
@@ -87,7 +87,7 @@ def graft_for(item: str, context: Context) -> Workflow | None:
 
 
 def graft_deeper(context: Context) -> Workflow:
-    """Graft a graft, until what it counts down to is reached."""
+    """Graft another graft, until the counter is 0."""
     left = context["left"] - 1
     sub = Workflow().add_context({"left": left}).add_cascade("here", received)
 
@@ -151,7 +151,7 @@ class Append(Worker):
 
 @worker()
 class Perish(Worker):
-    """Graft, and the first time take the whole process along, before that can be acknowledged."""
+    """Graft, and in the first attempt kill the process before the ack."""
 
     async def process(self, job: Job) -> Any:
         names = ["a", "b", "c"] if job.attempt == 1 else ["x", "y"]
@@ -167,7 +167,7 @@ class Perish(Worker):
 
 
 def graft_and_perish(context: Context) -> Workflow:
-    """Build what is to be grafted, and the first time do not come to return it."""
+    """Build a workflow to graft, and in the first attempt kill the process before returning it."""
     job = current_job()
     assert job is not None
     perish(job.attempt)

@@ -1,4 +1,4 @@
-"""Cascade functions that record much, and stores that tests look into."""
+"""Cascade functions with large results, and functions that look into a store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from oban_pro._plugin import stored_results
 from oban_pro.values.recorded import keep_at
 
 LARGE = 2_000
-"""Letters that are too many for a row where `store_above` is 1,000."""
+"""The length of a text that goes to the store if `store_above` is 1,000."""
 
 
 def text(letter: str, size: int = LARGE) -> str:
@@ -30,12 +30,12 @@ def objects(folder: Path) -> list[str]:
 
 
 def workflows(folder: Path) -> list[str]:
-    """Return the names of the folders that workflows have in a store on the file system."""
+    """Return the names of the workflows' folders in a store on the file system."""
     return sorted(one.name for one in folder.iterdir())
 
 
 def stand_in_the_way(folder: Path) -> None:
-    """Put a file where a store wants its folder."""
+    """Put a file at the place where a store needs its folder."""
     folder.write_text("in the way")
 
 
@@ -44,7 +44,7 @@ def large(context: dict[str, Any]) -> str:
 
 
 def make_way(context: dict[str, Any]) -> str:
-    """Record much, where something is in the way of it at first."""
+    """Record a large result; in the first attempt, a file is in its way."""
     way = Path(context["way"])
     job = current_job()
 

@@ -1,4 +1,4 @@
-"""Jobs that do not end when their node is told to; each writes down when it ran, and where."""
+"""Jobs that do not end when their node stops. Each writes down when and where it runs."""
 
 import asyncio
 import itertools
@@ -21,11 +21,11 @@ CREATE TABLE beats (
 """
 
 FOR_EVER = 1_000.0
-"""Seconds that a job of a test goes on: far longer than the test."""
+"""Seconds that a job runs: far longer than a test."""
 
 
 def beat(job: Job, conn: psycopg.Connection) -> None:
-    """Write down that an execution goes on."""
+    """Write down that an execution is alive at this moment."""
     values = [job.id, job.attempt, os.getpid()]
     conn.execute("INSERT INTO beats (job, attempt, pid) VALUES (%s, %s, %s)", values)
 
@@ -36,7 +36,7 @@ def connect() -> psycopg.Connection:
 
 
 def once(job: Job) -> bool:
-    """Beat once; tell whether this is the first attempt, which is to go on."""
+    """Beat once, and tell whether this is the first attempt, which has to go on."""
     with connect() as conn:
         beat(job, conn)
 
@@ -44,7 +44,7 @@ def once(job: Job) -> bool:
 
 
 def go_on(job: Job) -> None:
-    """Beat for as long as it takes."""
+    """Beat again and again."""
     end = time.monotonic() + FOR_EVER
 
     with connect() as conn:
@@ -69,7 +69,7 @@ def thread(context: Any) -> str:
 
 
 def busy(context: Any) -> str:
-    """Run in a thread beside others that leave no time to Python."""
+    """Run in a thread, while other threads use all of Python's time."""
     if once(this_job()):
         for _ in range(4):
             threading.Thread(target=lambda: [None for _ in itertools.count()], daemon=True).start()
@@ -89,7 +89,7 @@ def brief(context: Any) -> str:
 
 @worker()
 class Thread(Worker):
-    """Runs in a thread of the loop, which nobody but Python knows of."""
+    """Runs in a thread of the event loop, which only Python knows."""
 
     async def process(self, job: Job) -> None:
         if once(job):
@@ -107,7 +107,7 @@ class Waiting(Worker):
 
 @worker()
 class Stubborn(Worker):
-    """Does not let itself be cancelled."""
+    """Swallows its cancellation."""
 
     async def process(self, job: Job) -> None:
         if not once(job):
@@ -133,7 +133,7 @@ class Blocking(Worker):
 
 @worker()
 class Late(Worker):
-    """Ends with a result because it is cancelled, after a moment."""
+    """When it is cancelled, returns a result after a moment."""
 
     async def process(self, job: Job) -> Record:
         once(job)
@@ -148,7 +148,7 @@ class Late(Worker):
 
 @worker()
 class Failing(Worker):
-    """Ends with an error because it is cancelled."""
+    """When it is cancelled, raises an error."""
 
     async def process(self, job: Job) -> None:
         try:
@@ -160,7 +160,7 @@ class Failing(Worker):
 
 @worker()
 class Forgotten(Worker):
-    """Has a thread that goes on when the job is over."""
+    """Starts a thread that goes on after the job has ended."""
 
     async def process(self, job: Job) -> None:
         if once(job):
@@ -172,7 +172,7 @@ class Forgotten(Worker):
 
 @worker()
 class Forking(Worker):
-    """Ends a process that it has forked, and records of which signal that died."""
+    """Terminates a process that it has forked, and records which signal killed it."""
 
     async def process(self, job: Job) -> Record:
         pid = os.fork()

@@ -1,4 +1,4 @@
-"""A node in a process of its own, to be killed: ``python -m tests.support.lone_node DSN NAME``."""
+"""A node in a separate process, to be killed: ``python -m tests.support.lone_node DSN NAME``."""
 
 import asyncio
 import sys

@@ -1,7 +1,8 @@
-"""A reference engine: names, dependencies, flags and states, and nothing else.
+"""A reference engine that has only names, dependencies, flags and states.
 
-It keeps no counters. What a job waits for, and what a group is, is read off the states each time:
-slow, and hardly wrong. The state machine beside it drives it and PostgreSQL side by side.
+It keeps no counters. Each time, it computes from the states of jobs what a job waits for and which
+state a group has. That is slow, but simple enough to be right. The property tests drive this model
+and PostgreSQL with the same operations, and compare them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ SETTLED = ("completed", "cancelled", "discarded")
 
 STARTING = ("available", "scheduled", "retryable")
 
-# of jobs that did not run to their end
+# settled states of jobs that did not run to their end
 SETTLED_BY_OTHERS = ("cancelled", "discarded", "deleted")
 
 type Member = Job | Group
@@ -36,29 +37,29 @@ class Job:
     grafter: bool = False
     attempt: int = 0
     max_attempts: int = 20
-    # executions that somebody stopped from outside, and that have not ended
+    # how many executions were stopped from outside and have not ended
     unended: int = 0
-    # cancelled when its clock is up: None without one, else whether the clock runs
+    # its deadline: None if it has none, else whether the clock runs
     deadline: bool | None = None
     delayed: bool = False
     wait: Wait | None = None
-    # how many of its deps it needs; None for all
+    # how many of its dependencies it needs; None for all
     need: int | None = None
     is_paused: bool = False
-    # whether its pause ends by itself
+    # whether its pause has a time at which it ends
     until: bool = False
-    # the state that a pause took it from
+    # the state that it had before a pause suspended it
     paused_from: str | None = None
-    # of a final job: after which outcomes of its workflow it runs
+    # for a final job: the outcomes of its workflow after which it runs
     runs_on: str | None = None
     skipped: bool = False
-    # whether it has a condition; and of the job that asks that of its group, what it last said
+    # whether it has a condition; for the judge of a group, the last answer of the condition
     asks: bool = False
     judges: bool = False
-    # whether its meta still says why it was skipped once
+    # whether its meta still has the reason of an earlier skip
     noted: bool = False
     verdict: bool | None = None
-    # whether it was ever taken
+    # whether a node has ever taken it
     has_begun: bool = False
 
     def release(self) -> None:
@@ -74,18 +75,18 @@ class Job:
 
 @dataclass
 class Wait:
-    """What a job waits for that nobody runs."""
+    """The wait that belongs to a job which never runs."""
 
     wanted: int = 1
-    # how it settles when its clock is up, if it has one
+    # the state in which it settles when its time is up, if it has a clock
     on_timeout: str | None = None
     came: list[str] = field(default_factory=list)
     is_open: bool = False
-    # whether it had opened, or was refused, before it settled
+    # whether it had opened or was refused before it settled
     had_opened: bool = False
 
     def take(self, sender: str) -> bool:
-        """Take a signal, unless it has what it needs."""
+        """Take a signal, unless the wait has all signals that it needs."""
         if len(self.came) >= self.wanted or sender in self.came:
             return False
 
@@ -94,7 +95,7 @@ class Wait:
         return True
 
     def forget(self) -> None:
-        """Ask anew, after a retry."""
+        """Forget the signals that were used, after a retry."""
         if self.had_opened:
             self.came.clear()
 
@@ -109,22 +110,22 @@ class Group:
     ignores: tuple[bool, bool]
     kind: str = "sub"
     children: dict[str, Member] = field(default_factory=dict)
-    free: bool = False  # waits for nothing, whatever is around it
+    free: bool = False  # ignores the gates of the groups around it
     deadline: bool | None = None
     need: int | None = None
     is_paused: bool = False
     until: bool = False
-    # how many members may be open at once
+    # how many of its members may be open at once
     limit: int | None = None
-    # how many failures it tolerates if it opened; with more it may cancel what is open
+    # how many failures it tolerates if it opened; whether more failures cancel its open jobs
     tolerates: float | None = None
     fail_fast: bool = False
     voided: bool = False
-    # whether its judge had failed when it was looked at last
+    # whether its judge had failed at the last look
     is_refused: bool = False
-    # failures that were there before
+    # how many failures there were before the present operation
     seen: int = 0
-    # whether its gate was ever open, and how everything but its final jobs had settled
+    # whether its gate was ever open; the outcome of all jobs except its final jobs
     opened: bool = False
     outcome: str | None = None
 
@@ -154,14 +155,14 @@ class Group:
 
     @property
     def judge(self) -> Job | None:
-        """The job that asks its condition, if it has one."""
+        """The job that asks its condition, if the group has one."""
         judge = self.children.get("when")
 
         return judge if isinstance(judge, Job) and judge.judges else None
 
     @property
     def has_crossed(self) -> bool:
-        """Whether it fails fast, and more failed than it tolerates."""
+        """Whether it fails fast and has more failures than it tolerates."""
         return self.fail_fast and self.failures > self.most_failures
 
     @property
@@ -178,7 +179,7 @@ class Group:
         return [child for child in self.children.values() if not is_final(child)]
 
     def body_state(self) -> str | None:
-        """Tell how everything but the final jobs has settled and ended; None if it has not."""
+        """Return the outcome without final jobs, or None while a job is open or executes."""
         if not self.body():
             return "completed" if self.opened else None
 
@@ -210,7 +211,7 @@ class Group:
 
 
 def _worst(states: set[str]) -> str | None:
-    """Return what members in some states come to; None while one is open."""
+    """Return the state of a group whose members have these states, or None while one is open."""
     if not states <= {*SETTLED, "deleted"}:
         return None
 
@@ -225,12 +226,12 @@ def is_final(member: Member) -> TypeGuard[Job]:
 
 
 def is_spared(job: Job) -> bool:
-    """Tell whether a job runs although its workflow is cancelled."""
+    """Tell whether a job is spared when its workflow is cancelled."""
     return is_final(job) and (job.parent.opened or bool(job.parent.body()))
 
 
 def runs(member: Member) -> bool:
-    """Tell whether an execution in a member has not ended, though its job was stopped."""
+    """Tell whether a member has an execution that has not ended although its job was stopped."""
     if isinstance(member, Job):
         return member.unended > 0
 
@@ -242,14 +243,14 @@ def _ignored(state: str, ignores: tuple[bool, bool]) -> bool:
 
 
 def upstream(member: Member) -> list[Member]:
-    """Return what a member depends on: its own, else what the group around it does."""
+    """Return the dependencies of a member: its own, or else those of the group around it."""
     return _gate(member).deps
 
 
 def _gate(member: Member) -> Member:
-    """Return the member whose deps another waits for: itself, or a group around it."""
+    """Return the member whose dependencies a member waits for: itself, or a group around it."""
     is_free = is_final(member) or (isinstance(member, Group) and member.free)
-    # the group of a judge waits for it
+    # the group waits for its judge, so the judge does not wait at the gate
     around = member.parent.parent if _is_judge(member) else member.parent
 
     if is_free or member.deps or around is None:
@@ -263,7 +264,7 @@ def _is_judge(member: Member) -> TypeGuard[Job]:
 
 
 def was_skipped(member: Member) -> bool:
-    """Tell whether a member completed without running anything."""
+    """Tell whether a member completed because it, or all of its jobs, were skipped."""
     if isinstance(member, Job):
         return member.skipped and member.state == "completed"
 
@@ -276,7 +277,7 @@ def was_skipped(member: Member) -> bool:
 
 
 def skips(member: Member) -> bool:
-    """Tell whether a member is skipped by what it waits for, itself or with a group around it."""
+    """Tell whether a member is skipped because of its dependencies, or its groups' ones."""
     deps = upstream(member)
 
     return bool(deps) and not waits(member) and all(map(_says_no, deps))
@@ -287,9 +288,9 @@ def _says_no(dep: Member) -> bool:
 
 
 def _flags(member: Member) -> tuple[bool, bool]:
-    """Return by which flags a member judges what it depends on.
+    """Return the flags by which a member judges its dependencies.
 
-    What a graft depends on was satisfied when its jobs came, by the flags of the graft.
+    A graft's dependencies were satisfied, by its flags, when its jobs were grafted.
     """
     gate = _gate(member)
 
@@ -303,7 +304,7 @@ def _flags(member: Member) -> tuple[bool, bool]:
 
 
 def waits(member: Member) -> bool:
-    """Tell whether less of what a member depends on is satisfied than it needs."""
+    """Tell whether fewer dependencies of a member are satisfied than it needs."""
     if is_final(member) and member.parent.outcome is None:
         return True
 
@@ -317,7 +318,7 @@ def waits(member: Member) -> bool:
 
 
 def _counted(member: Member) -> list[Member]:
-    """Return what a member depends on; what was skipped is taken out if it needs some of it."""
+    """Return the dependencies of a member; for a join, without those that were skipped."""
     gate = _gate(member)
 
     return [dep for dep in gate.deps if gate.need is None or not was_skipped(dep)]
@@ -330,7 +331,7 @@ def _needed(member: Member) -> int:
 
 
 def causes(member: Member) -> set[tuple[str, str]]:
-    """Return what breaks a member, and how it had settled."""
+    """Return the dependencies that break a member, and their states."""
     is_unopened = is_final(member) and not member.parent.opened
     around = causes(member.parent) if is_unopened and member.parent else set()
     deps = _counted(member)
@@ -345,7 +346,7 @@ def causes(member: Member) -> set[tuple[str, str]]:
 
 
 def has_slot(job: Job) -> bool:
-    """Tell whether a job may be open, besides those members of its fan-out that are."""
+    """Tell whether the limit of its fan-out lets one more job be open."""
     around = job.parent
 
     if job.judges:
@@ -372,14 +373,14 @@ def _holds_slot(member: Member) -> bool:
 
 
 def held(member: Member) -> bool:
-    """Tell whether a member follows an execution that has not ended, though its job was stopped."""
+    """Tell whether a member waits for the end of an execution whose job was stopped."""
     return any(not ended(dep) for dep in upstream(member))
 
 
 def ended(member: Member) -> bool:
-    """Tell whether all executions have ended that a member stands for.
+    """Tell whether the executions of a member, and of members that it replaces, have ended.
 
-    What settled without having run stands for what it would have waited for.
+    A member that settled without running stands for the dependencies that it would have waited for.
     """
     if isinstance(member, Group) and member.children:
         return all(map(ended, member.children.values()))
@@ -391,14 +392,14 @@ def ended(member: Member) -> bool:
 
 
 def paused(member: Member) -> bool:
-    """Tell whether a member is paused, or something around it."""
+    """Tell whether a member or a group around it is paused."""
     return member.is_paused or (member.parent is not None and paused(member.parent))
 
 
 def excused(member: Member) -> bool:
-    """Tell whether a member waits for something broken, itself or by way of what it depends on.
+    """Tell whether a member may wait for a broken dependency, directly or indirectly.
 
-    That takes a retry of it alone; who retries what broke as well sets it free.
+    That is so only after a retry of this member alone. A retry of the broken dependency ends it.
     """
     if isinstance(member, Group) and member.children:
         return any(excused(child) for child in member.children.values())
@@ -416,7 +417,7 @@ def excused(member: Member) -> bool:
 
 
 def _surroundings(member: Member) -> Iterator[Member]:
-    """Return a member, all that is in it, and the groups around it."""
+    """Return a member, all members inside it, and the groups around it."""
     around: Member | None = member
 
     while around is not None:
@@ -429,7 +430,7 @@ def _surroundings(member: Member) -> Iterator[Member]:
 
 
 def _reruns(job: Job, *, follows: bool) -> bool:
-    """Tell whether a job that runs again has to be told so."""
+    """Tell whether running a job again changes its row, so that the job counts."""
     remembers = job.paused_from is not None or job.verdict is not None
 
     match job.state:
@@ -451,7 +452,7 @@ def _inside(member: Member) -> Iterator[Job]:
 
 
 def is_cut_short(job: Job) -> bool:
-    """Tell whether a job is in a group that failed fast, so that it is not tried again."""
+    """Tell whether a job is not tried again because a group around it failed fast."""
     group: Group | None = job.parent
 
     while group is not None and not group.has_crossed:
@@ -461,7 +462,7 @@ def is_cut_short(job: Job) -> bool:
 
 
 def _void(job: Job) -> None:
-    """Let the groups whose gates broke tolerate nothing: a job in them could not start."""
+    """Let groups tolerate no failures if their gates broke: their jobs could not start."""
     gate = _gate(job)
     member: Member = job
 
@@ -481,13 +482,13 @@ class Model:
 
     def __init__(self) -> None:
         self.roots: dict[str, Group] = {}
-        # whether nodes say when executions end that were stopped
+        # whether nodes report the end of stopped executions
         self.is_ours = False
-        # final jobs that were stopped as something else of their workflow runs again
+        # final jobs that were stopped because another job of their workflow runs again
         self.stopped: list[Job] = []
 
     def jobs(self, *states: str) -> list[Job]:
-        """Return the jobs whose row is there, in some states or in any."""
+        """Return the jobs that have rows, in the given states or in any state."""
         return [
             job
             for root in self.roots.values()
@@ -499,7 +500,7 @@ class Model:
         return [group for root in self.roots.values() for group in root.groups()]
 
     def known(self) -> list[Group]:
-        """Return the groups of roots with a job that is left."""
+        """Return the groups of all roots that still have a job."""
         return [
             group
             for root in self.roots.values()
@@ -528,7 +529,7 @@ class Model:
         self._carry({path: before[path] & opened[path] for path in before})
 
     def settle(self, jobs: Iterable[Job], state: str, *, unseen: bool = False) -> None:
-        """Settle jobs. What nobody saw is counted later, and crosses no limit of failures."""
+        """Settle jobs. Unseen jobs are counted later, and never make a group fail fast."""
         before = self.causes()
 
         for job in jobs:
@@ -556,7 +557,7 @@ class Model:
         job.attempt = 0
 
     def judge(self, job: Job, verdict: bool) -> None:
-        """Let a job say whether the condition of its group is met."""
+        """Let a judge say whether the condition of its group is met."""
         job.verdict = verdict
         self.settle([job], "completed")
 
@@ -584,9 +585,9 @@ class Model:
         anew: bool = False,
         regraft: Iterable[Group] = (),
     ) -> None:
-        """Retry jobs; those that wait for a time are put back to wait for others only to hold.
+        """Retry jobs. Scheduled jobs are suspended only if a dependency or a hold requires it.
 
-        If it is done anew, they are judged again. From the graft points given what was grafted is
+        With ``anew``, their conditions are asked again. The grafts of the given graft points are
         removed.
         """
         before = self.causes()
@@ -607,22 +608,22 @@ class Model:
             job.state = "available" if waiting else "suspended"
 
         for job in jobs:
-            # made available by hand, a job with a delay need not be released
+            # a job with a delay that is made available by hand is not delayed again
             is_limited = job.parent.limit is not None
             is_kept = waits(job) or held(job) or job.unended or paused(job) or is_limited
 
             if job.delayed and job.state == "suspended" and not (hold or is_kept or job.runs_on):
                 job.state = "available"
 
-        # what settles again at once breaks anew
+        # a member that settles again at once breaks its dependents again
         opened = self.causes()
         self._carry({path: before[path] & opened.get(path, set()) for path in before})
 
     def rerun(self, named: list[Member]) -> tuple[int, list[Job]]:
-        """Run members again with all that depends on them.
+        """Run members again, with all of their dependents.
 
         Returns:
-            How many jobs that reopened or made wait, and those that were grafted and are removed.
+            How many jobs were reopened or suspended, and the grafted jobs that were removed.
         """
         before = self.causes()
         after = self._downstream(named)
@@ -645,7 +646,7 @@ class Model:
             self._start_over(job)
 
         for group in self.groups():
-            # as if it had never opened
+            # it counts as never opened
             if not group.body() and waits(group) and any(job in after for job in group.finals()):
                 group.opened = False
                 group.outcome = None
@@ -659,7 +660,7 @@ class Model:
         return count, removed
 
     def _downstream(self, named: list[Member]) -> set[Member]:
-        """Return what depends on some members, or on what is in them, at any distance."""
+        """Return all direct and indirect dependents of members, and of the members inside them."""
         members: list[Member] = [
             *self.groups(),
             *(j for r in self.roots.values() for j in r.jobs()),
@@ -700,7 +701,7 @@ class Model:
 
     @staticmethod
     def _unvoid(job: Job) -> None:
-        """Let groups tolerate failures again that open by a retry."""
+        """Let groups that a retry opens tolerate failures again."""
         member: Member = job
 
         while member.state in SETTLED and member.parent is not None:
@@ -712,7 +713,7 @@ class Model:
                 break
 
     def cancel(self, jobs: Iterable[Job], groups: Iterable[Group]) -> None:
-        """Cancel jobs, all that are open in some groups."""
+        """Cancel jobs: all open jobs in some groups."""
         for group in groups:
             self._void_whole(group)
 
@@ -736,19 +737,19 @@ class Model:
         self._carry(self.causes())
 
     def end(self, job: Job) -> None:
-        """End an execution that somebody had stopped."""
+        """End an execution whose job was stopped."""
         job.unended -= 1
         self._carry(self.causes())
 
     def end_all(self) -> None:
-        """End all executions that somebody had stopped: their node is given up."""
+        """End all executions whose jobs were stopped, because their node is given up."""
         for job in self.jobs():
             job.unended = 0
 
         self._carry(self.causes())
 
     def reject(self, job: Job) -> bool:
-        """Refuse a wait; returns whether it was still waiting for something."""
+        """Refuse a wait, and return whether it was still waiting."""
         assert job.wait is not None
 
         if job.state != "suspended" or len(job.wait.came) >= job.wait.wanted:
@@ -760,7 +761,7 @@ class Model:
         return True
 
     def signal(self, job: Job, sender: str) -> bool:
-        """Send a signal to a wait; returns whether it took it."""
+        """Send a signal to a wait, and return whether the wait took it."""
         assert job.wait is not None
 
         if job.state != "suspended" or not job.wait.take(sender):
@@ -771,10 +772,10 @@ class Model:
         return True
 
     def pass_time(self) -> list[Job]:
-        """Let all clocks run out that run: of waits first, then pauses, then deadlines.
+        """Let all running clocks run out: those of waits first, then pauses, then deadlines.
 
         Returns:
-            The jobs that were executing, and whose deadline came.
+            The executing jobs whose deadline passed.
         """
         groups = [group for group in self.groups() if group.deadline]
         own = [job for job in self.jobs() if job.deadline]
@@ -809,26 +810,26 @@ class Model:
         return executing
 
     def pause(self, member: Member, *, until: bool = False) -> int:
-        """Pause a member, perhaps until a time; returns how many jobs that holds back."""
+        """Pause a member, perhaps until a time, and return how many jobs that holds back."""
         if member.is_paused or member.state in (*SETTLED, "deleted"):
             return 0
 
         member.is_paused, member.until = True, until
         jobs = [job for job in _inside(member) if job.state in STARTING and not job.gone]
         self._hold(jobs)
-        # others get their slots
+        # other members get their slots
         self._carry(self.causes())
 
         return len(jobs)
 
     def paused(self) -> list[Member]:
-        """Return what is paused by itself."""
+        """Return the members that are paused themselves."""
         members: list[Member] = [*self.groups(), *self.jobs()]
 
         return [member for member in members if member.is_paused]
 
     def hold_paused(self, jobs: Iterable[Job]) -> None:
-        """Suspend what is to start, and is paused."""
+        """Suspend jobs that could start and are paused."""
         self._hold(job for job in jobs if job.state in STARTING and paused(job))
 
     @staticmethod
@@ -837,7 +838,7 @@ class Model:
             job.paused_from, job.state = job.state, "suspended"
 
     def resume(self, member: Member) -> int:
-        """Resume a member; returns how many jobs that brings back."""
+        """Resume a member, and return how many jobs that brings back."""
         return self.resume_all([member])
 
     def resume_all(self, members: Iterable[Member]) -> int:
@@ -856,7 +857,7 @@ class Model:
         return len([job for job in jobs if job.state in STARTING])
 
     def _carry(self, before: Causes) -> None:
-        """Release what waits no more and cancel what broke just now, until nothing moves."""
+        """Release members that no longer wait and cancel broken ones, until nothing changes."""
         armed = True
 
         while armed:
@@ -887,7 +888,7 @@ class Model:
             self._void_refused()
             moved = self._fail_fast() or moved
 
-            # slots are taken once nothing else moves
+            # slots are given out when nothing else changes
             for job in self._waiting() if not moved else ():
                 if job.runs_on is not None:
                     self._judge(job)
@@ -901,7 +902,7 @@ class Model:
                 moved = moved or job.state != "suspended"
 
     def _void_refused(self) -> None:
-        """Let groups tolerate nothing whose judges failed just now."""
+        """Let groups whose judges have just failed tolerate no failures."""
         for group in self.groups():
             has_failed = _has_failed(group.judge)
 
@@ -911,11 +912,11 @@ class Model:
             group.is_refused = has_failed
 
     def _waiting(self) -> list[Job]:
-        """Return what waits, those first that could start before they were paused."""
+        """Return waiting jobs, first those that could have started before they were paused."""
         return sorted(self.jobs("suspended"), key=lambda job: job.paused_from is None)
 
     def _fail_fast(self) -> bool:
-        """Cancel what is open in groups that more failed in than they tolerate, just now."""
+        """Cancel open jobs in groups that have just exceeded the failures that they tolerate."""
         moved = False
 
         for group in self.groups():
@@ -931,7 +932,7 @@ class Model:
         return moved
 
     def _open(self, job: Job, wait: Wait) -> None:
-        """Open a wait whose dependencies are satisfied, and settle it by what has come."""
+        """Open a wait whose dependencies are satisfied, and settle it if its signals have come."""
         if waits(job):
             wait.had_opened = wait.had_opened and not wait.is_open
             wait.is_open = False
@@ -942,7 +943,7 @@ class Model:
             self._set(job, "completed")
 
     def _arm(self, group: Group) -> bool:
-        """Let the final jobs of a group wait again if something else of it is open again."""
+        """Let the final jobs of a group wait again if another job of it is open again."""
         if group.outcome is None or group.body_state() is not None:
             return False
 
@@ -964,7 +965,7 @@ class Model:
 
     @staticmethod
     def _end(group: Group) -> bool:
-        """Note how everything but the final jobs of a group has settled."""
+        """Store the outcome of all jobs of a group except its final jobs."""
         if group.outcome is not None or not any(map(is_final, group.children.values())):
             return False
 

@@ -1,4 +1,4 @@
-"""The tests of a file by name, for pages that say which test shows what."""
+"""The names of the tests in a file, for pages that name tests."""
 
 import ast
 
@@ -6,7 +6,7 @@ from tests.support.paths import ROOT
 
 
 def names_in(path: str) -> set[tuple[str, str]]:
-    """Return the class and the name of each test in a file, by its path from the top."""
+    """Return the class and the name of each test in a file, given its path in the repository."""
     tree = ast.parse((ROOT / path).read_text("utf-8"))
 
     return {

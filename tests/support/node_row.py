@@ -1,4 +1,4 @@
-"""A node with this package that is a row alone."""
+"""A node with this package that is only a row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Node(Engine):
-    """A node with this package that is a row alone, and does what a test says."""
+    """A node with this package that is only a row, and acts when a test says so."""
 
     uuid: str
 
@@ -30,7 +30,7 @@ class Node(Engine):
         return jobs
 
     async def unended(self) -> list[str]:
-        """Return the paths of jobs with an execution that has not ended."""
+        """Return the paths of jobs whose executions have not ended."""
         paths = {job_id: path for path, job_id in self.ids.items()}
         rows = await self.rows("SELECT id FROM oban_workflow_unended ORDER BY id")
 

@@ -1,4 +1,4 @@
-"""Real worker processes, and what must be true when they are done."""
+"""Real worker processes, and checks of their work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNSETTLED = """
 SELECT count(*) FROM oban_jobs WHERE state NOT IN ('completed', 'cancelled', 'discarded')
 """
 
-# A job that started before something it depends on had finished. A group is all jobs in it.
+# Finds jobs that started before a dependency had finished. A group means all jobs in it.
 TOO_EARLY = """
 WITH RECURSIVE jobs_of AS (
   SELECT id AS member, id FROM oban_workflow_members
@@ -49,21 +49,21 @@ FROM gates
 WHERE u.finished_at IS NULL OR d.started_at < u.finished_at
 """
 
-# Jobs that ran more than once: each run but the last was cut short, or lost its ack.
+# Finds jobs that ran more than once although no earlier run was cut short or lost its ack.
 REPEATED = """
 SELECT job, count(*) FROM runs GROUP BY job HAVING count(*) > 1
 """
 
 
 class Nodes:
-    """Worker processes on one database; the end of the block kills them.
+    """Worker processes on one database. The end of the block kills them.
 
     Args:
-        dsn: What the nodes connect to.
-        runs_dsn: Where their jobs write what they do.
-        limit: Jobs that one of them runs at a time.
-        settings: ``fast`` and ``brief`` to miss and find out soon, ``default`` for oban's own.
-        notes_acks: Whether they write down which acks were confirmed.
+        dsn: The DSN that the nodes use.
+        runs_dsn: The DSN that their jobs use to write down when they run.
+        limit: The number of jobs that each node runs at a time.
+        settings: ``fast`` and ``brief`` find dead nodes soon; ``default`` is oban's settings.
+        notes_acks: Whether the nodes write down which acks were confirmed.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Nodes:
             self.kill(process)
 
     def start(self) -> subprocess.Popen[str]:
-        """Start a node; returns when it takes jobs."""
+        """Start a node, and return when it takes jobs."""
         self._count += 1
         environment = {
             **os.environ,
@@ -121,7 +121,7 @@ class Nodes:
         self._forget(process)
 
     def stop(self, process: subprocess.Popen[str]) -> int:
-        """Tell a node to end; returns its exit code when it has."""
+        """Tell a node to end, wait for its end, and return its exit code."""
         process.terminate()
 
         return self._forget(process)
@@ -137,7 +137,7 @@ class Nodes:
 
 
 def wait_until_gone(pid: int) -> None:
-    """Wait for a server that is told to stop: until then it would let itself be joined."""
+    """Wait until a stopping server has gone, because until then a test could still join it."""
     deadline = time.monotonic() + 30
 
     with suppress(ProcessLookupError):
@@ -170,11 +170,11 @@ async def wait_for_runs(conn: AsyncConnection, count: int) -> None:
 
 
 async def assert_all_well(conn: AsyncConnection, interrupted: int = 0) -> None:
-    """Fail unless all settled, in order, and once each but where something was cut off.
+    """Fail unless all jobs settled in order, and each ran once, except those that were cut off.
 
     Args:
         conn: A connection in autocommit mode.
-        interrupted: How many jobs may have been running when nodes were killed or lines cut.
+        interrupted: How many jobs may have been running when nodes were killed or connections cut.
     """
     assert await rows(conn, UNSETTLED) == [(0,)]
     await assert_consistent(conn)

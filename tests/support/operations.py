@@ -1,4 +1,4 @@
-"""Every operation of the package: first what it needs, then what is looked at."""
+"""Every operation of the package: each first arranges its data, then runs while it is recorded."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ type Operation = Callable[["Node"], Awaitable[None]]
 
 @dataclass
 class Node:
-    """A node without a loop, and a queue of its own."""
+    """A node without background tasks, with its own queue."""
 
     oban: Oban
     recorder: Recorder
@@ -66,7 +66,7 @@ class Node:
         return self.oban._query
 
     def looked_at(self) -> AbstractContextManager[None]:
-        """Record what is executed within the block."""
+        """Record the statements that are executed in the block."""
         return self.recorder.recording()
 
     async def call[R](self, body: Callable[[Store], Awaitable[R]]) -> R:
@@ -94,7 +94,7 @@ class Node:
         return Workflow().add("a", self.job()).add("b", self.job(), deps="a")
 
     def nested(self) -> Workflow:
-        """Everything that a workflow can hold."""
+        """Build a workflow with every kind of member."""
         sub = Workflow().add("x", self.job()).add("y", self.job(), deps="x")
 
         return (
@@ -108,7 +108,7 @@ class Node:
         )
 
     def waiting(self) -> Workflow:
-        """Everything that a workflow can wait for, and all clocks."""
+        """Build a workflow with every kind of wait and clock."""
         reviews = Workflow(deadline=7_200).add_signal("law").add_signal("tax", wait_for=3_600)
 
         return (
@@ -123,7 +123,7 @@ class Node:
         )
 
     def joined(self) -> Workflow:
-        """Members that need some of their dependencies, and fan-outs that tolerate failures."""
+        """Build a workflow with joins, and with fan-outs that tolerate failures."""
         deps = ["a", "b", "c"]
         workflow = Workflow(name="joined")
 
@@ -169,7 +169,7 @@ OPERATIONS: dict[str, Operation] = {}
 
 
 def operation(function: Operation) -> Operation:
-    """Add an operation, by its name."""
+    """Register an operation under its name."""
     OPERATIONS[function.__name__] = function
 
     return function
@@ -345,7 +345,7 @@ async def fetch(node: Node) -> None:
     with node.looked_at():
         await node.fetch()
         jobs = await node.call(lambda store: store.fetch(node.queue, 10, attempted_by))
-        # the queues that sort behind have jobs
+        # queues whose names come later have jobs
         none = await node.call(lambda store: store.fetch(node.queue, 10, attempted_by))
 
     assert len(jobs) == 10
@@ -766,7 +766,7 @@ async def count_what_is_open(node: Node) -> None:
 
 
 async def _start_on_a_node(node: Node, workflow: Workflow) -> list[Job]:
-    """Start jobs on a node with this package, whose executions have to end."""
+    """Start jobs on a node with this package, which reports the end of executions."""
     producer = str(uuid4())
     patient = {"oban_workflows_patience": 1e9}
     await node.query.insert_producer(producer, "Oban", "node", node.queue, patient)
@@ -957,7 +957,7 @@ async def break_joins_and_fail_fast(node: Node) -> None:
 
     with node.looked_at():
         await node.ack([jobs["a"], jobs["b"]], "discarded", error={"error": "boom"})
-        # the end, the closed fan-out, and what they depend on
+        # the last job, the closed fan-out, and their dependencies
         assert await workflow.retry_jobs() == 4
         await node.ack([jobs["0"], jobs["1"]], "discarded", error={"error": "boom"})
         await node.ack([jobs["2"]], "retryable", error={"error": "boom"}, schedule_in=60)
@@ -977,7 +977,7 @@ async def signal_waits(node: Node) -> None:
     with node.looked_at():
         assert await workflow.signal("approval", {"choice": "yes"}, by="ada") == 1
         assert await workflow.signal("reviews/law") == 1
-        # those of a group that are still open
+        # the open jobs of a group
         assert await workflow.signal("reviews") == 1
         assert await workflow.signal("pause") == 1
         assert await workflow.signal("votes", by="ada") == 1
@@ -1024,7 +1024,7 @@ async def signal_one_of_very_many_waits(node: Node) -> None:
         assert await Workflow(id=CROWDED).signal(name) == 1
 
 
-# A workflow that waits for one more signal, and for years.
+# A workflow that waits for one more signal, with a time-out in years.
 STORED = """
 SELECT r.id
 FROM oban_workflow_waits w JOIN oban_workflow_groups r ON r.key = w.root
@@ -1220,7 +1220,7 @@ async def pause_and_resume(node: Node) -> None:
         await stored.pause()
         await stored.resume()
 
-        # a pause of all that is in them would concern all of their jobs
+        # a pause of everything in them would change all of their jobs
         for each, path in ((Workflow(id=LARGE), "each/7"), (Workflow(id=CROWDED), listening)):
             await each.pause(path)
             await each.resume(path)
@@ -1287,7 +1287,7 @@ async def steer_a_limited_fan_out(node: Node) -> None:
 async def take_jobs_of_limited_queues(node: Node) -> None:
     kinds = {"fields": ["args", "worker"], "keys": ["customer"]}
     rate = {"allowed": 3, "period": 60}
-    # what a call before has started counts for its queue
+    # jobs that an earlier call started count for their queue
     node.queue = f"queue-{uuid4()}"
 
     for limits in (
@@ -1314,7 +1314,7 @@ async def take_jobs_of_limited_queues(node: Node) -> None:
             await node.take(producer)
             await node.query.delete_producer(producer)
 
-        # the first producer still runs one
+        # the first producer still runs a job
         assert len(taken) == (2 if "partition" not in limits else 3)
 
 
@@ -1490,7 +1490,7 @@ def _undoable(node: Node) -> Workflow:
 
 
 async def _undo(node: Node, workflow: Workflow) -> None:
-    """Let a workflow break behind what can be undone, and plan how that is."""
+    """Let a workflow fail after jobs with an undo completed, and plan the undo."""
     await node.ack(await node.start(workflow))
     await node.ack(await node.fetch())
     await node.ack(await node.fetch(), "discarded", error=BOOM)
@@ -1554,7 +1554,7 @@ async def prune_a_workflow_with_final_jobs(node: Node) -> None:
 
 
 def is_never_met(_context: dict[str, Any]) -> bool:
-    """Stand for a condition: what has it is skipped."""
+    """A condition that is never met, so its member is skipped."""
     return False
 
 
@@ -1766,7 +1766,7 @@ async def act_on_a_settled_workflow_and_its_groups(node: Node) -> None:
                 assert answer.status_code == 200, answer.text
 
 
-# Others, whom the triggers see
+# Statements of other programs, which the triggers see
 
 
 @operation
@@ -1842,7 +1842,7 @@ async def tick_with_nothing_to_do(node: Node) -> None:
 
 
 async def tick(node: Node) -> None:
-    """Do what a node does at each tick of its stager and each few seconds, and wait for it."""
+    """Run the tasks that a node runs at each tick of its stager and every few seconds."""
     await before_stage.build(before_stage.nothing)(node.query)
     await rescue.sweep(node.query)
     await asyncio.gather(*housekeeping._running.get(node.query, {}).values())

@@ -2,7 +2,7 @@
 
 Run it as ``python -m tests.support.page PAGE``.
 
-All ``python`` blocks of a page are one program, in their order. Where one awaits outside of a
+All ``python`` blocks of a page are one program, in their order. If a block awaits outside of a
 function, the program runs inside an event loop, and `oban` is a node that runs the queue
 ``default``.
 """
@@ -35,7 +35,7 @@ BLOCK = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 
 
 class Block(NamedTuple):
-    """What is between two fences; ``line`` is its first, counted from 0."""
+    """The text between two fences. ``line`` is the number of its first line, counted from 0."""
 
     language: str
     text: str
@@ -52,7 +52,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def python_of(page: Path) -> str:
-    """Blank everything but the code, so that a traceback shows the line of the page."""
+    """Replace text by empty lines, so that tracebacks show line numbers of the page."""
     program = ""
 
     for block in blocks(page):
@@ -66,7 +66,7 @@ async def _run_with_node(code: CodeType) -> None:
     pool = await Oban.create_pool(os.environ["OBAN_DSN"])
 
     async with pool, Oban(pool=pool, queues={"default": 10}, stager={"interval": 0.1}) as oban:
-        # The very namespace of __main__: functions of the page are stored by that path.
+        # Functions of the page are stored by the path of __main__, so they must be in it.
         globals()["oban"] = oban
         await eval(code, globals())
 

@@ -19,7 +19,7 @@ async def pid_of_item(item: Any, context: Any) -> int:
 
 
 async def hang_once(item: Any, context: Any) -> int:
-    """Wait to be killed the first time; return the process that runs the job for a second time."""
+    """Wait to be killed in the first attempt, and return the process in the second."""
     from oban import current_job
 
     job = current_job()

@@ -1,4 +1,4 @@
-"""Where things are that tests read."""
+"""Paths of files that tests read."""
 
 from pathlib import Path
 
@@ -10,4 +10,4 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 PACKAGE = Path(oban_pro.__file__).parent
-"""The package that is tested: that of the repository, or an installed one."""
+"""The tested package: that of the repository, or an installed one."""

@@ -1,4 +1,4 @@
-"""A real PgBouncer in front of a database: Debian's, in a mode of one's choice."""
+"""A real PgBouncer, from Debian's package, in front of a database."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SETTINGS = {"max_client_conn": "200", "server_round_robin": "1", "query_wait_tim
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return a free port of this machine."""
     with closing(socket.socket()) as found:
         found.bind(("127.0.0.1", 0))
 
@@ -53,11 +53,11 @@ class PgBouncer:
     """A PgBouncer that lives as long as the block.
 
     Args:
-        dsn: Of the database that it stands in front of.
-        mode: ``"transaction"`` or ``"session"``. Each transaction gets another connection than the
-            one before, where it can.
-        size: Connections to the server at most.
-        settings: Others by name, which win.
+        dsn: The DSN of the database.
+        mode: ``"transaction"`` or ``"session"``. If possible, each transaction gets another
+            connection than the one before.
+        size: The largest number of connections to the server.
+        settings: Further settings by name, which override the others.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class PgBouncer:
 
     @property
     def dsn(self) -> str:
-        """Lead to the database through the pooler."""
+        """The DSN that leads to the database through PgBouncer."""
         return make_conninfo(
             host="127.0.0.1",
             port=self._port,
@@ -99,7 +99,7 @@ class PgBouncer:
             "utf-8",
         )
 
-        # It refuses to run as root; who runs the server may use its socket.
+        # PgBouncer refuses to run as root, so the user who runs the server runs it too.
         account = server_account()
 
         if account is not None:
@@ -129,7 +129,7 @@ class PgBouncer:
         shutil.rmtree(self._folder)
 
     def log(self) -> str:
-        """Return what it has logged."""
+        """Return its log."""
         return (self._folder / "pgbouncer.log").read_text("utf-8")
 
     def _wait(self) -> None:

@@ -1,4 +1,4 @@
-"""Processes of this machine that tests stop and let go on."""
+"""Freezing processes of this machine, and letting them go on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
+    """Return the child processes of a process."""
     found = []
 
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -23,12 +23,12 @@ def children(pid: int) -> list[int]:
 
 
 def freeze(pids: list[int]) -> list[int]:
-    """Stop processes where they are; returns those that were there."""
+    """Freeze processes, and return those that existed."""
     return [pid for pid in pids if _send(pid, signal.SIGSTOP)]
 
 
 def thaw(pids: list[int]) -> None:
-    """Let processes go on."""
+    """Let frozen processes go on."""
     for pid in pids:
         _send(pid, signal.SIGCONT)
 

@@ -1,6 +1,6 @@
-"""A program of somebody's own that runs an Oban in its loop, and deals with SIGTERM itself.
+"""A user's program that runs an Oban in its event loop and handles SIGTERM itself.
 
-Run it as ``python -m tests.support.program``; it ends with 7 where nobody ends it before.
+Run it as ``python -m tests.support.program``. If nobody stops it, it exits with 7.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ async def main() -> None:
         async with Oban(pool=pool, queues={"default": 5}, node="node-1", shutdown_grace_period=0.1):
             await stopping.wait()
 
-        # Its own end, which is up to it.
+        # The program ends itself.
         await asyncio.sleep(0.1)
 
     sys.exit(7)

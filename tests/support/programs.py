@@ -1,4 +1,4 @@
-"""PostgreSQL's programs beside the server: where they are, and commands that use them."""
+"""PostgreSQL's client programs: their paths, and running commands that use them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _folders() -> Iterator[Path]:
 
 
 def major_of(folder: Path) -> int:
-    """Ask a program of the folder for its release."""
+    """Return the major release of the programs in a folder."""
     said = subprocess.run(
         [folder / "pg_dump", "--version"], capture_output=True, text=True, check=True
     ).stdout
@@ -46,7 +46,7 @@ def major_of(folder: Path) -> int:
 
 
 def clients_for(dsn: str) -> Path:
-    """Return the folder of programs of a server's own release, or skip the test."""
+    """Return the folder with programs of the server's release, or skip the test."""
     with psycopg.connect(dsn) as conn:
         major = conn.info.server_version // 10_000
 
@@ -60,7 +60,7 @@ def clients_for(dsn: str) -> Path:
 
 
 def upgradable() -> tuple[Path, Path]:
-    """Return the programs of two releases, the second with pg_upgrade, or skip the test."""
+    """Return programs of two releases, the second with pg_upgrade, or skip the test."""
     new = binaries.find()
     older = [one for one in DEBIAN.glob("*/bin") if major_of(one) < major_of(new)]
 
@@ -77,14 +77,14 @@ def run_shell(
     variables: dict[str, str],
     account: Account | None = None,
 ) -> str:
-    """Type commands, with PostgreSQL's programs and ours on the PATH; returns what they said.
+    """Run commands in a shell, with PostgreSQL's programs and ours on PATH; return their output.
 
     Args:
-        commands: What is typed.
-        folder: Where.
+        commands: The commands.
+        folder: The current directory of the shell.
         clients: The folder of PostgreSQL's programs.
-        variables: What the environment holds.
-        account: Who types; by default who runs the tests.
+        variables: The environment of the shell.
+        account: The user who runs the shell; by default the user who runs the tests.
     """
     path = [str(clients), str(Path(sys.executable).parent), os.environ["PATH"]]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A line to PostgreSQL that can be cut: a Unix socket in front of the server's."""
+"""A proxy whose connections can be cut: a Unix socket in front of the server's socket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
-# The wire protocol's own: a connection that is asked for, and a statement that is.
+# Messages of the wire protocol: the request of a connection, and a statement.
 _PIECE = 65_536
 
 
@@ -23,7 +23,7 @@ class Proxy:
     """Forwards connections to a server, and cuts them as a test says.
 
     Args:
-        dsn: Of the server, which listens on a Unix socket or on TCP.
+        dsn: The DSN of the server, which listens on a Unix socket or on TCP.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -59,7 +59,7 @@ class Proxy:
         self._folder.cleanup()
 
     def cut(self) -> None:
-        """Cut every line there is; new ones can be made."""
+        """Cut all connections. New ones are possible."""
         self.cuts += 1
 
         for writer in self._writers:
@@ -68,11 +68,11 @@ class Proxy:
         self._writers.clear()
 
     def stall(self) -> None:
-        """Let nothing through, in either direction; lines stay open, and new ones can be made."""
+        """Forward nothing in either direction. Connections stay open, and new ones are possible."""
         self._flowing.clear()
 
     def flow(self) -> None:
-        """Let through again what came meanwhile, and what comes."""
+        """Forward again, beginning with everything that was held back."""
         self._flowing.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Two who act on one workflow at the same moment, in many workflows at once."""
+"""Races: two operations on one workflow at the same moment, in many workflows at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NODE = ["node", "00000000-0000-0000-0000-000000000001"]
 
 
 class Race:
-    """A workflow to which two things happen at once. Its outcome tells which came first."""
+    """A workflow on which two operations run at once. Its outcome says which came first."""
 
     def __init__(self, oban: Oban, number: int) -> None:
         self.oban = oban
@@ -44,11 +44,11 @@ class Race:
         raise NotImplementedError
 
     async def outcome(self, first: Any, second: Any) -> str:
-        """Tell who won; fails unless exactly one did."""
+        """Return which operation won. Fail unless exactly one did."""
         raise NotImplementedError
 
     async def fetch(self, workflow: Workflow | None = None) -> list[Job]:
-        """Start jobs of the workflow, or of another one."""
+        """Start jobs of the workflow, or of another workflow."""
         workflow_id = (workflow or self.handle).id
 
         return await session_of(self.query).execute(
@@ -72,7 +72,7 @@ async def _later(rng: random.Random, act: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def race(dsn: str, conn: AsyncConnection, kind: type[Race], rounds: int) -> Counter[str]:
-    """Let it happen in so many workflows; returns how often each outcome was seen."""
+    """Run the race in many workflows, and return how often each outcome was seen."""
     rng = random.Random(7)
     outcomes: Counter[str] = Counter()
 

@@ -1,4 +1,4 @@
-"""Our own table, and all that workflows need."""
+"""The table of the shop, and the tables of workflows."""
 
 from django.db import migrations, models
 

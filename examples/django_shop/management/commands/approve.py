@@ -15,7 +15,7 @@ class Command(BaseCommand):
     help = "Approve a large order."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the order and who approves it."""
+        """Add the arguments: the order, and the person who approves it."""
         parser.add_argument("order", type=int)
         parser.add_argument("--by", required=True)
 

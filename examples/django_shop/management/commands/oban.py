@@ -7,7 +7,7 @@ from oban.cli import main
 
 
 class Command(BaseCommand):
-    """Passes everything on to oban's own command line."""
+    """Passes all arguments on to oban's own command line."""
 
     def run_from_argv(self, argv: list[str]) -> Any:
         """Run a command of oban."""
