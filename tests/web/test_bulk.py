@@ -10,6 +10,7 @@ from oban import Oban
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow
+from oban_pro.engine.statements import Statements
 from oban_pro.web import bulk, create_app, finding
 from tests.support.dashboard import browse
 from tests.support.graphs import diamond, work
@@ -203,6 +204,33 @@ class TestJobs:
         answer = await act(operator, "/workflows/the-one/act/cancel", [job.id])
         assert answer.status_code == 404
         assert (await Workflow(id="other").status()).state == "executing"
+
+    async def test_many_jobs_or_workflows_are_found_by_one_statement(
+        self, oban: Oban, operator: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[str] = []
+        rows = Statements.rows
+
+        async def counted(store: Statements, name: str, params: Any) -> Any:
+            asked.append(name)
+            return await rows(store, name, params)
+
+        jobs = await oban.enqueue_many(diamond(id="the-one"))
+        await oban.enqueue_many(diamond(id="other"))
+        monkeypatch.setattr(Statements, "rows", counted)
+        ids = [job.id for job in jobs]
+        assert (await act(operator, "/workflows/the-one/act/cancel", ids)).status_code == 200
+        told = await act(operator, "/act/cancel", ["the-one", "other"])
+        assert [one["outcome"] for one in told] == ["unchanged", "done"]
+        assert (asked.count("picked_jobs"), asked.count("root_crumbs")) == (1, 1)
+        assert asked.count("job") == 0
+        assert asked.count("breadcrumbs") == 1
+
+    async def test_an_id_that_is_no_bigint_is_refused(self, operator: httpx.AsyncClient) -> None:
+        path = "/workflows/the-one/act/cancel"
+        answer = await operator.post(path, content=f"[{2**63}]".encode())
+        assert answer.status_code == 400
+        assert "an id must fit a bigint" in answer.text
 
     async def test_are_left_alone_without_the_token(
         self, oban: Oban, reader: httpx.AsyncClient

@@ -40,6 +40,8 @@ STATEMENTS: dict[str, dict[str, Any]] = {
         "limit": 100,
     },
     "job": {"id": "the-one", "job": 1},
+    "picked_jobs": {"id": "the-one", "jobs": [1, 2]},
+    "root_crumbs": {"ids": ["the-one", "other"]},
     "neighbours": {"job": 1, "limit": 60},
 }
 

@@ -17,7 +17,7 @@ from oban_pro.model.wording import count_jobs
 from .actions import refusing
 from .finding import STATES, Asked
 from .listing import query_of
-from .pages import crumbs_of, find_job, session_of
+from .pages import crumbs_of, session_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .operators import Act
     from .session import PageSession
-    from .statements import Breadcrumb, JobDetail
+    from .statements import Breadcrumb, PickedJob
 
 MOST = 100
 """How many ids one request may bring, so that it is soon answered."""
@@ -133,10 +133,17 @@ async def act_on_workflows(request: Request) -> Response:
     if action not in DOING:
         raise HTTPException(404, f"action must be one of {', '.join(DOING)}")
 
-    return JSONResponse([await _act_on(request, action, id) for id in await _given(request, str)])
+    ids = await _given(request, str)
+
+    async with session_of(request).connect() as store:
+        roots = await store.root_crumbs(ids)
+
+    return JSONResponse([await _act_on(request, action, id, roots.get(id)) for id in ids])
 
 
-async def _act_on(request: Request, action: str, workflow_id: str) -> dict[str, str]:
+async def _act_on(
+    request: Request, action: str, workflow_id: str, root: Breadcrumb | None
+) -> dict[str, str]:
     operators, session = request.app.state.operators, session_of(request)
     outcome = None
 
@@ -144,13 +151,10 @@ async def _act_on(request: Request, action: str, workflow_id: str) -> dict[str, 
         async with operators.acting(request, action, workflow_id=workflow_id) as act:
             outcome = "refused"
 
-            async with session.connect() as store:
-                crumbs = await store.breadcrumbs(workflow_id)
-
-            if len(crumbs) != 1:
+            if root is None:
                 raise HTTPException(404, f"there is no root workflow {workflow_id!r}")
 
-            act.on(crumbs)
+            act.on([root])
             await operators.check(act)
 
             with refusing():
@@ -175,19 +179,23 @@ async def act_on_jobs(request: Request) -> Response:
     if action not in ("cancel", "retry", "retry-from"):
         raise HTTPException(404, "action must be cancel, retry or retry-from")
 
-    nested: dict[str, list[JobDetail]] = {}
+    nested: dict[str, list[PickedJob]] = {}
     count = 0
+    asked = await _given(request, int)
 
     async with session.connect() as store:
         crumbs = await crumbs_of(store, request)
+        picked = await store.picked_jobs(crumbs[-1].id, asked)
 
-        for job_id in await _given(request, int):
-            job = await find_job(store, request, job_id)
-            nested.setdefault(job["workflow_id"], []).append(job)
+    for job_id in asked:
+        if job_id not in picked:
+            raise HTTPException(404, f"there is no job {job_id} in workflow {crumbs[-1].id!r}")
+
+        nested.setdefault(picked[job_id].workflow_id, []).append(picked[job_id])
 
     for workflow_id, jobs in nested.items():
         async with _on_jobs(request, action, crumbs, jobs) as acts:
-            names = [job["name"] for job in jobs]
+            names = [job.name for job in jobs]
 
             if action == "cancel":
                 by = acts[0].by
@@ -211,7 +219,7 @@ DONE = {"cancel": "Cancelled", "retry": "Retried", "retry-from": "Retried"}
 
 @asynccontextmanager
 async def _on_jobs(
-    request: Request, action: str, crumbs: Sequence[Breadcrumb], jobs: Sequence[JobDetail]
+    request: Request, action: str, crumbs: Sequence[Breadcrumb], jobs: Sequence[PickedJob]
 ) -> AsyncIterator[list[Act]]:
     """Let an operator do something to jobs; each gets its audit line."""
     operators = request.app.state.operators
@@ -220,7 +228,7 @@ async def _on_jobs(
         acts = [await stack.enter_async_context(operators.acting(request, action)) for _ in jobs]
 
         for act, job in zip(acts, jobs, strict=True):
-            act.on(crumbs, job["path"])
+            act.on(crumbs, job.path)
 
         await operators.check(acts[0])
 
@@ -246,5 +254,8 @@ async def _given(request: Request, kind: type) -> list[Any]:
 
     if kind is str and any("\0" in one for one in given):
         raise HTTPException(400, "an id must be without NUL")
+
+    if kind is int and any(not -(2**63) <= one < 2**63 for one in given):
+        raise HTTPException(400, "an id must fit a bigint")
 
     return list(dict.fromkeys(given))

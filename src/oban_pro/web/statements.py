@@ -51,6 +51,15 @@ class Breadcrumb(NamedTuple):
     inserted_at: datetime
 
 
+class PickedJob(NamedTuple):
+    """A job that a reader has picked: its workflow, its name there, and its path from the root."""
+
+    id: int
+    workflow_id: str
+    name: str
+    path: list[str]
+
+
 class PathEdge(NamedTuple):
     """A member on the critical path, its group, and the member after it that waited for it."""
 
@@ -261,6 +270,19 @@ class PageStore(Store):
     async def breadcrumbs(self, workflow_id: str) -> list[Breadcrumb]:
         """Read a workflow and those around it, the root first."""
         return await self._page.made(Breadcrumb, "breadcrumbs", {"id": workflow_id})
+
+    async def root_crumbs(self, workflow_ids: Sequence[str]) -> dict[str, Breadcrumb]:
+        """Read those of some workflows that are roots, by id."""
+        roots = await self._page.made(Breadcrumb, "root_crumbs", {"ids": list(workflow_ids)})
+
+        return {root.id: root for root in roots}
+
+    async def picked_jobs(self, workflow_id: str, ids: Sequence[int]) -> dict[int, PickedJob]:
+        """Read those of some jobs that are in a workflow or nested in it, by id."""
+        params = {"id": workflow_id, "jobs": list(ids)}
+        jobs = await self._page.made(PickedJob, "picked_jobs", params)
+
+        return {job.id: job for job in jobs}
 
     async def critical_path(
         self, workflow_id: str, opened: Sequence[int], ends: Mapping[int, str]

@@ -1,7 +1,7 @@
 -- What a removal does: drops what install.sql made, and nothing of oban's. A schema without our ledger is left alone.
 DO $uninstall$
 DECLARE
-  v_function regprocedure;
+  v_functions text;
 BEGIN
   IF to_regclass('/* TEMPLATE: schema */.oban_workflow_migrations') IS NULL THEN
     RETURN;
@@ -9,17 +9,20 @@ BEGIN
 
   DROP VIEW IF EXISTS /* TEMPLATE: schema */.oban_workflows;
 
-  FOR v_function IN
-    SELECT
-      oid::regprocedure
-    FROM
-      pg_proc
-    WHERE
-      pronamespace = to_regnamespace('/* TEMPLATE: schema */')
-      AND starts_with(proname, 'oban_workflow_')
-  LOOP
-    EXECUTE 'DROP FUNCTION IF EXISTS ' || v_function || ' CASCADE';
-  END LOOP;
+  -- all at once, as some depend on others
+  SELECT
+    string_agg(oid::regprocedure::text, ', ')
+  INTO
+    v_functions
+  FROM
+    pg_proc
+  WHERE
+    pronamespace = to_regnamespace('/* TEMPLATE: schema */')
+    AND starts_with(proname, 'oban_workflow_');
+
+  IF v_functions IS NOT NULL THEN
+    EXECUTE 'DROP FUNCTION ' || v_functions || ' CASCADE';
+  END IF;
 
   DROP INDEX IF EXISTS
     /* TEMPLATE: schema */.oban_jobs_workflow_state_index,

@@ -17,13 +17,5 @@ RETURNS boolean
 LANGUAGE sql
 STABLE
 RETURN
-  p_state = 'completed'
-  AND (
-    p_skips IS TRUE
-    OR (
-      COALESCE(p_skipped, 0) + COALESCE(p_subs_skipped, 0) > 0
-      AND COALESCE(p_skipped, 0) = p_total - (p_judged IS NOT NULL)::integer
-      AND COALESCE(p_subs_skipped, 0) = p_subs
-      AND (p_subs > 0 OR NOT oban_workflow_is_all_finals(p_key, p_skipped))
-    )
-  );
+  oban_workflow_group_was_skipped_v1(p_state, p_total, p_subs, p_skipped, p_subs_skipped, p_skips, p_judged)
+  AND (p_skips IS TRUE OR p_subs > 0 OR NOT oban_workflow_is_all_finals(p_key, p_skipped));
