@@ -1566,6 +1566,7 @@ async def skip_jobs_and_groups(node: Node) -> None:
         .add_cascade("a", flows.nothing, when=is_never_met)
         .add_cascade("b", flows.nothing, when=is_never_met)
         .add_cascade("c", flows.nothing)
+        .add_cascade("limited", ([1, 2], graft_nothing), when=is_never_met, limit=1)
         .add_workflow("sub", inner, when=is_never_met)
         .add_workflow("finals", Workflow().add_final("f", node.job(), on="failed"))
         .add_cascade("end", flows.nothing, deps=["a", "b", "c"], need=1)
