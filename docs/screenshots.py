@@ -1,4 +1,4 @@
-"""Make the pictures of the dashboard: workflows of many kinds, looked at in Chromium.
+"""Make the pictures of the dashboard: run many kinds of workflows, and open pages in Chromium.
 
 ``make screenshots`` runs this. Look at each picture before you commit it.
 """
@@ -31,10 +31,10 @@ NIGHTS = 24
 
 @worker()
 class Work(Worker):
-    """Take the time that ``args["seconds"]`` says, and fail at ``args["fail"]``."""
+    """A job that takes ``args["seconds"]``, and fails if ``args["fail"]`` gives a reason."""
 
     async def process(self, job: Job) -> Any:
-        """Sleep, then fail or record something."""
+        """Sleep, then fail or return a result."""
         await asyncio.sleep(job.args.get("seconds", 0.2))
 
         if job.args.get("fail"):
@@ -48,22 +48,22 @@ class Work(Worker):
 
 
 def connect(reason: str) -> None:
-    """Fail in a function of its own, so that there is something to read."""
+    """Fail in a separate function, so that the traceback has several frames."""
     raise ConnectionError(reason)
 
 
 def work(seconds: float = 0.2, **options: Any) -> Job:
-    """Make a job that takes so long."""
+    """Make a job that takes this many seconds."""
     return Work.new({"seconds": seconds}, **options)
 
 
 def failing(reason: str) -> Job:
-    """Make a job that fails at once, and for ever."""
+    """Make a job that fails in its only attempt."""
     return Work.new({"seconds": 0, "fail": reason, "region": "north"}, max_attempts=1)
 
 
 def build_pipeline() -> Workflow:
-    """Build one that shows all there is to see."""
+    """Build a workflow that shows every feature of the page."""
     report = (
         Workflow(name="report", ignore_discarded=True)
         .add("charts", work(1.2))
@@ -84,7 +84,7 @@ def build_pipeline() -> Workflow:
 
 
 def build_night(number: int) -> Workflow:
-    """Build one of the runs of a name: each takes a little longer, some fail."""
+    """Build one of many runs with the same name. Each takes a little longer, and some fail."""
     load = failing("disk full") if number % 9 == 4 else work(0.01 + number * 0.02)
 
     return (
@@ -111,7 +111,7 @@ def build_rows() -> Workflow:
 
 
 async def fill(oban: Oban) -> dict[str, str]:
-    """Insert workflows in several states, and return paths by the name of their picture."""
+    """Insert workflows in several states, and return the path of the page for each picture."""
     for number in range(NIGHTS):
         night = build_night(number)
         await oban.enqueue_many(night)
@@ -152,7 +152,7 @@ async def fill(oban: Oban) -> dict[str, str]:
     }
 
 
-# Width and height of those that are not 1280 x 860, and what is selected.
+# Sizes of the pictures that are not 1280 x 860; then the selected job and the opened group.
 SIZES = {
     "phone": (390, 844),
     "list": (1280, 760),
@@ -225,7 +225,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    # Jobs name their worker by the module it is in, which has no name of its own when it is run.
+    # Jobs name their worker by its module, which is called __main__ when it is run.
     from docs import screenshots
 
     IMAGES.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
-"""The oracle: what the bookkeeping must say, computed anew from the states of the jobs.
+"""A recount: computes from the states of jobs what all counters must be.
 
-It reads the tables as they are, and shares no code with the functions under test. What it takes for
-given: who is a member of what, the edges, the flags, the states, and which rows are gone.
+It reads the tables, and shares no code with the functions under test. It takes these as given: the
+members of groups, the edges, the flags, the states, and which rows were deleted.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Group(NamedTuple):
 
 
 class End(NamedTuple):
-    """What is kept about a workflow with final jobs."""
+    """A row about a workflow with final jobs."""
 
     finals: int
     completed: int
@@ -68,37 +68,37 @@ class End(NamedTuple):
 
 @dataclass
 class Books:
-    """A snapshot of the bookkeeping, and what it should have been."""
+    """A snapshot of all counters, and the values that they should have."""
 
     groups: dict[int, Group]
     members: dict[int, Member]
     states: dict[int, str]
     upstream: dict[int, list[int]]
     _pending: dict[int, int] = field(default_factory=dict)
-    # roots of jobs with an execution that has not ended, None for plain jobs
+    # the root of each job whose execution has not ended; None for a plain job
     unended: dict[int, int | None] = field(default_factory=dict)
-    # jobs that nobody runs, and whether they are open
+    # jobs of waits, and whether each wait is open
     waits: dict[int, bool] = field(default_factory=dict)
-    # members that need some of what they depend on
+    # members that need only some of their dependencies
     joins: dict[int, Join] = field(default_factory=dict)
-    # what is paused, and its root
+    # paused members, and their roots
     pauses: dict[int, int] = field(default_factory=dict)
-    # fan-outs some of whose members wait for the next period of a rate
+    # fan-outs with members that wait for the next period of a rate
     windows: set[int] = field(default_factory=set)
-    # how many failures groups tolerate that were not voided
+    # how many failures a group tolerates, unless its tolerance was voided
     tolerances: dict[int, Decimal] = field(default_factory=dict)
-    # jobs whose row says that they were skipped, or that they refused what they judge
+    # jobs whose rows say that they were skipped; judges whose rows say that they refused
     skipped: set[int] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
-    # groups that a job judges
+    # groups that have a judge
     judged: set[int] = field(default_factory=set)
-    # roots with keys, and which of them wait in line
+    # roots with keys, and the roots that wait in line
     unique: dict[int, str] = field(default_factory=dict)
     queued: set[int] = field(default_factory=set)
-    # final jobs; and by group what is kept about those that have some
+    # final jobs, and the row about each group that has some
     finals: set[int] = field(default_factory=set)
     ends: dict[int, End] = field(default_factory=dict)
-    # by job, the job that undoes it, if it was planned; and by graft that undoes, its workflow
+    # by job, the job that undoes it, if it was planned; by graft `undo`, its workflow
     undos: dict[int, int] = field(default_factory=dict)
     undoing: dict[int, int] = field(default_factory=dict)
     children: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -115,7 +115,7 @@ class Books:
         return "completed" if state == "skipped" else state
 
     def was_skipped(self, member_id: int) -> bool:
-        """Tell whether a member completed without running anything."""
+        """Tell whether a member completed because it, or all of its jobs, were skipped."""
         if member_id > 0:
             return member_id in self.skipped or self.members[member_id].gone == "skipped"
 
@@ -133,12 +133,12 @@ class Books:
         return member.name == "when" and member.group in self.judged
 
     def skips(self, key: int) -> bool:
-        """Tell whether what waits at the gate of a group is skipped."""
+        """Tell whether the members that wait at the gate of a group are skipped."""
         if key not in self.members or self.pending(self.members[key]) > 0:
             return False
 
         if key in self.judged and all(self.members[up].gone for up in self.upstream[key]):
-            # what its judge said is noted there alone
+            # only the row of the judge has the answer of the condition
             return bool(self.groups[key].counters["skips"])
 
         if upstream := self.upstream[key]:
@@ -188,8 +188,8 @@ class Books:
         return "executing" if self.pending(self.members[key]) > 0 else "completed"
 
     def pending(self, member: Member) -> int:
-        """Count what a member waits for, by itself and with its group."""
-        # A group may be nested hundreds of levels deep, and each member asks for all of them.
+        """Count the dependencies that a member waits for, its own and those of its group."""
+        # Groups may be nested hundreds of levels deep, and each member asks for all levels.
         if member.id not in self._pending:
             gate = member.gated and self.pending(self.members[member.group]) > 0
             self._pending[member.id] = self.own_pending(member) + gate
@@ -199,7 +199,7 @@ class Books:
     def own_pending(self, member: Member) -> int:
         waits_for_all = member.id in self.finals and self.outcome(member.group) is None
         satisfied = sum(member.is_satisfied_by(self.state(up)) for up in self.upstream[member.id])
-        # of a join, what was skipped is taken out
+        # for a join, skipped dependencies do not count
         skipped = self.skipped_before(member) if member.id in self.joins else 0
 
         return waits_for_all + self.needed(member) - (satisfied - skipped)
@@ -217,7 +217,7 @@ class Books:
         return sum(member.is_broken_by(self.state(up)) for up in self.upstream[member.id])
 
     def outcome(self, key: int) -> str | None:
-        """Tell how everything but the final jobs of a group has settled; None if it has not."""
+        """Return the outcome of a group without its final jobs, or None while it is open."""
         body = [child for child in self.children[key] if child not in self.finals]
         states = {self.state(child) for child in body}
         is_open = not states <= {*SETTLED, "deleted"}
@@ -247,7 +247,7 @@ class Books:
         return gated and member.group in self.members and self.is_broken(self.members[member.group])
 
     def _is_unopened(self, member: Member) -> bool:
-        """Tell whether this is a final job of an empty workflow that has never opened."""
+        """Tell whether a job is a final job of an empty workflow that has never opened."""
         if member.id not in self.finals or self.ends[member.group].opened:
             return False
 
@@ -301,7 +301,7 @@ class Books:
     # Limits
 
     def limiter(self, member: Member) -> int | None:
-        """Return the fan-out whose limit holds a job back, or the graft of one that is mapped."""
+        """Return the fan-out whose limit holds for a job, or the graft of a mapped fan-out."""
         group = self.groups[member.group]
         around = self.groups.get(group.parent or 0)
         kinds = around and (around.counters["kind"], group.counters["kind"])
@@ -316,7 +316,7 @@ class Books:
         return group.key if has_limits else None
 
     def is_item(self, key: int) -> bool:
-        """Tell whether a group is a graft that takes a slot, or once did."""
+        """Tell whether a group is a graft that takes a slot, or took one before."""
         group = self.groups[key]
         parent = self.groups.get(group.parent or 0)
 
@@ -351,7 +351,7 @@ class Books:
         )
 
     def lacks_slot(self, member: Member) -> bool:
-        """Tell whether a job for which nothing is pending waits in a line."""
+        """Tell whether a job without pending dependencies waits in line for a slot."""
         key = self.limiter(member)
 
         if key is None or member.id in self.waits or self._judges(member.id):
@@ -366,9 +366,9 @@ class Books:
         return is_in_line and (is_full or key in self.windows)
 
     def differences(self) -> Iterator[str]:
-        """Tell every counter that is not what the states make it."""
+        """List every counter that differs from what the states give."""
         for member in self.members.values():
-            # Jobs share the count of their group.
+            # Gated jobs share the count of their group.
             count = self.own_pending if member.id > 0 else self.pending
 
             if (pending := count(member)) != member.pending:
@@ -396,7 +396,7 @@ class Books:
                 yield f"what undoes {self.path(key)} must be in it, got {graft}"
 
         for key, group in self.groups.items():
-            # joins, waits, clocks, limits, tolerances and final jobs stay noted
+            # the bits of joins, waits, clocks, limits, tolerances and final jobs are never cleared
             rules = int(group.counters["rules"] or 0) & 319
             rules |= 64 * (key in self.pauses.values()) | 128 * (key in self.unended.values())
             rules |= 1024 * (key in self.unique)
@@ -413,11 +413,11 @@ class Books:
             yield f"a pause must be of something that is there, got {target}"
 
     def stuck(self, revived: Collection[int] = ()) -> Iterator[str]:
-        """Tell every job that waits for nothing, or for what will not come.
+        """List every job that waits for nothing, or for a dependency that can never be satisfied.
 
         Args:
-            revived: Jobs that somebody retried while what they depend on stays cancelled or
-                discarded. They wait for that to be retried too.
+            revived: Jobs that were retried while a dependency stays cancelled or discarded. They
+            wait until that dependency is retried too.
         """
         for job_id, state in self.states.items():
             member = self.members.get(job_id)
@@ -440,7 +440,7 @@ class Books:
                 yield f"{self.path(job_id)} must not be suspended: a dependency is broken"
 
     def is_held(self, member: Member) -> bool:
-        """Tell whether a member waits for the end of an execution: its own, or one before it."""
+        """Tell whether a member waits for the end of an execution, its own or an upstream one."""
         if member.id in self.unended or self.undos.get(member.id) in self.unended:
             return True
 
@@ -448,7 +448,7 @@ class Books:
             return False
 
         if member.group in self.undoing:
-            # what plans how a workflow is undone follows all else in it
+            # the job that plans the undo of a workflow waits for all other executions in it
             owner = self.undoing[member.group]
 
             return any(map(self._runs_in, {*self.children[owner]} - {member.group}))
@@ -472,7 +472,7 @@ class Books:
         return member_id in self.members and self.is_paused(self.members[member_id].group)
 
     def has_ended(self, member_id: int) -> bool:
-        """Tell whether all executions have ended that a member stands for."""
+        """Tell whether the executions of a member, and of members that it replaces, have ended."""
         if member_id in self.unended:
             return False
 
@@ -491,11 +491,11 @@ class Books:
         return not (did_not_run and self.is_held(self.members[member_id]))
 
     def is_excused(self, job_id: int) -> bool:
-        """Tell whether a job waits for something that is broken."""
+        """Tell whether a job may wait for a broken dependency."""
         return self.states.get(job_id) == "suspended" and self.is_broken(self.members[job_id])
 
     def path(self, member_id: int) -> str:
-        """Spell the names from the root down, the root's own left out."""
+        """Return the names from the root down to the member, without the root's own name."""
         names = []
 
         while (member := self.members.get(member_id)) is not None:
@@ -562,7 +562,7 @@ WHERE tolerates IS NOT NULL AND voided IS NULL
 
 
 async def read(conn: AsyncConnection, schema: str = "public") -> Books:
-    """Read the books, all of one moment where the connection is in a repeatable transaction."""
+    """Read the counters. In a REPEATABLE READ transaction all of them are of one moment."""
 
     async def rows(statement: str) -> list[tuple[Any, ...]]:
         return await (await conn.execute(statement.format(schema=schema).encode())).fetchall()
@@ -603,7 +603,7 @@ async def read(conn: AsyncConnection, schema: str = "public") -> Books:
 
 
 async def recount(conn: AsyncConnection, schema: str = "public") -> list[str]:
-    """Return every difference between the counters and the states they count."""
+    """Return every difference between the counters and the states of jobs."""
     return list((await read(conn, schema)).differences())
 
 
@@ -613,7 +613,7 @@ async def assert_consistent(
     """Fail unless all counters are right and no job is stuck.
 
     Returns:
-        The books that were found right.
+        The counters, which were right.
     """
     books = await read(conn, schema)
     cursor = await conn.execute(f"SELECT * FROM {schema}.oban_workflow_audit_v1(NULL)".encode())

@@ -1,4 +1,4 @@
-"""Other versions of this package: each in a folder that processes import it from."""
+"""Other versions of this package, each in a folder from which processes import it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Release:
 
     @property
     def path(self) -> str:
-        """What makes a process import that version."""
+        """The PYTHONPATH that makes a process import that version."""
         return f"{self.folder}{os.pathsep}{ROOT}"
 
     def start(self, dsn: str, *arguments: str) -> subprocess.Popen[str]:
@@ -47,7 +47,7 @@ class Release:
         assert self.try_install(dsn, *options) == (0, "")
 
     def try_install(self, dsn: str, *options: str) -> tuple[int, str]:
-        """Run ``oban-workflows install`` of that version; returns its code and its error."""
+        """Run ``oban-workflows install`` of that version; return its exit code and error."""
         process = self.start(dsn, "-m", "oban_pro", "install", *options)
         _, error = process.communicate(timeout=50)
 
@@ -55,7 +55,7 @@ class Release:
 
     @contextmanager
     def node(self, dsn: str, name: str) -> Iterator[None]:
-        """Run a node that feeds itself with workflows, and that must end well."""
+        """Run a node that enqueues workflows for itself, and check that it ends well."""
         process = self.start(dsn, "-m", "tests.support.busy_node", dsn, name)
         assert process.stdout is not None
 
@@ -71,7 +71,7 @@ class Release:
 
 
 def make_release(folder: Path, version: str) -> Release:
-    """Copy the package, with another version and a function that differs."""
+    """Copy the package, with another version number and a changed function."""
     shutil.copytree(PACKAGE, folder / "oban_pro")
     _replace(
         folder / "oban_pro" / "__init__.py", r'__version__ = ".*"', f'__version__ = "{version}"'
@@ -86,7 +86,7 @@ def make_release(folder: Path, version: str) -> Release:
 
 
 def checked_out(folder: Path, commit: str) -> Release | None:
-    """Take the package from the history, or return None where that does not have the commit."""
+    """Take the package from the history of git, or return None if the commit is missing."""
     archive = subprocess.run(
         ["git", "archive", "--format=tar", commit, "src/oban_pro"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""A database whose workflows are halfway, to be copied, and what must be true of the copy."""
+"""A database with half-finished workflows, and checks of a copy of it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WAITING = "halfway"
-"""The id of a workflow that goes on in the copy."""
+"""The id of the workflow that continues in the copy."""
 
 
 @asynccontextmanager
 async def halfway(dsn: str) -> AsyncIterator[Oban]:
-    """Run a node on a database with a workflow that has settled and one that waits for a queue."""
+    """Run a node on a database with a settled workflow and one that waits for a queue."""
     opts: dict[str, Any] = {"queues": {"default": 5}, "stager": {"interval": 0.05}}
 
     async with (
@@ -51,7 +51,7 @@ async def halfway(dsn: str) -> AsyncIterator[Oban]:
 
 
 async def assert_goes_on(dsn: str) -> None:
-    """Fail unless a node completes what waits in a copy, and new workflows, with right books."""
+    """Fail unless a node on the copy completes waiting and new workflows with right counters."""
     opts: dict[str, Any] = {"queues": {"default": 5, "later": 5}, "stager": {"interval": 0.05}}
 
     async with (
@@ -76,7 +76,7 @@ async def assert_goes_on(dsn: str) -> None:
 
 
 def has_producers(psql: Psql) -> bool:
-    """Tell whether nodes are registered, whose rows a dump has twice."""
+    """Tell whether rows of nodes exist, which a second dump would insert twice."""
     both = "SELECT FROM oban_producers JOIN oban_workflow_producers USING (uuid)"
 
     return bool(psql.rows(both))
@@ -84,7 +84,7 @@ def has_producers(psql: Psql) -> bool:
 
 @asynccontextmanager
 async def replicated(commands: str, folder: Path) -> AsyncIterator[dict[str, str]]:
-    """Replicate a database by commands, and stop its nodes; yields DSNs when all has arrived."""
+    """Replicate a database and stop its nodes; yield DSNs when all rows have arrived."""
     settings = {"wal_level": "logical"}
 
     with Postgres(settings=settings) as publisher, Postgres(settings=settings) as subscriber:

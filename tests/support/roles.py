@@ -1,4 +1,4 @@
-"""Roles of a database, and nodes whose connections are of one while they are looked at."""
+"""Roles of a database, and nodes whose connections use a role while they are recorded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-# What an enqueuer inserts rows into.
+# The tables into which an enqueuer inserts rows.
 INSERTED = (
     *("oban_workflow_groups", "oban_workflow_members", "oban_workflow_edges"),
     *("oban_workflow_waits", "oban_workflow_timers", "oban_workflow_joins"),
@@ -39,14 +39,14 @@ ALL = "SELECT, INSERT, UPDATE, DELETE"
 
 
 def grants_to(kind: str, role: str) -> str:
-    """Return the SQL that makes a role one of the three kinds."""
+    """Return the SQL that grants a role the rights of one of the three kinds."""
     options: dict[str, Any] = {f"{kind}s": [role]}
 
     return schema.grants_sql(**options)
 
 
 def rights(roles: Roles, role: str, table: str) -> str:
-    """List the rights of a role on a table, as in a GRANT."""
+    """List the rights of a role on a table, in the words of a GRANT."""
     ((listed,),) = roles.execute(
         "SELECT string_agg(p, ', ' ORDER BY n)"
         f" FROM unnest(string_to_array('{ALL}', ', ')) WITH ORDINALITY AS u(p, n)"
@@ -64,7 +64,7 @@ class Roles:
         self._made: list[str] = []
 
     def execute(self, *statements: str, role: str | None = None) -> list[Any]:
-        """Run statements, each in a transaction of its own; returns the rows of the last one."""
+        """Run statements, each in its own transaction, and return the rows of the last one."""
         rows: list[Any] = []
 
         with psycopg.connect(self.as_role(role) if role else self.dsn, autocommit=True) as conn:
@@ -75,7 +75,7 @@ class Roles:
         return rows
 
     def make(self, *grants: str, options: str = "") -> str:
-        """Make a role; ``{}`` in a grant stands for it. Its name needs quotes."""
+        """Create a role. ``{}`` in a grant stands for its name, which needs quotes."""
         name = f"oban-test-{secrets.token_hex(4)}"
         self._made.append(name)
         self.execute(f'CREATE ROLE "{name}" {options}')
@@ -84,11 +84,11 @@ class Roles:
         return name
 
     def make_plain(self) -> str:
-        """Make a role with all that plain oban needs, and nothing else."""
+        """Create a role with only the rights that plain oban needs."""
         return self.make(*(f"GRANT {ALL} ON {table} TO {{}}" for table in OBAN_TABLES))
 
     def as_role(self, role: str, **settings: str) -> str:
-        """Return a DSN whose connections are of a role, and have settings."""
+        """Return a DSN whose connections have a role and settings."""
         options = {"role": role, **settings}
 
         return make_conninfo(
@@ -96,7 +96,7 @@ class Roles:
         )
 
     def pool(self, role: str, tenant: str = "", **options: Any) -> AsyncConnectionPool:
-        """Make a pool whose connections are of a role."""
+        """Make a pool whose connections have a role."""
         dsn = self.as_role(role, **{"app.tenant": tenant})
 
         return AsyncConnectionPool(dsn, min_size=1, max_size=4, open=False, **options)
@@ -108,7 +108,7 @@ class Roles:
 
 @dataclass
 class Actor:
-    """Whose connections those of a pool are: the owner's, or a role's within a block."""
+    """The role of a pool's connections: the owner, or in a block another role."""
 
     role: str
     is_acting: bool = False
@@ -123,14 +123,14 @@ class Actor:
             self.is_acting = False
 
     async def become(self, conn: AsyncConnection) -> None:
-        """Set the role of a connection that is taken from a pool."""
+        """Set the role of a connection when it is taken from a pool."""
         await conn.execute(f'SET ROLE "{self.role}"' if self.is_acting else "RESET ROLE")
         await conn.commit()
 
 
 @dataclass
 class ActingNode(Node):
-    """A node that is looked at as a role; what it needs before, the owner does."""
+    """A node that is recorded with a role. The owner arranges the data before."""
 
     recorder: Any = None
     actor: Actor = field(default_factory=lambda: Actor(""))

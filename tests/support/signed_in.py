@@ -1,7 +1,7 @@
-"""An app with a login that the dashboard is mounted in, below its address.
+"""An app with a login, in which the dashboard is mounted.
 
-Run it as ``python -m tests.support.signed_in``; it prints its address. Whoever opens
-``/login/NAME`` is signed in.
+Run it as ``python -m tests.support.signed_in``; it prints its address. Open ``/login/NAME`` to sign
+in.
 """
 
 import os
@@ -16,7 +16,7 @@ from oban_pro.web import create_app
 
 
 def make_app(dsn: str) -> FastAPI:
-    """Make the app; ada may do everything, bob only retry."""
+    """Make the app. ada may do everything, bob may only retry."""
     app = FastAPI()
     app.add_middleware(SessionMiddleware, secret_key="for tests")
 

@@ -14,11 +14,11 @@ HEARD = """
 INSERT INTO oban_workflow_hearing (heard_from, heard_until)
 VALUES (timezone('UTC', now()) - interval '1 day', timezone('UTC', now()))
 """
-"""Let the database have heard heartbeats all day."""
+"""SQL after which the database counts as having received heartbeats all day."""
 
 
 async def rescue(query: Query, patience: float = 60.0, rescue_after: float | None = None) -> int:
-    """Look once for jobs that nobody runs, and take them back; returns how many it were."""
+    """Look once for jobs of dead nodes, take them back, and return how many they are."""
     silent = await session_of(query).execute(
         lambda store: store.silent_jobs(patience, rescue_after)
     )

@@ -1,4 +1,4 @@
-"""Small site-packages directories, made by hand."""
+"""Small site-packages directories for tests."""
 
 import base64
 import hashlib
@@ -21,7 +21,7 @@ def add_distribution(
     metadata: str = "License-Expression: MIT",
     record: str = "",
 ) -> None:
-    """Install a distribution with these files; ``record`` has further lines for its RECORD."""
+    """Install a distribution with these files. ``record`` has further lines for its RECORD."""
     lines = []
 
     for path, content in files.items():

@@ -76,7 +76,7 @@ async def keep_lazy(context: dict[str, Any]) -> Any:
 
 
 async def peak_of_lazy(context: dict[str, Any]) -> tuple[int, int]:
-    """Return how many bytes were read, and how much memory that took."""
+    """Return how many bytes were read, and how much memory the reading took."""
     tracemalloc.start()
     count = 0
 
@@ -104,7 +104,7 @@ def tenfold_all_by_key(items: dict[str, int], context: dict[str, Any]) -> dict[s
 
 
 async def wrong_results(items: Any, context: dict[str, Any]) -> Any:
-    """Return what the context says."""
+    """Return the wrong results that the context names."""
     return context["returns"]
 
 

@@ -1,4 +1,4 @@
-"""What a fresh installation must be able to do, with the database of OBAN_DSN."""
+"""A check that a fresh installation works, with the database that OBAN_DSN names."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A primary, a synchronous standby that follows it, and what becomes of them."""
+"""A primary and its synchronous standby, which tests kill and promote."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ fsync = off
 
 
 def find_programs() -> Path | None:
-    """Find where PostgreSQL's programs are, those of a replica among them."""
+    """Find the folder of PostgreSQL's programs, including those for replicas."""
     try:
         folder = binaries.find()
     except EmbeddedError:
@@ -63,7 +63,7 @@ needs_replicas = pytest.mark.skipif(
 
 
 class Standing:
-    """One server, in a folder of its own, on a Unix socket."""
+    """One server with its own folder, on a Unix socket."""
 
     def __init__(self, folder: Path, port: int, account: Account | None) -> None:
         self.data = folder / f"data{port}"
@@ -80,7 +80,7 @@ class Standing:
         assert done.returncode == 0, done.stderr.decode()
 
     def start(self) -> None:
-        """Start the server; returns when it takes connections."""
+        """Start the server, and return when it accepts connections."""
         log = (self._folder / f"log{self.port}").open("ab")
 
         with log:
@@ -112,10 +112,10 @@ class Standing:
             return cursor.fetchall() if cursor.description is not None else []
 
     def kill(self) -> None:
-        """Kill the server and all of its processes without a warning: its machine is gone."""
+        """Kill the server and all of its processes at once, as if its machine were lost."""
         assert self._process is not None
         pid = self._process.pid
-        # Frozen, it does not start others in place of those that are killed.
+        # A frozen server does not start new processes in place of killed ones.
         os.kill(pid, signal.SIGSTOP)
 
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
@@ -139,7 +139,7 @@ class Standing:
         return [str(BINARIES / program), *arguments]
 
     def _as(self) -> dict[str, Any]:
-        # PGPORT and the like are meant for other servers.
+        # Variables such as PGPORT would lead to other servers.
         environment = {name: value for name, value in os.environ.items() if name[:2] != "PG"}
         options = {"cwd": "/", "env": environment, "start_new_session": True}
 
@@ -154,11 +154,10 @@ class Standing:
 
 
 class Replicated:
-    """A primary and a standby, of which each commit of the first waits for the second.
+    """A primary and a standby. Each commit of the primary waits for the standby.
 
     Args:
-        settings: Lines of ``postgresql.conf`` for both, beside those that a test needs. By default
-            none: each commit waits as soon as there is a standby.
+        settings: Further lines of ``postgresql.conf`` for both. By default none.
     """
 
     def __init__(self, settings: str = "") -> None:
@@ -187,7 +186,7 @@ class Replicated:
         shutil.rmtree(self._folder)
 
     def dsn(self, dbname: str = "postgres") -> str:
-        """Lead to whichever of the two takes changes."""
+        """The DSN that leads to the one that accepts changes."""
         folder = str(self._folder)
 
         return make_conninfo(
@@ -205,11 +204,11 @@ class Replicated:
         self.promote()
 
     def promote(self) -> None:
-        """Let the standby take changes."""
+        """Let the standby accept changes."""
         self.standby.execute("SELECT pg_promote()")
 
     def wait_for_replay(self) -> None:
-        """Wait until the standby shows what was committed so far."""
+        """Wait until the standby has all commits so far."""
         ((position,),) = self.primary.execute("SELECT pg_current_wal_lsn()")
         deadline = time.monotonic() + 30
 

@@ -1,7 +1,7 @@
-"""A database that holds very many workflows, filled by SQL in seconds, with its books in order.
+"""A database with very many workflows and right counters, filled by SQL within seconds.
 
-A few workflows are enqueued and brought to where they are to stand. Each is then copied row by row
-under new ids, so nothing here has to know what else the tables hold.
+A few workflows are enqueued and brought into the wanted states. Each is then copied row by row with
+new ids, so this module need not know all columns of the tables.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 YEAR = timedelta(days=365)
 
 LARGE = "large"
-"""The id of an open workflow with a large fan-out, which is half done."""
+"""The id of an open workflow with a large fan-out, half of which has settled."""
 
 BROKEN = "broken"
-"""The id of a workflow like it that has settled, broken by one job of very many."""
+"""The id of a settled workflow of that size, in which one job broke the others."""
 
 WIDE = "wide"
-"""The id of an open workflow with as many jobs of its own."""
+"""The id of an open workflow with that many jobs outside of groups."""
 
 CROWDED = "crowded"
-"""The id of an open workflow with half as many waits, which listen until far in the future."""
+"""The id of an open workflow with half as many waits, which listen for years."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Size:
     """How much is stored.
 
     Args:
-        settled: Workflows of ten jobs that have settled within half a day.
-        open: Workflows of five jobs, three days old, that have not.
-        finished: Jobs that have finished, those of settled workflows included.
-        waiting: Jobs of no workflow that wait for a time.
-        large: Jobs of each workflow that is large.
-        running: Jobs that run, on a node that never falls silent.
+        settled: Number of workflows of ten jobs that settled within half a day.
+        open: Number of open workflows of five jobs, which are three days old.
+        finished: Number of finished jobs, including those of settled workflows.
+        waiting: Number of plain jobs that wait for a time.
+        large: Number of jobs of each large workflow.
+        running: Number of jobs that run, on a node that never falls silent.
     """
 
     settled: int
@@ -61,7 +61,7 @@ SMALL = Size(settled=10_000, open=10_000, finished=120_000, waiting=2_000, large
 BIG = Size(settled=50_000, open=50_000, finished=1_000_000, waiting=20_000, large=20_000)
 HUGE = Size(settled=500_000, open=500_000, finished=10_000_000, waiting=20_000, large=20_000)
 
-# What becomes of jobs, by name; all that one step names change their state at once. Waits may be
+# The next states of jobs, by name, in steps. All jobs of a step change at once. Waits may be
 # signalled instead.
 type Steps = list[dict[str, str]]
 
@@ -82,7 +82,7 @@ ANSWERED: Steps = [
 
 
 async def fill(dsn: str, size: Size) -> None:
-    """Fill a database that has the schema and nothing in it; vacuum and analyze it."""
+    """Fill a database that has only the schema, then vacuum and analyze it."""
     async with (
         AsyncConnectionPool(dsn, min_size=1, max_size=2, open=False) as pool,
         await AsyncConnection.connect(dsn, autocommit=True) as conn,
@@ -107,7 +107,7 @@ async def fill(dsn: str, size: Size) -> None:
         await conn.execute(SIGNALLED)
         await conn.execute(ANNOUNCED)
         await conn.execute(TOLD)
-        # by itself it leaves the entries of indexes where few pages hold dead rows
+        # by itself, vacuum does not clean indexes if few pages have dead rows
         await conn.execute("VACUUM (ANALYZE, INDEX_CLEANUP ON)")
 
 
@@ -165,7 +165,7 @@ def _crowded(size: int) -> Workflow:
     return workflow.add("last", _job(), deps=["0", "1", "2"])
 
 
-# Of ten workflows, how many end how.
+# Of ten workflows, how many end in which state.
 SETTLED: list[tuple[int, Callable[[str], Workflow], Steps]] = [
     (6, _settled, [*INNER, {"report": "completed"}]),
     (2, _answered, ANSWERED),
@@ -173,7 +173,7 @@ SETTLED: list[tuple[int, Callable[[str], Workflow], Steps]] = [
     (1, _settled, [{"extract": "cancelled"}]),
 ]
 
-# Of ten workflows, how many are how far.
+# Of ten workflows, how many have reached which point.
 OPEN: list[tuple[int, Callable[[str], Workflow], Steps]] = [
     (2, _open, []),
     (2, _open, [{"first": "scheduled"}]),
@@ -214,7 +214,7 @@ class _Filler:
     async def store(
         self, workflow: Workflow, steps: Steps, *, copies: int = 0, days: int = 0
     ) -> None:
-        """Enqueue a workflow, change the states of its jobs, and copy it as of earlier days."""
+        """Enqueue a workflow, change the states of its jobs, and copy it with earlier dates."""
         await self._oban.enqueue_many(workflow)
 
         for states in steps:
@@ -246,7 +246,7 @@ class _Filler:
 
             for name, is_time in await self._rows(COLUMNS, [table]):
                 column = sql.Identifier("t", name)
-                # they were inserted long before anything became of them
+                # they were inserted long before their states changed
                 ages = [sql.Literal(days + 3 * (name == "inserted_at")), sql.Literal(copies)]
                 values[name] = sql.SQL(EARLIER).format(column, *ages) if is_time else column
                 values[name] = ids.get((table, name), values[name])
@@ -283,7 +283,7 @@ def _new_id(old: sql.Composable) -> sql.Composable:
     return sql.SQL("md5({} || c)::uuid::text").format(old)
 
 
-# The columns that hold ids of members; the first tells whose row it is.
+# The columns that have ids of members. The first one names the member of the row.
 MEMBERS = {
     "oban_jobs": ("id",),
     "oban_workflow_groups": ("key", "root", "parent"),
@@ -330,7 +330,7 @@ FROM
 WHERE r.id = %(id)s AND j.id = m.id AND j.state NOT IN ('completed', 'cancelled', 'discarded')
 """
 
-# Where the rows of a workflow go: copy number c of a member gets the id first + step * c.
+# The ids of copies: copy number c of a member gets the id first + step * c.
 COPIED = """
 CREATE TEMP TABLE copied AS
 WITH groups AS (
@@ -420,7 +420,7 @@ UPDATE oban_jobs SET
 WHERE id IN (SELECT id FROM oban_jobs WHERE state = 'available' ORDER BY id LIMIT %(running)s)
 """
 
-# Some plain jobs wait for a signal, others got one.
+# Some plain jobs wait for a signal, others have got one.
 PARKED = """
 WITH parked AS (
   UPDATE oban_jobs SET
@@ -444,12 +444,12 @@ INSERT INTO oban_workflow_signals (job, payload, sent_at, taken_at)
 SELECT id, '\\x6100', completed_at, completed_at FROM signalled
 """
 
-# What has settled was told long ago.
+# The events of settled workflows were sent long ago.
 ANNOUNCED = """
 UPDATE oban_workflow_groups SET announced = true WHERE parent IS NULL AND state <> 'executing'
 """
 
-# And what waits, too.
+# The events of open waits were sent long ago too.
 TOLD = """
 UPDATE oban_workflow_waits SET announced = true WHERE is_open
 """

@@ -1,4 +1,4 @@
-"""Clocks of waits and deadlines, moved by hand."""
+"""Letting the clocks of waits and deadlines run out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LATE = "UPDATE oban_workflow_timers SET due = due - interval '1000 days' WHERE d
 
 
 async def pass_time(engine: Engine) -> None:
-    """Let every clock run out that runs, and take what is due as a node does."""
+    """Let every running clock run out, and handle the due clocks as a node does."""
     await engine.psql(LATE)
     await timers.tick(engine.query)
     await engine.check()

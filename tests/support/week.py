@@ -1,4 +1,4 @@
-"""A node with two schedules that looks at the clock of its server all the time."""
+"""A node with two schedules, which reads the clock of its server all the time."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def nightly(tick: datetime) -> Workflow:
 
 
 async def run(dsn: str) -> None:
-    """Run a node for ever; its stdout gets a line once it is up."""
-    # the clock of the server leaps, and a node would sleep until it looks again
+    """Run a node for ever. It prints a line when it is ready."""
+    # the server's clock jumps, and otherwise the node would sleep until its next look
     fire_schedules.LOOK_EVERY = 0.0
     pool = await Oban.create_pool(dsn)
 

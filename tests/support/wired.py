@@ -1,4 +1,4 @@
-"""Functions that tests wire: with arguments of their own, and results of any kind."""
+"""Functions for wired calls, with different arguments and results."""
 
 import asyncio
 import functools

@@ -1,7 +1,7 @@
-"""What the killed nodes of the fault tests run; and the node, as a process of its own.
+"""The jobs that nodes of the fault tests run, and the program of such a node.
 
-Every job writes when it started and when it finished into a table of its own, each at once: what is
-left after a kill is what really happened.
+Every job writes its start and its end into a separate table, at once. So after a kill that table
+shows what really happened.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ _pools: dict[str, AsyncConnectionPool] = {}
 
 
 async def log() -> AsyncConnectionPool:
-    """Return the pool that runs are written through, past whatever a test does to oban's own."""
+    """Return the pool for writing runs, which tests do not disturb as they do oban's pool."""
     dsn = os.environ["RUNS_DSN"]
 
     if dsn not in _pools:
@@ -59,7 +59,7 @@ async def close_log() -> None:
 
 
 class Logged:
-    """One line in the table of runs: written before the block and completed after it."""
+    """One row in the table of runs, inserted before the block and completed after it."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -92,7 +92,7 @@ class Step(Worker):
 
 @worker()
 class Endless(Worker):
-    """Runs until the test lets it end: until there is a row in the table ``go``."""
+    """Runs until the test inserts a row into the table ``go``."""
 
     async def process(self, job: Job) -> None:
         async with Logged(job):
@@ -102,7 +102,7 @@ class Endless(Worker):
 
 @worker()
 class Asking(Worker):
-    """Asks twice, and records both answers."""
+    """Waits for two signals, and records both."""
 
     async def process(self, job: Job) -> Record:
         async with Logged(job):
@@ -118,7 +118,7 @@ async def may_end() -> bool:
 
 @worker()
 class Grafting(Worker):
-    """Grafts a few steps, some after others, by the connection of its node."""
+    """Grafts a few steps, some of which depend on others, over the connection of its node."""
 
     async def process(self, job: Job) -> None:
         async with Logged(job):
@@ -128,7 +128,7 @@ class Grafting(Worker):
 
 
 async def _persist(graft: Workflow) -> None:
-    """Enqueue, and again where the line was cut: what came through before is not grafted twice."""
+    """Enqueue, and repeat it if the connection was cut. A graft that was committed stays."""
     for attempt in range(10):
         try:
             await Oban.get_instance().enqueue_many(graft)
