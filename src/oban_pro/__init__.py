@@ -6,6 +6,7 @@ Importing this package hooks it into oban; ``import oban`` does so by itself.
 from . import errors, schema
 from ._plugin import register
 from .building.cascades import from_result
+from .engine.database import dsn
 from .errors import NotInJobError, SignalTimeout, UniqueConflictError
 from .handles.awaiting import await_signal, wait_signal
 from .handles.signalling import Signal, signal
@@ -38,6 +39,7 @@ __all__ = [
     "WorkflowStatus",
     "await_signal",
     "configure",
+    "dsn",
     "errors",
     "from_result",
     "renamed",

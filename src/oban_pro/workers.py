@@ -6,6 +6,7 @@ Rows in the database name them by their paths, so they never move.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from .building.cascades import (
     LAZY,
     OPTIONS,
     RESULT,
+    VALUE,
     cascade_job,
     encode_item,
 )
@@ -42,7 +44,7 @@ from .building.planner import compile_plan
 from .building.undos import BLOCKED, UNDO, undo_job
 from .engine import calling, context_loader, ending, grafting, inline, undoing
 from .engine.lazy_context import lazy_context_of
-from .errors import CascadeError, CodecError, UnsupportedTypeError
+from .errors import CascadeError, CodecError, MissingContextError, UnsupportedTypeError
 from .model import meta
 from .model.conditions import Verdict
 from .model.turns import Again, NextTurn
@@ -172,7 +174,7 @@ class Judge:
 
     async def process(self, job: Job) -> Verdict:
         """Run the job."""
-        verdict = Verdict(await is_met(job, job.args.get(FUNCTION)))
+        verdict = Verdict(await is_met(job, job.args.get(VALUE, job.args.get(FUNCTION))))
 
         if inline.is_bound(job) and not verdict.is_met:
             inline.keep_skipped(job)
@@ -181,17 +183,33 @@ class Judge:
 
 
 @worker()
+class Asker:
+    """Stands before a wait, which no node runs, and has its condition."""
+
+    async def process(self, _job: Job) -> None:
+        """Complete: the condition is met."""
+
+
+@worker()
 class Final:
     """Call the function of a final job with its context and with the outcome of its workflow."""
 
     async def process(self, job: Job) -> Record | Snooze | Cancel | Again:
         """Run the job."""
-        function = resolve_function(job.args.get(FUNCTION), CONTEXT_AND_OUTCOME)
+        is_bound = CALL in job.args
+        function = resolve_function(
+            job.args.get(FUNCTION), ANY if is_bound else CONTEXT_AND_OUTCOME
+        )
         timeout = timeout_of(job)
         require_backoff(job)
-        arguments = await ending.what_ended(job)
+        context, outcome = await ending.what_ended(job)
 
-        return await _answer(job, timeout, partial(function, *arguments))
+        if is_bound:
+            args, kwargs = resolve_call(job.args, function, context, (outcome,))
+        else:
+            args, kwargs = [context, outcome], {}
+
+        return await _answer(job, timeout, partial(function, *args, **kwargs))
 
     def backoff(self, job: Job) -> float:
         """Return the seconds until the job is tried again."""
@@ -269,9 +287,20 @@ async def _items_of(job: Job) -> tuple[dict[str, Any], bool, Record | None]:
     return _named(job, found, "the items"), is_dict, result
 
 
-async def is_met(job: Job, path: object) -> bool:
-    """Ask a condition that a row names, with the context of its job."""
-    function = resolve_function(path, CONTEXT)
+async def is_met(job: Job, condition: object) -> bool:
+    """Ask a condition that a row holds, with the context of its job.
+
+    A result that was not recorded is as good as a false one.
+    """
+    if codec.is_placeholder(condition):
+        context = await _context_of(job)
+
+        with suppress(MissingContextError):
+            return bool(codec.from_json(condition, context.resolve))
+
+        return False
+
+    function = resolve_function(condition, CONTEXT)
 
     return bool(await calling.call_function(job, partial(function, await _context_of(job))))
 

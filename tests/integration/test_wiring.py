@@ -43,6 +43,7 @@ from tests.support.wired import (
     resize,
     same,
     skip_odd,
+    sum_up,
     tell,
     undo_call,
     undo_of_each,
@@ -212,6 +213,82 @@ class TestEach:
             (3, {"same": 3, "0": ((3,), {})}),
             {"same": 3},
         ]
+
+
+class TestConditions:
+    @pytest.mark.parametrize(("rows", "skipped"), [([], 0), ([Row(1)], 1)])
+    async def test_may_be_results_of_other_jobs(
+        self, run: Run, rows: list[Row], skipped: int
+    ) -> None:
+        workflow = Workflow()
+        table = workflow.call(clean, rows)
+        workflow.options(when=table.is_empty).call(same, 1)
+        workflow.options(name="each", when=table.is_empty).each(same, [1, 2])
+        results = await run(workflow)
+
+        assert ("same" in results) is not skipped
+        assert results["each"] == ({} if skipped else {"0": 1, "1": 2})
+        assert (await workflow.status()).counts["skipped"] == 3 * skipped
+
+    async def test_that_were_not_recorded_are_not_met(self, run: Run) -> None:
+        workflow = Workflow()
+        table = workflow.options(when=never).call(clean, [])
+        beside = workflow.call(same, 1)
+        workflow.options(name="end", when=table.is_empty, deps=[beside]).call(echo)
+        await run(workflow)
+
+        assert (await workflow.explain("end")).reason == "skipped"
+        job = await workflow.get_job("end")
+        assert job is not None
+        assert job.meta["skipped"] == "its condition 'clean'.is_empty was not met"
+
+    async def test_decide_whether_somebody_is_asked(
+        self, oban: Oban, start_oban: StartOban, wait_until: WaitUntil
+    ) -> None:
+        workflow = Workflow()
+        table = workflow.call(clean, [])
+        workflow.add_signal("asked", when=table.is_empty)
+        workflow.add_signal("not asked", deps=table, when=never)
+        workflow.add_timer("no pause", 3600, when=never)
+        ends: Any = [workflow.value("asked", str), workflow.value("not asked", str)]
+        workflow.call(maybe, ends[0], other=ends[1])
+        await run_workflow(workflow, oban, signals={"asked": "yes"})
+
+        assert await workflow.get_recorded("maybe") == ("yes", "other default")
+        assert (await workflow.status()).counts == {"completed": 4, "skipped": 4}
+
+    async def test_are_compared_by_reuse(self, run: Run) -> None:
+        def build(name: str) -> Workflow:
+            workflow = Workflow()
+            table: Any = workflow.call(clean, [])
+            workflow.options(when=getattr(table, name)).call(same, 1)
+
+            return workflow
+
+        first = build("is_empty")
+        await run(first)
+
+        assert await build("is_empty").reuse_plan(first.id) == dict.fromkeys(
+            ["clean", "same"], "reused"
+        )
+        assert (await build("title").reuse_plan(first.id))["same"] == "its condition differs"
+
+
+class TestFinals:
+    async def test_get_the_outcome_and_what_was_recorded(self, run: Run) -> None:
+        workflow = Workflow()
+        items = workflow.each(same, workflow.options(name="list").call(same, [1, 2]))
+        nothing = workflow.options(max_attempts=1).call(fail, "no")
+        told = workflow.options(name="told").final(sum_up, items, other=3)
+        workflow.options(name="after").final(sum_up, nothing, other=told)
+        workflow.options(name="never", on="completed").final(sum_up)
+        results = await run(workflow)
+
+        failed = ("discarded", ["fail"])
+        assert results["told"] == (*failed, [1, 2], 3)
+        assert results["after"] == (*failed, "nothing", results["told"])
+        assert "never" not in results
+        assert await workflow.result(told) == results["told"]
 
 
 class TestFailures:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from oban import Cancel, Record, Snooze, current_job
 
-from oban_pro import Context, Workflow
+from oban_pro import Context, Outcome, Workflow
 from oban_pro.errors import message_of
 
 
@@ -26,6 +26,10 @@ class Table(NamedTuple):
     @property
     def size(self) -> int:
         return len(self.rows)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.rows
 
 
 async def extract(source: str) -> list[Row]:
@@ -164,3 +168,11 @@ class Holder:
 
 def only(number: int, /, factor: int) -> int:
     return number * factor
+
+
+def doubled(number: int, by: int = 2) -> int:
+    return number * by
+
+
+def sum_up(outcome: Outcome, value: Any = "nothing", *, other: Any = None) -> Any:
+    return (outcome.state, [failure.path for failure in outcome.failed], value, other)

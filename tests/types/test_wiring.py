@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from oban import Cancel, Job, Snooze
-from oban_pro import Context, Workflow
+from oban_pro import Context, Outcome, Workflow
 
 
 @dataclass
@@ -34,6 +34,9 @@ class Row:
 class Table(NamedTuple):
     title: str
     rows: list[Row]
+
+    @property
+    def is_large(self) -> bool: return len(self.rows) > 10
 
 
 async def extract(source: str) -> list[Row]: return [Row(1, source)]
@@ -56,7 +59,11 @@ async def lengths(texts: dict[str, str]) -> dict[str, int]: return {key: 1 for k
 def refund(context: Context) -> None: ...
 def put_back(number: int, context: Context) -> None: ...
 def told(scores: list[Path], failed: dict[str, str]) -> str: return f"{len(failed)} failed"
+def path_of(path: Path) -> str: return str(path)
 def again(error: str) -> int: return len(error)
+def is_small(context: Context) -> bool: return True
+def close(outcome: Outcome) -> str: return outcome.state
+async def mail(outcome: Outcome, table: Table | None = None, *, to: str) -> int: return 1
 def linear(job: Job) -> float: return 1.0
 paths = [Path("a")]
 named = {"a": Path("a")}
@@ -107,6 +114,21 @@ RIGHT = [
     "a29: int = w.call(again, error=w.failed(thumbs)['3'])",
     "a30: str = w.options(need=1).call(told, [], w.failed(w.value('x', dict[str, str])))",
     "a26: list[int] = w.options(undo=put_back).each(double, [1])",
+    # Items one by one
+    "a31: list[int] = w.each(double, w.each(double, w.each(double, [1])))",
+    "a32: dict[str, int] = w.options(deps=keyed).each(again, w.each(path_of, keyed))",
+    # Conditions
+    "a33: int = w.options(when=table.is_large).call(double, 1)",
+    "a34: list[int] = w.options(when=w.value('x', bool)).each(double, [1])",
+    "a35: int = w.options(when=is_small, queue='x').call(double, 1)",
+    "a36: Workflow = w.add_signal('approval', deps=[rows], when=table.is_large)",
+    "a37: Workflow = w.add_timer('pause', 60, when=is_small)",
+    "a38: Workflow = w.add_many('many', [Job('worker')], when=table.is_large)",
+    # Final jobs
+    "a39: str = w.final(close)",
+    "a40: int = w.options(on='failed', queue='ops').final(mail, table, to='ada')",
+    "a41: int = w.options(name='x', max_attempts=9).final(mail, to='ada')",
+    "a42: int = w.options(on='completed').options(deps='close').final(mail, to=w.final(close))",
 ]
 
 WRONG = [
@@ -183,6 +205,25 @@ WRONG = [
     "w.options(undo=5)",
     "w.options(undo=linear)",
     "w.options(lazy=True)",
+    # Items one by one
+    "w.each(resize, w.each(double, [1]), 640)",
+    "w.each(double, w.each(path_of, keyed))",
+    "b17: list[str] = w.each(path_of, keyed)",
+    # Conditions
+    "w.options(when=table.rows)",
+    "w.options(when=close)",
+    "w.options(when='is_small')",
+    "w.add_signal('approval', when=linear)",
+    "w.add_timer('pause', 60, when=rows[0].id)",
+    # Final jobs
+    "w.final(clean, rows)",
+    "w.final(mail, table)",
+    "w.final(mail, rows, to='ada')",
+    "w.final(close, 1)",
+    "w.options(on='sometimes').final(close)",
+    "w.options(on='failed').call(double, 1)",
+    "w.options(on='failed', limit=3).final(close)",
+    "b18: int = w.final(close)",
     # Results
     "b10: int = await w.result(final)",
     "b11: list[Row] = await w.result(table)",

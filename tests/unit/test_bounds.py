@@ -191,8 +191,10 @@ class TestBounds:
         with pytest.raises(errors.InvalidArgumentError) as refusal:
             Workflow().add_cascade("a", flows.one, **options)
         assert str(refusal.value) == (
-            "unknown job option 'state' of 'a'; known: queue, priority, max_attempts, tags,"
-            " scheduled_at, scheduled_in, meta, timeout, backoff, give_up_on"
+            "unknown job option 'state' of 'a'; did you mean 'rate'? Known to add_cascade(): deps,"
+            " need, tolerate, fail_fast, when, undo, ignore_cancelled, ignore_discarded, deadline,"
+            " delay, limit, rate, queue, priority, max_attempts, tags, scheduled_at, scheduled_in,"
+            " meta, timeout, backoff, give_up_on, lazy, batch"
         )
 
     @pytest.mark.parametrize(

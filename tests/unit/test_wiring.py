@@ -14,7 +14,7 @@ from oban import Job
 from oban.testing import process_job
 
 from oban_pro import Workflow
-from oban_pro.building.wiring import CallOptions
+from oban_pro.building.call_options import CallOptions
 from oban_pro.errors import (
     CascadeError,
     DuplicateNameError,
@@ -32,6 +32,7 @@ from tests.support.wired import (
     Row,
     Table,
     clean,
+    doubled,
     echo,
     extract,
     fail,
@@ -39,11 +40,13 @@ from tests.support.wired import (
     give_up,
     item_of,
     maybe,
+    never,
     only,
     report,
     resize,
     same,
     skip_odd,
+    sum_up,
     wrapped,
 )
 
@@ -464,6 +467,13 @@ class TestInPlace:
 
         assert (await run(workflow)).value == [0, 3, 6]
 
+    async def test_passes_items_on_one_by_one(self) -> None:
+        workflow = Workflow()
+        first = workflow.options(name="first").each(doubled, {"a": 1, "b": 2})
+        workflow.call(same, workflow.each(doubled, first, by=workflow.call(same, 10)))
+
+        assert (await run(workflow)).value == {"a": 20, "b": 40}
+
     async def test_follows_items_and_attributes(self) -> None:
         workflow = Workflow()
         table = workflow.call(clean, workflow.call(extract, "api"))
@@ -546,3 +556,96 @@ class TestInPlace:
 
         with pytest.raises(ValueError, match="broken"):
             await run(workflow)
+
+
+class TestFinal:
+    def test_is_a_final_job_with_options(self) -> None:
+        workflow = Workflow()
+        table = workflow.call(clean, [])
+        told = workflow.options(on="failed", queue="ops", max_attempts=9).final(sum_up, table)
+        workflow.options(name="after", deps="sum_up").final(sum_up, told)
+        workflow.final(sum_up)
+        first, second, third, fourth = workflow
+
+        assert first.meta["name"] == "clean"
+        assert (second.queue, second.max_attempts) == ("ops", 9)
+        assert [job.meta["final"] for job in (second, third, fourth)] == [
+            "failed",
+            "always",
+            "always",
+        ]
+        assert [job.meta["deps"] for job in (second, third)] == [[], ["sum_up"]]
+        assert fourth.meta["name"] == "sum_up_2"
+
+    @pytest.mark.parametrize(
+        ("wire", "message"),
+        [
+            (lambda w, x: w.final(sum_up, 1, 2, 3), "'sum_up' cannot call sum_up"),
+            (lambda w, x: w.options(limit=3).final(sum_up), "'limit' of a final job"),
+            (lambda w, x: w.options(on="failed", limit=3), "'limit' of a final job"),
+            (lambda w, x: w.options(on="sometimes").final(sum_up), "on of 'sum_up' must be one of"),
+            (lambda w, x: w.final(sum_up, w.failed(x)), "must read failures in its outcome"),
+            (lambda w, x: w.options(deps=x).final(sum_up), "must depend on final jobs alone"),
+        ],
+    )
+    def test_refuses_what_it_cannot_be(self, wire: Any, message: str) -> None:
+        workflow = Workflow()
+
+        with pytest.raises(InvalidArgumentError, match=message):
+            wire(workflow, workflow.call(same, 1))
+
+
+class TestWhen:
+    def test_may_be_a_placeholder_which_makes_a_dependency(self) -> None:
+        workflow = Workflow()
+        table = workflow.call(clean, [])
+        workflow.options(when=table.is_empty).call(echo)
+        workflow.add_cascade("old", from_context, when=table.is_empty)
+        workflow.add_workflow("sub", Workflow().add("job", Job("worker")), when=table.is_empty)
+        names = {job.meta["name"]: job for job in workflow}
+
+        assert names["echo"].meta["deps"] == ["clean"]
+        assert names["old"].meta["deps"] == ["clean"]
+        assert names["when"].meta["deps"] == [[workflow.id, "clean"]]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"when": True}, "when of 'echo' must be a function, or a placeholder"),
+            ({"when": 5}, "function of 'echo' cannot be a condition"),
+            ({"need": 1, "deps": "clean"}, "when of 'echo' must be a function beside need"),
+        ],
+    )
+    def test_refuses_what_it_cannot_be(self, options: Any, message: str) -> None:
+        workflow = Workflow()
+        table = workflow.call(clean, [])
+
+        with pytest.raises((InvalidArgumentError, InvalidFunctionError), match=message):
+            workflow.options(**{"when": table.is_empty, **options}).call(echo)
+
+    def test_of_another_workflow_is_refused(self) -> None:
+        table = Workflow().call(clean, [])
+
+        with pytest.raises(InvalidArgumentError, match="its own workflow"):
+            Workflow().options(when=table.is_empty).call(echo)
+
+    def test_of_a_wait_is_that_of_a_job_before_it(self) -> None:
+        workflow = Workflow(defaults={"queue": "people"})
+        table = workflow.call(clean, [])
+        workflow.add_signal("approval", deps=table, when=table.is_empty)
+        workflow.add_timer("pause", 60, when=never)
+        names = {job.meta["name"]: job for job in workflow}
+
+        assert names["approval"].meta["deps"] == ["approval.when"]
+        assert names["approval.when"].meta["deps"] == ["clean"]
+        assert names["approval.when"].queue == "people"
+        assert names["pause.when"].meta["workflow_when"] == "tests.support.wired:never"
+
+    def test_of_a_wait_leaves_nothing_behind_if_the_name_is_taken(self) -> None:
+        workflow = Workflow()
+        workflow.call(clean, [])
+
+        with pytest.raises(DuplicateNameError, match="'clean'"):
+            workflow.add_signal("clean", when=never)
+
+        assert len([*workflow]) == 1

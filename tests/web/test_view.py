@@ -10,9 +10,10 @@ from oban_pro import Workflow
 from oban_pro.web.session import PageSession
 from oban_pro.web.statements import Drawing
 from oban_pro.web.view import read_view
-from tests.support.fixtures import StartOban
+from tests.support.fixtures import StartOban, WaitUntil
 from tests.support.flows import keep_item
 from tests.support.graphs import settled, work
+from tests.support.wired import same
 
 MANY = 1000
 
@@ -49,6 +50,28 @@ async def run(pool: AsyncConnectionPool, workflow: Workflow, ends: dict[str, flo
             " FROM unnest(%s::bigint[], %s::float[]) e(id, second) WHERE j.id = e.id",
             [[job.id for job in jobs], [ends.get(job.meta["name"], 1) for job in jobs]],
         )
+
+
+class TestItemsAlong:
+    async def test_are_one_edge_between_fan_outs_and_one_for_each_item_inside(
+        self, start_oban: StartOban, wait_until: WaitUntil, session: PageSession
+    ) -> None:
+        oban = await start_oban({"default": 5})
+        workflow = Workflow()
+        loaded = workflow.options(name="load").each(same, ["a", "b"])
+        workflow.options(name="clean").each(same, loaded)
+        await oban.enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+        view = await view_of(session, workflow, "load", "clean")
+        names = {member["id"]: member["name"] for member in view["members"]}
+
+        assert len(view["edges"]) == 3
+        assert {(names[up], names[down]) for up, down in view["edges"]} == {
+            ("load", "clean"),
+            ("0", "0"),
+            ("1", "1"),
+        }
+        assert ("load", "clean") in view["path_edges"]
 
 
 class TestCriticalPath:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from oban import Snooze
 
 from oban_pro import _host, workers
+from oban_pro.building.conditions import spell_condition
 from oban_pro.engine import inline
 from oban_pro.errors import CascadeError
 from oban_pro.model import job_notes, meta
@@ -147,13 +148,13 @@ async def _may_run(parts: Any) -> bool:
 
 async def _ask(parts: Any, job: Job) -> None:
     """Call the condition of a job. If it raises, the attempt fails."""
-    path = job.meta[meta.WHEN]
+    condition = job.meta[meta.WHEN]
 
     try:
-        if await workers.is_met(job, path):
+        if await workers.is_met(job, condition):
             job.extra[job_notes.JUDGED] = True
         else:
-            parts.result = Skipped(f"its condition {path} was not met")
+            parts.result = Skipped(f"its condition {spell_condition(condition)} was not met")
     except Exception as error:
         parts.result, parts._traceback = error, traceback.format_exc()
 

@@ -105,8 +105,16 @@ def check_options(
     return checked
 
 
-def check_known_options(owner: str, options: Iterable[str], known: Collection[str]) -> None:
+def check_known_options(
+    owner: str, options: Iterable[str], known: Collection[str], method: str | None = None
+) -> None:
     """Raise unless all options are known.
+
+    Args:
+        owner: What has the options.
+        options: Their names.
+        known: The names that there are.
+        method: Which knows them.
 
     Raises:
         InvalidArgumentError: Naming the first that is unknown, the closest one, and all.
@@ -114,8 +122,9 @@ def check_known_options(owner: str, options: Iterable[str], known: Collection[st
     for option in options:
         if option not in known:
             hint = _hint(option, known)
+            where = "" if method is None else f" to {method}()"
             raise InvalidArgumentError(
-                f"unknown job option {option!r} of {owner}; {hint}: {', '.join(known)}"
+                f"unknown job option {option!r} of {owner}; {hint}{where}: {', '.join(known)}"
             )
 
 

@@ -10,15 +10,17 @@ from oban import Job
 from oban_pro.values.context import Context
 
 from .arguments import FunctionOptions, SizedOptions
+from .call_options import CascadeOptions
 from .cascades import FromResult
 from .conditions import Condition
 from .limits import check_limits
 from .sizes import check_sizes
 from .specs import cascade_spec, check_given, graft_spec
+from .taken_options import check_options_of
 from .tolerance import Tolerate
 from .wait_members import WaitMembers
 from .waits import Moment
-from .wiring import CascadeOptions, Wiring
+from .wiring import Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -138,9 +140,9 @@ class Builder(Wiring, WaitMembers):
             tolerate: How many jobs of a fan-out may be cancelled or discarded while the whole still
                 counts as completed: an int, or a share below 1, rounded down.
             fail_fast: Cancel what is open as soon as more have failed.
-            when: A function ``(context)`` of a module that is asked before the first attempt. If
-                what it returns is false, the cascade is skipped. A fan-out is asked for once, by a
-                job ``"when"`` in it.
+            when: A function ``(context)`` of a module that is asked before the first attempt, or a
+                placeholder. If what it returns or stands for is false, the cascade is skipped. A
+                fan-out is asked for once, by a job ``"when"`` in it.
             undo: A function like the cascade's own, which is called for each job that completed if
                 the workflow ends otherwise: after the undos of all that is downstream of the job.
                 Its context also has what the job recorded, under its own name.
@@ -295,7 +297,8 @@ class Builder(Wiring, WaitMembers):
                 counts as completed: an int, or a share below 1, rounded down.
             fail_fast: Cancel what is open as soon as more have failed.
             when: A function ``(context)`` of a module that is asked once, by a job ``"when"`` in
-                the graft. If what it returns is false, the grafter is skipped.
+                the graft; or a placeholder. If what it returns or stands for is false, the grafter
+                is skipped.
             ignore_cancelled: Overrides the flag of the workflow for the grafter.
             ignore_discarded: Overrides the flag of the workflow for the grafter.
             deadline: When the grafter and all that was grafted are cancelled: a timedelta or
@@ -336,3 +339,6 @@ class Builder(Wiring, WaitMembers):
         )
 
         return self._add(name, graft_spec(given, job))
+
+
+check_options_of(Builder)

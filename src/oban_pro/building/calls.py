@@ -19,12 +19,13 @@ from oban_pro.errors import (
     UnsupportedTypeError,
 )
 from oban_pro.values import codec
-from oban_pro.values.placeholder import Placeholder, Shape, owner_of, wire_of
+from oban_pro.values.placeholder import Placeholder, Shape, Wire, owner_of, wire_of
 
 from .arguments import named_items
-from .batches import ITEMS_IN_BATCH, items_of
+from .batches import BATCH_WORKER, ITEMS_IN_BATCH, items_of
 from .cascades import CALL, ITEM, ITEMS, RESULT, FromResult, check_source, encode_item, split_pair
 from .functions import ANY, CONTEXT, ITEM_AND_CONTEXT, check_function, signature_of
+from .plan import GroupSpec, JobSpec
 
 if TYPE_CHECKING:
     import inspect
@@ -42,6 +43,7 @@ class Call:
         items: The encoded item of each job by its name, for a fan-out.
         is_mapped: Whether an upstream job records the items.
         batch: How many items one job takes, where an upstream job records them.
+        along: The name of the fan-out whose results are the items, if each job takes one of them.
         deps: Names of the members that the placeholders stand for.
         shape: How the results are read; see `Wire`.
     """
@@ -53,6 +55,7 @@ class Call:
     deps: tuple[str, ...] = ()
     shape: Shape = "value"
     batch: int | None = None
+    along: str | None = None
 
 
 class Arguments(NamedTuple):
@@ -108,8 +111,23 @@ def bind_call(name: str, function: Callable[..., Any], arguments: Arguments) -> 
     return Call(path, {CALL: encoded}, deps=wires.deps)
 
 
-def bind_each(name: str, function: Callable[..., Any], items: object, arguments: Arguments) -> Call:
+def bind_each(
+    name: str,
+    function: Callable[..., Any],
+    items: object,
+    arguments: Arguments,
+    *,
+    of_all: bool = False,
+) -> Call:
     """Return the call for the arguments of `Workflow.each`.
+
+    Args:
+        name: Of the fan-out.
+        function: What is called for each item.
+        items: A collection, or a placeholder.
+        arguments: The further ones.
+        of_all: Whether it waits for all results of a fan-out that are its items, rather than each
+            job for its own.
 
     Raises:
         InvalidFunctionError: If the function cannot be used.
@@ -119,6 +137,12 @@ def bind_each(name: str, function: Callable[..., Any], items: object, arguments:
     """
     path = check_function(name, function, ANY)
     wires = _Wires(name, arguments.owner)
+
+    if isinstance(items, Placeholder) and not of_all and (named := _results_by_name(wires, items)):
+        encoded = _bind(wires, function, arguments, before=1)
+        (along,), form, _ = wire_of(items)
+
+        return Call(path, {CALL: encoded}, named, deps=wires.deps, shape=form, along=along)
 
     if isinstance(items, Placeholder):
         source = wires.encode("the items", items)
@@ -135,12 +159,64 @@ def bind_each(name: str, function: Callable[..., Any], items: object, arguments:
     return Call(path, {CALL: encoded}, named, deps=wires.deps, shape=shape)
 
 
+def bind_final(name: str, function: Callable[..., Any], arguments: Arguments) -> Call:
+    """Return the call for the arguments of `Workflow.final`.
+
+    Raises:
+        InvalidFunctionError: If the function cannot be used.
+        InvalidArgumentError: If it cannot be called so, or a placeholder is of another workflow, or
+            one for failures.
+        UnsupportedTypeError: If an argument is of a type that cannot be stored.
+    """
+    path = check_function(name, function, ANY)
+    wires = _Wires(name, arguments.owner)
+    encoded = _bind(wires, function, arguments, before=1)
+
+    if wires.has_failures:
+        raise InvalidArgumentError(f"{name!r} must read failures in its outcome, got failed()")
+
+    return Call(path, {CALL: encoded}, deps=wires.deps)
+
+
+def members_in(encoded: Any) -> list[str]:
+    """Return the names of the members that the placeholders among encoded arguments stand for."""
+    names: dict[str, None] = {}
+    codec.from_json(encoded, lambda wire: names.setdefault(wire.path[0]))
+
+    return [*names]
+
+
+def _results_by_name(wires: _Wires, items: Placeholder) -> dict[str, Any]:
+    """Return a placeholder for each result of a fan-out, encoded, by the name of its job.
+
+    Empty if the placeholder stands for anything else, or if the jobs are not known yet.
+    """
+    path, shape, steps = wire_of(items)
+    group = owner_of(items)._members.get(path[0])
+
+    if len(path) > 1 or steps or shape == "failed" or not isinstance(group, GroupSpec):
+        return {}
+
+    jobs = [one.job for one in group.members.values() if isinstance(one, JobSpec)]
+
+    if group.kind != "fan_out" or not jobs or jobs[0].worker == BATCH_WORKER:
+        return {}
+
+    check_owner(wires.name, items, wires.owner)
+
+    return {
+        key: codec.to_json(Placeholder(wires.owner, Wire((*path, key))), lambda _: None)
+        for key in group.members
+    }
+
+
 class _Wires:
     """Collects the wires of the placeholders in the arguments of one call."""
 
     def __init__(self, name: str, owner: object) -> None:
         self.name = name
-        self._owner = owner
+        self.owner = owner
+        self.has_failures = False
         self._deps: dict[str, None] = {}
 
     @property
@@ -154,8 +230,10 @@ class _Wires:
             raise type(error)(f"{what} of {self.name!r} cannot be stored: {error}") from None
 
     def _note(self, placeholder: Placeholder) -> None:
-        check_owner(self.name, placeholder, self._owner)
-        self._deps[wire_of(placeholder).path[0]] = None
+        check_owner(self.name, placeholder, self.owner)
+        wire = wire_of(placeholder)
+        self.has_failures |= wire.shape == "failed"
+        self._deps[wire.path[0]] = None
 
 
 def check_owner(name: str, placeholder: Placeholder, owner: object) -> None:
@@ -219,7 +297,10 @@ def _bind(
 
 
 def resolve_call(
-    args: Mapping[str, Any], function: Callable[..., Any], context: Context
+    args: Mapping[str, Any],
+    function: Callable[..., Any],
+    context: Context,
+    first: tuple[object, ...] = (),
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments that a running job calls its function with.
 
@@ -227,6 +308,7 @@ def resolve_call(
         args: Of the job.
         function: The function as it is now; it may have changed since the job was stored.
         context: Resolves the placeholders.
+        first: What comes before the arguments that are stored.
 
     Raises:
         CascadeError: If the function cannot be called so any more, or a value lacks what a
@@ -236,7 +318,7 @@ def resolve_call(
     """
     stored, keyword = args[CALL]
     positional = [args[ITEM], *stored] if ITEM in args else stored
-    batch = [items_of(args, context.resolve)] if ITEMS_IN_BATCH in args else []
+    batch = [items_of(args, context.resolve)] if ITEMS_IN_BATCH in args else [*first]
     signature = signature_of(function)
 
     try:

@@ -31,6 +31,8 @@ CALL = "call"
 """Key of the arguments of a function that `call` or `each` added."""
 LAZY = "lazy"
 """Whether results of groups are read while the function looks at them."""
+VALUE = "value"
+"""Key of the placeholder whose value decides whether a group runs, in the args of its judge."""
 BATCH_SIZE = "batch_size"
 """How many items one job takes, of those that are mapped over."""
 ITEMS = "items"
@@ -82,20 +84,21 @@ def from_result(name: str, *path: str | int) -> FromResult:
 
 
 def cascade_job(
-    worker: str, function: str, args: Mapping[str, Any], options: Mapping[str, Any]
+    worker: str, function: str | None, args: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Job:
     """Build the job that calls a function.
 
     Args:
         worker: Path of the worker.
-        function: Import path of the function.
+        function: Import path of the function; None for a job without one.
         args: Further args of the job.
         options: Checked options of the job.
     """
-    own = {**options.get("meta", {}), meta.HANDLER: function.replace(":", ".")}
-    given = {**options, "meta": own}
+    handler = {} if function is None else {meta.HANDLER: function.replace(":", ".")}
+    called = {} if function is None else {FUNCTION: function}
+    given = {**options, "meta": {**options.get("meta", {}), **handler}}
     delay = given.pop("scheduled_in", None)
-    job = Job(worker, args={FUNCTION: function, **args}, **given)
+    job = Job(worker, args={**called, **args}, **given)
 
     if delay is not None:
         # oban would count the delay from now, on the clock of this machine.

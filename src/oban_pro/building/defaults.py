@@ -69,7 +69,7 @@ def with_defaults(job: Job, own: Options, defaults: Options) -> Job:
         own: These options.
         defaults: Of the workflows around it.
     """
-    return cascade_job(job.worker, job.args[FUNCTION], job.args, merge(defaults, own) or {})
+    return cascade_job(job.worker, job.args.get(FUNCTION), job.args, merge(defaults, own) or {})
 
 
 def to_json(defaults: Options) -> Any:

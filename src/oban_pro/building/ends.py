@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from oban_pro.errors import InvalidArgumentError
 
 from .arguments import check_job
+from .calls import Call
 from .cascades import FINAL_WORKER, cascade_job
 from .functions import CONTEXT_AND_OUTCOME, check_function
 from .plan import JobSpec
@@ -40,6 +41,11 @@ def final_spec(given: Given, job: Any, on: object) -> JobSpec:
     if on not in RUNS_ON:
         known = ", ".join(map(repr, RUNS_ON))
         raise InvalidArgumentError(f"on of {name!r} must be one of {known}, got {on!r}")
+
+    if isinstance(job, Call):
+        made = cascade_job(FINAL_WORKER, job.path, {**job.args, **bounds}, options)
+
+        return JobSpec(made, given.deps, options=options, runs_on=str(on))
 
     if inspect.isfunction(job):
         path = check_function(name, job, CONTEXT_AND_OUTCOME)

@@ -15,11 +15,11 @@ from oban_pro.stores import check_store
 from .arguments import JobOptions, check_job, named_items
 from .attributes import check_attributes, refuse_attributes
 from .cascades import encode_context
-from .conditions import Condition, check_condition, judged
+from .conditions import Condition, check_condition, conditional_deps, judged
 from .defaults import check_defaults
 from .ends import check_ends
 from .limits import check_limits
-from .names import check_free, check_known, check_need, check_own, check_text, normalize_deps
+from .names import check_free, check_known, check_need, check_own, check_text
 from .plan import Flags, GroupKind, GroupSpec, JobSpec
 from .planner import compile_plan
 from .reuse import Reuse, check_reuse, refuse_reuse
@@ -134,7 +134,8 @@ class Members:
             need: How many of these must be satisfied; by default all. It is cancelled as soon as
                 fewer can be.
             when: A function ``(context)`` of a module, as `add_cascade` takes it, that is asked
-                before the first attempt. If what it returns is false, the job is skipped.
+                before the first attempt; or a placeholder. If what it returns or stands for is
+                false, the job is skipped.
             undo: A job that runs if this one completed and the workflow ends otherwise: after the
                 undos of all that is downstream of it.
             ignore_cancelled: Overrides the flag of the workflow for this job.
@@ -157,7 +158,7 @@ class Members:
         Example:
             >>> workflow.add("load", Load.new({}), deps=["extract", "transform"])
         """
-        depends_on = normalize_deps(name, deps)
+        depends_on = conditional_deps(name, deps, when)
         spec = JobSpec(
             check_job(name, job),
             depends_on,
@@ -165,7 +166,7 @@ class Members:
             ignore_discarded,
             clocks=check_deadline(repr(name), deadline) + check_delay(repr(name), delay),
             need=check_need(name, need, depends_on),
-            when=check_condition(name, when),
+            when=check_condition(name, when, need),
             undo=check_undo_job(name, undo),
         )
 
@@ -194,7 +195,8 @@ class Members:
             deps: Names of the jobs and groups that it waits for.
             need: How many of these must be satisfied; by default all.
             when: A function ``(context)`` of a module, as `add_cascade` takes it, that is asked
-                once, by a job ``"when"`` in it. If what it returns is false, all of it is skipped.
+                once, by a job ``"when"`` in it; or a placeholder. If what it returns or stands for
+                is false, all of it is skipped.
             deadline: When everything in it that is open is cancelled: a timedelta or seconds from
                 the moment that its deps are satisfied; or a datetime with a timezone.
             delay: A timedelta or seconds, from that moment, before its first jobs may start.
@@ -233,14 +235,14 @@ class Members:
             )
 
         kept = sub_workflow.id if sub_workflow._has_given_id else None
-        spec = sub_workflow._spec("sub", kept, normalize_deps(name, deps))
+        spec = sub_workflow._spec("sub", kept, conditional_deps(name, deps, when))
         own = replace(
             spec,
             clocks=spec.clocks + check_deadline(repr(name), deadline),
             delay=check_delay(repr(name), delay),
             need=check_need(name, need, spec.deps),
         )
-        self._add(name, judged(name, own, check_condition(name, when)))
+        self._add(name, judged(name, own, check_condition(name, when, need)))
         self._given_ids |= given
 
         return self
@@ -272,7 +274,8 @@ class Members:
                 counts as completed: an int, or a share below 1, rounded down.
             fail_fast: Cancel what is open as soon as more have failed.
             when: A function ``(context)`` of a module, as `add_cascade` takes it, that is asked
-                once, by a job ``"when"`` in it. If what it returns is false, all of it is skipped.
+                once, by a job ``"when"`` in it; or a placeholder. If what it returns or stands for
+                is false, all of it is skipped.
             deadline: When everything in it that is open is cancelled: a timedelta or seconds from
                 the moment that its deps are satisfied; or a datetime with a timezone.
             delay: A timedelta or seconds, from that moment, before its first jobs may start.
@@ -299,7 +302,7 @@ class Members:
             key: JobSpec(check_job(f"{name}.{key}", job))
             for key, job in named_items(name, jobs).items()
         }
-        depends_on = normalize_deps(name, deps)
+        depends_on = conditional_deps(name, deps, when)
         spec = GroupSpec(
             "fan_out",
             members,
@@ -312,7 +315,7 @@ class Members:
             tolerance=check_tolerance(name, tolerate, fail_fast),
         )
 
-        return self._add(name, judged(name, spec, check_condition(name, when)))
+        return self._add(name, judged(name, spec, check_condition(name, when, need)))
 
     def add_context(self, value: Mapping[str, object]) -> Self:
         """Store data that all cascades of this workflow, and of those nested in it, receive.

@@ -79,8 +79,8 @@ class JobSpec:
     options: Mapping[str, Any] | None = None
     # how many of its deps must be satisfied; None for all
     need: int | None = None
-    # import path of the function that decides whether it runs
-    when: str | None = None
+    # what decides whether it runs: the import path of a function, or an encoded placeholder
+    when: str | dict[str, Any] | None = None
     # of a final job: after which outcomes of its workflow it runs
     runs_on: str | None = None
     # its undo
@@ -119,6 +119,17 @@ class GroupSpec:
     judge: JobSpec | None = None
     # the URL of where large recorded values are kept
     store: str | None = None
+    # of a fan-out over the results of another one, each job of which waits for the job of its name
+    # there: the name of that
+    along: str | None = None
+
+
+def comes_after(member: JobSpec | GroupSpec) -> tuple[str, ...]:
+    """Return what a member, or what is in it, waits for in its workflow."""
+    if isinstance(member, GroupSpec) and member.along is not None:
+        return (*dict.fromkeys((*member.deps, member.along)),)
+
+    return member.deps
 
 
 class External(NamedTuple):

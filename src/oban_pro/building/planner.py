@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from oban_pro.errors import InvalidArgumentError
@@ -14,30 +13,30 @@ from oban_pro.model import job_notes, meta
 from . import defaults
 from .conditions import check_members
 from .ends import ENDS, check_ends, finals_last, is_final_spec
+from .frames import Frame, wait_for, wait_of_job
 from .limits import LIMITS
 from .names import check_known, order
 from .plan import (
     EXTERNAL,
     JUDGE_NAME,
-    Cause,
     Flags,
     GroupSpec,
-    Join,
     Plan,
     PlannedGroup,
     PlannedJob,
+    comes_after,
 )
 from .undos import check_names, has_undo
 from .uniqueness import KEYS
 from .waits import CLOCKS, CONDITIONS, JOINS, TOLERANCES, WAITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from typing import Any
 
     from oban import Job
 
     from .plan import Attachment, External, JobSpec
-    from .waits import Clock
 
 NESTED_IDS = UUID("6f1c3a52-7d0e-4c57-9a3b-2f6f7f0c9d41")
 
@@ -95,34 +94,7 @@ def compile_plan(
     return plan
 
 
-@dataclass(slots=True)
-class _Frame:
-    group: PlannedGroup
-    index: int
-    path: str
-    names: Iterator[str]
-    placement: dict[str, Any]
-    outer: _Frame | None = None
-    pointers: dict[str, int] = field(default_factory=dict)
-    # how meta spells dependencies, except jobs of this workflow, which go by their names
-    deps: dict[str, meta.Dep] = field(default_factory=dict)
-    # what all members without deps and flags of their own wait for
-    wait: _Wait | None = None
-    # the delays that put off the start of its members
-    delay: tuple[Clock, ...] = ()
-
-    def spell(self, name: str) -> meta.Dep:
-        """Spell a dependency on a member, in the meta of another member."""
-        return self.deps.get(name, name)
-
-    def spell_outside(self, name: str) -> meta.Dep:
-        """Spell a dependency on a member, in the meta of a workflow that is nested beside it."""
-        dep = self.deps.get(name, name)
-
-        return meta.dep_on_job(self.group.id, name) if dep is name else dep
-
-
-def _open_root(plan: Plan, spec: GroupSpec, root_id: str) -> _Frame:
+def _open_root(plan: Plan, spec: GroupSpec, root_id: str) -> Frame:
     group = PlannedGroup(spec, root_id, spec.flags)
     group.defaults, group.store = spec.defaults, spec.store
     grafter, attachment = plan.grafter, plan.attachment
@@ -158,7 +130,7 @@ def _open_root(plan: Plan, spec: GroupSpec, root_id: str) -> _Frame:
     return frame
 
 
-def _attach(plan: Plan, frame: _Frame, attachment: Attachment) -> None:
+def _attach(plan: Plan, frame: Frame, attachment: Attachment) -> None:
     """Let the added members depend on members that are in the database."""
     for external in attachment.members.values():
         frame.pointers[external.name] = _point_at(plan, external)
@@ -195,10 +167,10 @@ def _open(
     path: str,
     placement: dict[str, Any],
     known: Mapping[str, External],
-) -> _Frame:
+) -> Frame:
     members = group.spec.members
 
-    depending = {name: member.deps for name, member in members.items() if member.deps}
+    depending = {name: deps for name, member in members.items() if (deps := comes_after(member))}
 
     for name, deps in depending.items():
         check_known(name, deps, {**members, **known} if known else members)
@@ -223,10 +195,10 @@ def _open(
     plan.rules |= group.spec.tolerance is not None and TOLERANCES
     index = len(plan.groups) - 1
 
-    return _Frame(group, index, path, iter(names), placement, delay=group.spec.delay)
+    return Frame(group, index, path, iter(names), placement, delay=group.spec.delay)
 
 
-def _close(plan: Plan, frame: _Frame) -> None:
+def _close(plan: Plan, frame: Frame) -> None:
     group = frame.group
 
     if group.parent is not None:
@@ -234,7 +206,7 @@ def _close(plan: Plan, frame: _Frame) -> None:
         plan.groups[group.parent].subs_cancelled += group.state == "cancelled"
 
 
-def _add_group(plan: Plan, frame: _Frame, name: str, spec: GroupSpec) -> _Frame:
+def _add_group(plan: Plan, frame: Frame, name: str, spec: GroupSpec) -> Frame:
     path = f"{frame.path}\0{name}"
     nested_id = spec.id or str(uuid5(NESTED_IDS, plan.id + path))
     group = PlannedGroup(spec, nested_id, spec.flags, frame.index, name)
@@ -243,10 +215,10 @@ def _add_group(plan: Plan, frame: _Frame, name: str, spec: GroupSpec) -> _Frame:
     placement = meta.group_placement(nested_id, spec.name, frame.group.id, name, group.store)
     inner = _open(plan, group, path, placement, {})
     inner.outer = frame
-    inner.delay += () if spec.deps else frame.delay
+    inner.delay += () if comes_after(spec) else frame.delay
 
     if spec.judge is None:
-        waits = _wait(plan, frame, ~inner.index, spec, spec.flags)
+        waits = wait_for(plan, frame, ~inner.index, spec, spec.flags)
         group.pending, group.gated, group.cause = waits.pending, waits.gated, waits.cause
         group.gate, group.gate_deps = waits.upstream, waits.spelled
         group.gate_need, group.join = waits.need, waits.join
@@ -258,11 +230,12 @@ def _add_group(plan: Plan, frame: _Frame, name: str, spec: GroupSpec) -> _Frame:
     frame.group.subs += 1
     frame.pointers[name] = ~inner.index
     frame.deps[name] = meta.dep_on_group(nested_id)
+    frame.nested[name] = inner
 
     return inner
 
 
-def _add_judge(plan: Plan, outer: _Frame, frame: _Frame, judge: JobSpec) -> None:
+def _add_judge(plan: Plan, outer: Frame, frame: Frame, judge: JobSpec) -> None:
     """Add the job that asks the condition of a group: it waits for what the group depends on.
 
     The group itself waits for this job alone, whatever the flags.
@@ -270,7 +243,7 @@ def _add_judge(plan: Plan, outer: _Frame, frame: _Frame, judge: JobSpec) -> None
     group, index = frame.group, len(plan.jobs)
     spec = group.spec
     flags = spec.flags if spec.deps else Flags() if outer.group.is_judged else outer.group.flags
-    waits = _wait(plan, outer, index, spec, flags, alone=True)
+    waits = wait_for(plan, outer, index, spec, flags, alone=True)
     job = judge.job
 
     if group.defaults:
@@ -293,12 +266,11 @@ def _add_judge(plan: Plan, outer: _Frame, frame: _Frame, judge: JobSpec) -> None
     group.gate, group.gate_deps = [index], waits.spelled
 
 
-def _add_job(plan: Plan, frame: _Frame, name: str, spec: JobSpec) -> None:
+def _add_job(plan: Plan, frame: Frame, name: str, spec: JobSpec) -> None:
     group, index = frame.group, len(plan.jobs)
     flags = group.spec.flags.override(spec.ignore_cancelled, spec.ignore_discarded)
     job = spec.job
-    wait = _wait if spec.runs_on is None else _wait_for_the_rest
-    waits = wait(plan, frame, index, spec, flags)
+    waits = wait_of_job(plan, frame, name, spec, flags)
 
     if group.defaults and spec.options is not None:
         job = defaults.with_defaults(job, spec.options, group.defaults)
@@ -345,7 +317,7 @@ def _add_job(plan: Plan, frame: _Frame, name: str, spec: JobSpec) -> None:
     frame.pointers[name] = index
 
 
-def _undo(plan: Plan, frame: _Frame, name: str, spec: JobSpec) -> Job | None:
+def _undo(plan: Plan, frame: Frame, name: str, spec: JobSpec) -> Job | None:
     """Return the undo of a job, if it has one, with the defaults of the workflows around it."""
     plan.rules |= has_undo(spec) and ENDS
     undo, around, options = spec.undo, frame.group.defaults, spec.options
@@ -358,7 +330,7 @@ def _undo(plan: Plan, frame: _Frame, name: str, spec: JobSpec) -> Job | None:
     return undo if options is None or not around else defaults.with_defaults(undo, options, around)
 
 
-def _place_grafter(job: Job, frame: _Frame, outer: _Frame) -> None:
+def _place_grafter(job: Job, frame: Frame, outer: Frame) -> None:
     """Show a grafter where people look for it: in the workflow around, under the graft's name."""
     spec, name = frame.group.spec, frame.group.sub_name or ""
     deps = [outer.spell(dep) for dep in spec.deps] if spec.deps else frame.group.gate_deps
@@ -370,69 +342,6 @@ def _place_grafter(job: Job, frame: _Frame, outer: _Frame) -> None:
 
     if frame.group.defaults:
         job.meta[meta.WORKFLOW_DEFAULTS] = defaults.to_json(frame.group.defaults)
-
-
-class _Wait(NamedTuple):
-    """What a member waits for, how much of it is pending, and what of it has broken."""
-
-    pending: int
-    gated: bool
-    upstream: list[int]
-    spelled: list[meta.Dep]
-    cause: Cause | None
-    need: int | None
-    join: Join | None = None
-
-
-def _wait(
-    plan: Plan,
-    frame: _Frame,
-    pointer: int,
-    spec: JobSpec | GroupSpec,
-    flags: Flags,
-    *,
-    alone: bool = False,
-) -> _Wait:
-    """Determine what a member waits for. If ``alone``, it does not share the gate."""
-    group, deps, need = frame.group, spec.deps, spec.need
-    shares = not group.gate or group.is_judged or flags == group.flags
-
-    if not deps and shares and not alone:
-        frame.wait = frame.wait or _Wait(
-            int(group.pending > 0),
-            bool(group.gate),
-            group.gate,
-            group.gate_deps,
-            group.cause,
-            group.gate_need,
-        )
-
-        return frame.wait
-
-    if deps:
-        upstream = [frame.pointers[dep] for dep in deps]
-        spelled = [frame.spell_outside(dep) for dep in deps]
-    else:
-        # It has flags of its own, so the count that members of a gate share would not fit it.
-        upstream, spelled, need = group.gate, group.gate_deps, group.gate_need
-
-    plan.edges.extend((up, pointer) for up in upstream)
-    pending, cause, broken, skipped = plan.judge(upstream, flags, need)
-    join = None if need is None else Join(need, len(upstream), broken, skipped)
-
-    return _Wait(pending, False, upstream, spelled, cause, need, join)
-
-
-def _wait_for_the_rest(
-    plan: Plan, frame: _Frame, pointer: int, spec: JobSpec | GroupSpec, flags: Flags
-) -> _Wait:
-    """Wait for everything else of the workflow, which counts as one, and for other final jobs."""
-    waits = _Wait(0, False, [], [], None, None)
-
-    if spec.deps:
-        waits = _wait(plan, frame, pointer, spec, flags)
-
-    return waits._replace(pending=waits.pending + 1, cause=frame.group.cause)
 
 
 def _bind(plan: Plan, job: Job) -> Job:

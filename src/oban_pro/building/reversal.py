@@ -39,7 +39,7 @@ def reverse(members: Iterable[Reversible], undos: Mapping[int, Job]) -> GroupSpe
     Returns:
         The mirror, or None if nothing is undone.
     """
-    rows = [*members]
+    rows = _with_groups_beside([*members])
     children: dict[int | None, list[Reversible]] = defaultdict(list)
     mirrors: dict[int, GroupSpec | None] = {}
 
@@ -54,6 +54,24 @@ def reverse(members: Iterable[Reversible], undos: Mapping[int, Job]) -> GroupSpe
             mirrors[row.id] = _mirror(children[row.id], mirrors, undos)
 
     return mirrors[rows[0].id] if rows else None
+
+
+def _with_groups_beside(rows: list[Reversible]) -> list[Reversible]:
+    """Let a fan-out depend as a whole on the one that its jobs depend on, job by job."""
+    parents = {row.id: row.parent for row in rows}
+    beside: dict[int | None, set[int]] = defaultdict(set)
+
+    for row in rows:
+        for upstream in row.upstreams:
+            group = parents.get(upstream)
+
+            if group is not None and group != row.parent:
+                beside[row.parent].add(group)
+
+    return [
+        row._replace(upstreams=[*row.upstreams, *beside[row.id]]) if row.id in beside else row
+        for row in rows
+    ]
 
 
 def _mirror(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oban_pro.errors import InvalidArgumentError
@@ -22,10 +23,10 @@ from .cascades import (
     cascade_job,
     fan_out_jobs,
 )
-from .conditions import check_condition, judged
+from .conditions import StoredCondition, check_condition, conditional_deps, judged
 from .functions import CONTEXT, check_function
 from .limits import refuse_limits
-from .names import check_need, normalize_deps
+from .names import check_need
 from .plan import GRAFTER_NAME, Flags, GroupSpec, JobSpec
 from .sizes import NO_SIZES, refuse_batch
 from .tolerance import check_tolerance, refuse_tolerance, to_args
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from oban import Job
 
+    from .calls import Call
     from .limits import Limits
     from .sizes import Sizes
     from .tolerance import Tolerance
@@ -58,7 +60,7 @@ class Given(NamedTuple):
         need: How many of its deps must be satisfied; None for all.
         limits: Those of a fan-out, if there are any.
         tolerates: How many failures, and whether it fails fast: as given.
-        when: Import path of its condition, if there is one.
+        when: Its condition as it is stored, if there is one.
     """
 
     name: str
@@ -73,7 +75,7 @@ class Given(NamedTuple):
     need: int | None
     limits: Limits | None
     tolerates: tuple[object, object]
-    when: str | None
+    when: StoredCondition | None
 
 
 def check_given(
@@ -109,7 +111,7 @@ def check_given(
         InvalidFunctionError: If the function for the backoff, or the condition, cannot be used.
         CycleError: If it depends on itself.
     """
-    depends_on = normalize_deps(name, deps)
+    depends_on = conditional_deps(name, deps, when)
 
     return Given(
         name,
@@ -123,7 +125,7 @@ def check_given(
         check_need(name, need, depends_on),
         limits,
         tolerates,
-        check_condition(name, when),
+        check_condition(name, when, need),
     )
 
 
@@ -173,17 +175,13 @@ def cascade_spec(
 
         return _graft(mapper, given, options)
 
-    worker, args_of = fan_out_args(name, call.items, size, is_dict=call.shape == "value")
-    members = {
-        key: JobSpec(
-            cascade_job(worker, call.path, {**args, **call.args, **bounds}, options),
-            options=options,
-            undo=undo_job(undo_path, args, bounds, options),
-        )
-        for key, args in args_of.items()
-    }
+    fan_out = _fan_out(_members(call, given, size, undo_path, bounds), given, tolerance)
 
-    return judged(name, _fan_out(members, given, tolerance), when, options)
+    if call.along is not None:
+        # each of its jobs is released by itself
+        return replace(fan_out, along=call.along, clocks=(), delay=())
+
+    return judged(name, fan_out, when, options)
 
 
 def graft_spec(given: Given, job: Any) -> GroupSpec:
@@ -219,6 +217,25 @@ def graft_spec(given: Given, job: Any) -> GroupSpec:
         raise InvalidArgumentError(f"options of {name!r} must be set on its job, got {set_on_job}")
 
     return _graft(check_job(name, job), given)
+
+
+def _members(
+    call: Call, given: Given, size: int | None, undo_path: str | None, bounds: Mapping[str, Any]
+) -> dict[str, JobSpec]:
+    """Return the jobs of a fan-out by name."""
+    options, clocks = given.options, () if call.along is None else given.limit + given.delay
+    is_dict = call.shape == "value"
+    worker, args_of = fan_out_args(given.name, call.items or {}, size, is_dict=is_dict)
+
+    return {
+        key: JobSpec(
+            cascade_job(worker, call.path, {**args, **call.args, **bounds}, options),
+            options=options,
+            undo=undo_job(undo_path, args, bounds, options),
+            clocks=clocks,
+        )
+        for key, args in args_of.items()
+    }
 
 
 def _fan_out(

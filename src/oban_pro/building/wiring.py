@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Concatenate, Unpack, cast, overload
 
@@ -12,54 +12,23 @@ from oban import Cancel, Snooze
 from oban_pro.errors import InvalidArgumentError
 from oban_pro.values.placeholder import Placeholder, Wire
 
-from .arguments import FunctionOptions, check_known_options
-from .calls import Arguments, Call, bind_call, bind_each, failures_of
-from .conditions import Condition
-from .names import check_text, find_wired, free_name, normalize_deps
+from .adding_calls import add_call, add_each, add_final, add_up, check_final_options
+from .arguments import check_known_options
+from .call_options import CallOptions, FinalOptions
+from .calls import failures_of
+from .names import check_text, find_wired
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from oban_pro.model.outcome import Outcome
 
-    from oban_pro.values.context import Context
-
+    from .ends import RunsOn
     from .members import Members
-    from .tolerance import Tolerate
-    from .waits import Moment
 
 type Items[I] = Sequence[I] | AbstractSet[I] | Iterator[I]
 """Items of a fan-out whose results are a list: not any iterable, as a dict's keys are none."""
 
 type Keyed[I] = Mapping[str, I] | Mapping[int, I]
 """Items of a fan-out whose results are a dict."""
-
-
-class MemberOptions(FunctionOptions, total=False):
-    """What can be set for a function as a member of a workflow."""
-
-    ignore_cancelled: bool | None
-    ignore_discarded: bool | None
-    deadline: Moment | None
-    delay: timedelta | float | None
-    need: int | None
-    limit: int | None
-    rate: tuple[int, timedelta | float] | None
-    tolerate: Tolerate | None
-    fail_fast: bool
-    when: Condition | None
-
-
-class CallOptions(MemberOptions, total=False):
-    """What can be set for a call: its name, its deps, and what can be set for any function."""
-
-    name: str
-    deps: object
-    undo: Callable[[Context], object] | Callable[[Any, Context], object] | None
-
-
-class CascadeOptions(MemberOptions, total=False):
-    """What can be set for a function of `Workflow.add_cascade`."""
-
-    lazy: bool
 
 
 class Wiring:
@@ -113,11 +82,7 @@ class Wiring:
             >>> rows = workflow.call(extract, "api")
             >>> table = workflow.call(clean, rows, strict=True)
         """
-        owner, options = self._wiring()
-        name = _name_for(owner, options, func)
-        call = bind_call(name, func, Arguments(owner, args, kwargs))
-
-        return _add_call(owner, name, call, options)
+        return add_call(self._wiring(), func, args, kwargs)
 
     @overload
     def each[I, **P, R](
@@ -165,7 +130,10 @@ class Wiring:
         Args:
             func: As for `call`; its first parameter is the item.
             items: A list, a dict, or a placeholder for one that an upstream job records. Jobs of a
-                list are named ``"0"``, ``"1"``, …, those of a dict by its keys.
+                list are named ``"0"``, ``"1"``, …, those of a dict by its keys. If these are the
+                results of another `each` over known items, each job waits for the one of its name
+                there, and for no other, unless `options` has ``batch``, ``need``, ``when``, or
+                these results in ``deps``: then it waits for all of them.
             args: What the function is called with beside the item.
             kwargs: The same by name.
 
@@ -183,10 +151,13 @@ class Wiring:
             >>> thumbs = workflow.each(resize, paths, 640)
             >>> page = workflow.call(report, table, thumbs)
         """
-        return _each(self._wiring(), func, items, args, kwargs)
+        return add_each(self._wiring(), func, items, args, kwargs)
 
     @overload
     def options(self, *, batch: int, **options: Unpack[CallOptions]) -> BatchWiring: ...
+
+    @overload
+    def options(self, *, on: RunsOn, **options: Unpack[FinalOptions]) -> FinalWiring: ...
 
     @overload
     def options(self, **options: Unpack[CallOptions]) -> Wiring: ...
@@ -203,6 +174,8 @@ class Wiring:
                 function gets up to 100 items at once, as a list, or a dict by key, and returns
                 their results in the same shape. ``undo`` is a function ``(context)``, for `each`
                 ``(item, context)``; what the call recorded is in the context, under its name.
+                ``when`` is a function ``(context)``, or a placeholder. With ``on="failed"``, as for
+                `add_final`, the view has only `final`.
 
         Raises:
             InvalidArgumentError: If an option is unknown.
@@ -215,6 +188,48 @@ class Wiring:
         owner, given = self._wiring()
 
         return _view(owner, given, options)
+
+    @overload
+    def final[**P, R](
+        self,
+        func: Callable[Concatenate[Outcome, P], Coroutine[Any, Any, R | Snooze | Cancel]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+
+    @overload
+    def final[**P, R](
+        self,
+        func: Callable[Concatenate[Outcome, P], R | Snooze | Cancel],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+
+    def final(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Add a function that is called when everything else has settled: see `add_final`.
+
+        Args:
+            func: As for `call`; its first parameter is the outcome of the workflow.
+            args: What it is called with beside that: values, and placeholders of any member. For
+                what recorded nothing the default of the parameter stands.
+            kwargs: The same by name.
+
+        Returns:
+            A placeholder for what the function returns, for `result` and for other final jobs.
+
+        Raises:
+            InvalidFunctionError: If another process could not import the function.
+            InvalidArgumentError: If it cannot be called so, a placeholder is of another workflow or
+                of `failed`, or an option is none of final jobs.
+            UnsupportedTypeError: If an argument is of a type that cannot be stored.
+
+        Example:
+            >>> workflow.final(release, machine)
+            >>> workflow.options(on="failed").final(alert, "ops@example.com")
+        """
+        return add_final(self._wiring(), func, args, kwargs)
 
     def value[T](self, path: str, kind: type[T], /) -> T:
         """Return a placeholder for what any other member will have recorded.
@@ -327,13 +342,59 @@ class BatchWiring:
 
     def each(self, func: Callable[..., Any], items: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Add a function that is called once for each batch of items, as `Wiring.each` does."""
-        return _each((self._owner, self._options), func, items, args, kwargs)
+        return add_each((self._owner, self._options), func, items, args, kwargs)
 
     def options(self, **options: Unpack[CallOptions]) -> BatchWiring:
         """Return a view with further options; see `Wiring.options`."""
         view: BatchWiring = _view(self._owner, self._options, options)
 
         return view
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(f"options with batch are for each() alone, and have no {name}()")
+
+
+class FinalWiring:
+    """A view of a workflow that adds functions which are called at its end."""
+
+    def __init__(self, owner: Members, options: Mapping[str, Any]) -> None:
+        self._owner = owner
+        self._options = options
+
+    @overload
+    def final[**P, R](
+        self,
+        func: Callable[Concatenate[Outcome, P], Coroutine[Any, Any, R | Snooze | Cancel]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+
+    @overload
+    def final[**P, R](
+        self,
+        func: Callable[Concatenate[Outcome, P], R | Snooze | Cancel],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+
+    def final(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Add a function that is called when everything else has settled; see `Wiring.final`."""
+        return add_final((self._owner, self._options), func, args, kwargs)
+
+    def options(self, **options: Unpack[FinalOptions]) -> FinalWiring:
+        """Return a view with further options; see `Wiring.options`."""
+        view: FinalWiring = _view(self._owner, self._options, options)
+
+        return view
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(f"options with on are for final() alone, and have no {name}()")
 
 
 def _view(owner: Members, given: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
@@ -342,53 +403,12 @@ def _view(owner: Members, given: Mapping[str, Any], options: Mapping[str, Any]) 
             "lazy must be given to add_cascade, whose function reads a context; a call gets values"
         )
 
-    check_known_options("a call", options, [*CallOptions.__annotations__, "batch"])
-    added = _add_up(given, options)
+    check_known_options("a call", options, [*CallOptions.__annotations__, "batch", "on"])
+    added = add_up(given, options)
+
+    if "on" in added:
+        check_final_options(added)
+
+        return FinalWiring(owner, added)
 
     return (_View if added.get("batch") is None else BatchWiring)(owner, added)
-
-
-def _each(
-    wiring: tuple[Members, Mapping[str, Any]],
-    func: Callable[..., Any],
-    items: Any,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-) -> Placeholder:
-    owner, options = wiring
-    name = _name_for(owner, options, func)
-    call = bind_each(name, func, items, Arguments(owner, args, kwargs))
-
-    return _add_call(owner, name, call, options)
-
-
-def _add_up(outer: Mapping[str, Any], inner: Mapping[str, Any]) -> dict[str, Any]:
-    added = {**outer, **inner}
-
-    if "deps" in outer and "deps" in inner:
-        added["deps"] = (*_listed(outer["deps"]), *_listed(inner["deps"]))
-
-    if isinstance(outer.get("meta"), Mapping) and isinstance(inner.get("meta"), Mapping):
-        added["meta"] = {**outer["meta"], **inner["meta"]}
-
-    return added
-
-
-def _listed(deps: Any) -> Iterable[Any]:
-    return normalize_deps("a call", deps)
-
-
-def _name_for(owner: Members, options: Mapping[str, Any], func: object) -> str:
-    if "name" in options:
-        return check_text(options["name"], "name")
-
-    return free_name(getattr(func, "__name__", "call"), owner._members)
-
-
-def _add_call(owner: Members, name: str, call: Call, options: Mapping[str, Any]) -> Placeholder:
-    given = {option: value for option, value in options.items() if option not in ("name", "deps")}
-    deps = (*call.deps, *normalize_deps(name, options.get("deps", ())))
-    # The overloads describe only what users may pass.
-    cast("Any", owner).add_cascade(name, call, deps=deps, **given)
-
-    return Placeholder(owner, Wire((name,), call.shape))

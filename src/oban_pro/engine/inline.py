@@ -136,7 +136,16 @@ class _Memory:
         planned = self.plan.jobs[index]
         gate = self.plan.groups[planned.group].gate
         upstream = [*self._sources(gate if planned.gated else self.upstream[index])]
-        results = nest(self._recorded(upstream))
+        along = self.plan.groups[planned.group].spec.along
+        recorded = [*self._recorded(upstream)]
+
+        if along is not None:
+            # the first is a job of the fan-out beside, whose results are read by its name
+            beside = ~self.plan.jobs[upstream[0]].group
+            recorded[0] = recorded[0]._replace(parent=beside)
+            recorded = [Recorded(beside, None, along, "fan_out"), *recorded]
+
+        results = nest(recorded)
 
         if planned.group == 0 and not upstream:
             results |= self.before
@@ -144,7 +153,7 @@ class _Memory:
         # A copy, so that no job sees how another one changed its context.
         values = copy.deepcopy(self.context_around(planned.group)) | going_on(job)
         deps = [self.plan.name_of(pointer) for pointer in upstream]
-        lists = lists_among(self._recorded(upstream))
+        lists = lists_among(recorded)
         results = copy.deepcopy(results)
 
         for name in (self.plan.name_of(one) for one in upstream if is_lazy and one < 0):
@@ -182,10 +191,11 @@ class _Memory:
     def context_of_final(self, job: Job) -> Context:
         planned = self.plan.jobs[self.index[id(job)]]
         members = self.members[~planned.group]
-        values, results = self.context_around(planned.group), nest(self._recorded(members))
+        values, recorded = self.context_around(planned.group), [*self._recorded(members)]
         names = [self.plan.name_of(pointer) for pointer in members]
+        results, lists = copy.deepcopy(nest(recorded)), lists_among(recorded)
 
-        return Context(copy.deepcopy(values), copy.deepcopy(results), job.meta[meta.NAME], names)
+        return Context(copy.deepcopy(values), results, job.meta[meta.NAME], names, lists)
 
     def context_around(self, index: int | None) -> dict[str, Any]:
         contexts: list[dict[str, Any]] = []

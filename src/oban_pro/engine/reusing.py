@@ -246,13 +246,14 @@ def _find_named(plan: Plan, reuse: Reuse) -> set[int]:
 def _wanted(plan: Plan, groups: dict[int, OldGroup], numbers: Sequence[int]) -> dict[str, Any]:
     """Return what jobs must have in common with those that are looked for, as parameters."""
     old_ids = {plan.groups[n].id: group.id for n, group in groups.items()}
-    shapes: dict[tuple[int, str, str | None], int] = {}
+    shapes: dict[tuple[int, str, bytes], int] = {}
     # many jobs share a list
     deps: dict[int, bytes] = {}
     jobs = [plan.jobs[n] for n in numbers]
 
     def shape(planned: PlannedJob) -> int:
-        key = groups[planned.group].key, planned.job.worker, planned.job.meta.get(meta.WHEN)
+        condition = orjson.dumps(planned.job.meta.get(meta.WHEN))
+        key = groups[planned.group].key, planned.job.worker, condition
 
         return shapes.setdefault(key, len(shapes))
 
@@ -271,7 +272,7 @@ def _wanted(plan: Plan, groups: dict[int, OldGroup], numbers: Sequence[int]) -> 
             "key": key,
             "worker": worker,
             "is_function": worker in (CASCADE_WORKER, JUDGE_WORKER),
-            "condition": condition,
+            "condition": orjson.Fragment(condition),
         }
         for (key, worker, condition), n in shapes.items()
     ]

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from oban_pro.building.plan import GRAFTED_NAME, GRAFTER_NAME, JUDGE_NAME, GroupSpec
+from oban_pro.building.plan import (
+    GRAFTED_NAME,
+    GRAFTER_NAME,
+    JUDGE_NAME,
+    GroupSpec,
+    comes_after,
+)
 from oban_pro.building.waits import SIGNAL_WORKER, TIMER_WORKER
 from oban_pro.model import meta
 
@@ -63,7 +69,7 @@ def graph_of(spec: GroupSpec, name: str | None = None) -> Graph:
                 key, member.job, needs, is_final=member.runs_on is not None
             )
 
-        graph.edges.extend((dep, key) for dep in member.deps)
+        graph.edges.extend((dep, key) for dep in comes_after(member))
 
     for dep, _ in graph.edges:
         graph.vertices.setdefault(dep, Vertex(dep))
@@ -108,14 +114,23 @@ def stored_graph(rows: Iterable[Drawn]) -> Graph:
             graph = Graph(name, row.kind, needs=needs, tolerates=tolerates)
             vertices[name] = graphs[row.id] = graph
 
+    # fan-outs along which other ones run, item by item
+    along: dict[tuple[int, int], None] = {}
+
     for row in members:
-        edges = graphs[row.parent or 0].edges
-        # a job may itself depend on what its group depends on
-        edges.extend(
-            (names[upstream], names[row.id])
-            for upstream in row.upstreams
-            if parents.get(upstream) == row.parent
-        )
+        group = row.parent or 0
+
+        for upstream in row.upstreams:
+            beside = parents.get(upstream)
+
+            # a job may itself depend on what its group depends on
+            if beside == group:
+                graphs[group].edges.append((names[upstream], names[row.id]))
+            elif beside in graphs and graphs[beside].kind == "fan_out":
+                along[beside, group] = None
+
+    for beside, group in along:
+        graphs[parents[group] or 0].edges.append((names[beside], names[group]))
 
     for graph in graphs.values():
         # The database needs no edge, but what was grafted came after.

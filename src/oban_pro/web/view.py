@@ -13,7 +13,7 @@ from .statements import Drawing, wait_of
 from .totals import Totals, sum_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from .statements import Beside, MemberRow, PageStore, PathEdge, RetriedGroup
     from .totals import Retries
@@ -116,6 +116,7 @@ def _draw(
 ) -> dict[str, Any]:
     now = datetime.now(UTC)
     parents = {row["id"]: row["parent"] for row in rows}
+    fan_outs = {row["id"] for row in rows if row["kind"] == "fan_out"}
     members = [_member(row, totals, now) for row in rows]
     _add_phases(members, now)
     members += list(_rests(members, beside))
@@ -128,7 +129,7 @@ def _draw(
         "id": rows[0]["workflow_id"],
         "now": now,
         "members": members,
-        "edges": _edges(parents, edges),
+        "edges": _edges(parents, fan_outs, edges),
         "path": sorted(path_edges),
     }
 
@@ -214,17 +215,25 @@ def _dominant(counts: Counter[str]) -> str:
 
 
 def _edges(
-    parents: dict[int, int | None], stored: Iterable[tuple[int | None, int | None]]
+    parents: dict[int, int | None],
+    fan_outs: Collection[int | None],
+    stored: Iterable[tuple[int | None, int | None]],
 ) -> list[Edge]:
     """Name the ends of edges. An end that is not drawn is in the box before or after its group.
 
+    In a fan-out no job depends on another one, so that end is in a fan-out beside, and left out.
     They are sorted by their ends, because the layout keeps the order of equal edges.
     """
 
     def name(end: int | None, other: int | None, side: str) -> str:
         return f"{side}{parents[other or 0]}" if end is None else str(end)
 
-    in_order = sorted(stored, key=lambda edge: [abs(end or LAST) for end in edge])
+    shown = (
+        (up, down)
+        for up, down in stored
+        if None not in (up, down) or parents[up or down or 0] not in fan_outs
+    )
+    in_order = sorted(shown, key=lambda edge: [abs(end or LAST) for end in edge])
 
     return [(name(up, down, BEFORE), name(down, up, AFTER)) for up, down in in_order]
 

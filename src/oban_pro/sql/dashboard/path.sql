@@ -25,6 +25,25 @@ WITH RECURSIVE path AS (
           WHERE
             e.downstream = path.id
             AND path.group_key IS NOT NULL
+            -- a job of a fan-out depends on none of its own
+            AND NOT EXISTS (
+              SELECT
+              FROM
+                /* TEMPLATE: schema */oban_workflow_groups
+              WHERE
+                key = path.group_key
+                AND path.id > 0
+                AND kind = 'fan_out'
+            )
+          UNION ALL
+          SELECT
+            along.key, path.group_key, path.id
+          FROM
+            /* TEMPLATE: schema */oban_workflow_along_v1(path.id) AS along(key)
+          WHERE
+            path.id < 0
+            AND path.group_key IS NOT NULL
+            AND along.key IS NOT NULL
           UNION ALL
           -- what is grafted waited for its grafter, without an edge
           SELECT

@@ -20,7 +20,13 @@ FROM
         END,
         CASE WHEN starts_with(j.worker, 'oban_pro.workers.') THEN j.args ->> 'function' END
       ),
-      ('when', CASE WHEN j.meta ? 'workflow_id' THEN j.meta ->> 'workflow_when' END),
+      (
+        'when',
+        CASE
+          WHEN j.meta ? 'workflow_id' AND jsonb_typeof(j.meta -> 'workflow_when') = 'string'
+          THEN j.meta ->> 'workflow_when'
+        END
+      ),
       (
         'backoff',
         CASE

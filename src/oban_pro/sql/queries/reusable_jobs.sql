@@ -10,7 +10,7 @@ WITH shapes AS MATERIALIZED (
       key bigint,
       worker text,
       is_function boolean,
-      condition text
+      condition jsonb
     )
 )
 SELECT
@@ -26,7 +26,7 @@ SELECT
     WHEN NOT record_image_eq(ROW(j.args), ROW(r.args)) AND (
       NOT s.is_function OR (j.args - %(bounds)s::text[])::text <> (r.args - %(bounds)s::text[])::text
     ) THEN CASE WHEN s.is_function AND j.args ->> 'function' <> r.args ->> 'function' THEN 'function' ELSE 'args' END
-    WHEN j.meta ->> 'workflow_when' IS DISTINCT FROM s.condition THEN 'condition'
+    WHEN j.meta -> 'workflow_when' IS DISTINCT FROM s.condition THEN 'condition'
     WHEN j.meta -> 'deps' <> r.deps THEN 'deps'
   END AS reason
 FROM

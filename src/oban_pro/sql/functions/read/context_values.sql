@@ -2,8 +2,7 @@
 -- contexts of some groups and of those around them, root first; and what was recorded, or failed, in what some readers
 -- depend on. Groups come before what is in them.
 --
--- p_contexts are the groups whose contexts are read. p_readers and p_deps say what depends on what, a pair each. A reader
--- is a job, or a group with a gate; of groups only those among p_gates are read.
+-- p_contexts are the groups whose contexts are read; see oban_workflow_context_upstream for the others.
 --
 -- Called by: oban_workflow_contexts_v3, whose settings of the planner it runs with. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_context_values(
@@ -11,6 +10,8 @@ CREATE OR REPLACE FUNCTION oban_workflow_context_values(
   p_gates bigint[],
   p_readers bigint[],
   p_deps bigint[],
+  p_jobs bigint[],
+  p_places bigint[],
   OUT part text,
   OUT job bigint,
   OUT group_key bigint,
@@ -30,30 +31,11 @@ AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
-  WITH RECURSIVE gates AS MATERIALIZED (
-    SELECT unnest(p_gates) AS key
-  ),
-  upstream AS (
+  WITH upstream AS MATERIALIZED (
     SELECT
-      d.reader, d.id, NULL::bigint AS parent, m.name, m.gone, 0 AS depth
+      *
     FROM
-      unnest(p_readers, p_deps) AS d(reader, id)
-      CROSS JOIN LATERAL (
-        SELECT * FROM oban_workflow_members m WHERE m.id = d.id OFFSET 0
-      ) m
-    WHERE
-      d.reader > 0
-      OR d.reader IN (SELECT key FROM gates)
-    UNION ALL
-    SELECT
-      upstream.reader, m.id, m.group_key, m.name, m.gone, upstream.depth + 1
-    FROM
-      upstream
-      CROSS JOIN LATERAL (
-        SELECT * FROM oban_workflow_members m WHERE m.group_key = upstream.id OFFSET 0
-      ) m
-    WHERE
-      upstream.id < 0
+      oban_workflow_context_upstream(p_gates, p_readers, p_deps, p_jobs, p_places)
   ),
   sources AS (
     SELECT
@@ -125,6 +107,6 @@ BEGIN
   FROM
     found
   ORDER BY
-    position, abs(id);
+    position, parent IS NOT NULL, abs(id);
 END;
 $$;

@@ -121,6 +121,8 @@ BEGIN
   SELECT
     v.part, v.job, v.group_key, NULL::boolean, NULL, NULL, v.context, v.id, v.parent, v.name, v.kind, v.value, v.error
   FROM
-    oban_workflow_context_values(v_shared.new_contexts, v_shared.new_gates, v_deps.readers, v_deps.ids) v;
+    oban_workflow_context_values(
+      v_shared.new_contexts, v_shared.new_gates, v_deps.readers, v_deps.ids, v_jobs.ids, v_jobs.keys
+    ) v;
 END;
 $$;
