@@ -2,7 +2,8 @@
 
 import { count } from "./dom.js";
 
-// Milliseconds: a rate is measured over the last LATELY, and needs at least ENOUGH.
+// A rate is measured over the last LATELY milliseconds, once its samples span ENOUGH milliseconds. While fewer than FEW
+// jobs are left, no remaining time is shown.
 const LATELY = 20_000;
 const ENOUGH = 4000;
 const FEW = 10;
