@@ -79,7 +79,7 @@ WARNED = {"fire_a_schedule": 2}
 PAGES = {
     *(name for name in OPERATIONS if name.startswith("pages")),
     *("list_the_newest_workflows", "retry_from_a_job_on", "answer_waits_on_the_page"),
-    "act_on_a_settled_workflow_and_its_groups",
+    *("act_on_a_settled_workflow_and_its_groups", "act_on_several_jobs_and_workflows"),
 }
 
 FORBIDDEN = {

@@ -1767,6 +1767,25 @@ async def act_on_a_settled_workflow_and_its_groups(node: Node) -> None:
                 assert answer.status_code == 200, answer.text
 
 
+@operation
+async def act_on_several_jobs_and_workflows(node: Node) -> None:
+    await node.settle(workflow := node.nested())
+    ids = [job.id for job in await workflow.all_jobs()][:2]
+    app = create_app(node.query._pool, allow_operations=True, token=TOKEN)
+
+    async with browse(app) as client:
+        await client.get("/unlock", params={"token": TOKEN})
+        client.headers["X-CSRF-Token"] = app.state.guard._prove("csrf")
+
+        with node.looked_at():
+            for path, given in (
+                (f"/workflows/{workflow.id}/act/retry", ids),
+                ("/act/cancel", [workflow.id]),
+            ):
+                answer = await client.post(path, json=given)
+                assert answer.status_code == 200, answer.text
+
+
 # Statements of other programs, which the triggers see
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from graphlib import TopologicalSorter
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from . import check_prefix, read, read_all, read_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 VERSION = len(read_all("migrations"))
 """The version of the tables that this package works with."""
@@ -24,6 +25,9 @@ _INSTALLED = "functions/read/installed_v1.sql"
 _WITHOUT_OBAN = """
 WHERE to_regclass('/* TEMPLATE: schema */.oban_leaders') IS NULL
   OR to_regclass('/* TEMPLATE: schema */.oban_producers') IS NULL"""
+
+_PARSED = re.compile(r"^(RETURN|BEGIN ATOMIC)$", re.MULTILINE)
+_CALLED = re.compile(r"\boban_workflow_(\w+)\(")
 
 _LOCKS = re.compile(r"^-- Locks: (.+)$", re.MULTILINE)
 _TRIGGER = re.compile(r"^CREATE OR REPLACE TRIGGER (\w+)\n\w+ \w+ ON (\w+)\n", re.MULTILINE)
@@ -164,7 +168,11 @@ def _functions() -> Iterator[str]:
     shape: a new shape is a new version. Any other function is called by functions alone, and is
     dropped first if its shape has changed.
     """
-    for name, text in read_named("functions"):
+    texts = dict(read_named("functions"))
+
+    for name in _in_order(texts):
+        text = texts[name]
+
         # It is created last, as it returns a digest of the others.
         if name == PurePosixPath(_INSTALLED).stem:
             continue
@@ -175,6 +183,21 @@ def _functions() -> Iterator[str]:
             yield function
         else:
             yield _fill("frames/replace.sql", name=f"oban_workflow_{name}", function=function)
+
+
+def _in_order(texts: Mapping[str, str]) -> Iterable[str]:
+    """Return the names of functions; one that is parsed when it is created follows those it calls.
+
+    Any other function may be created before those that it calls.
+    """
+    calls = {
+        name: [called for called in _CALLED.findall(text) if called != name]
+        if _PARSED.search(text)
+        else []
+        for name, text in texts.items()
+    }
+
+    return TopologicalSorter(calls).static_order()
 
 
 def _triggers() -> Iterator[Trigger]:

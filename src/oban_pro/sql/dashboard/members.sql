@@ -172,10 +172,7 @@ SELECT
   shown.open,
   shown.extra,
   COALESCE(g.kind, 'job') AS kind,
-  CASE
-    WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) THEN 'skipped'
-    ELSE COALESCE(j.state::text, g.state, m.gone, 'unknown')
-  END AS state,
+  COALESCE(/* TEMPLATE: schema */oban_workflow_job_state_v1(j.state::text, j.attempt, j.meta), g.state, m.gone, 'unknown') AS state,
   g.id AS workflow_id,
   j.queue,
   COALESCE(j.meta ->> 'handler', j.worker) AS worker,

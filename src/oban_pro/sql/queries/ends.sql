@@ -27,10 +27,7 @@ FROM
     UNION ALL
     SELECT
       ends.path || m.name,
-      CASE
-        WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) THEN 'skipped'
-        ELSE COALESCE(j.state::text, m.gone, 'unknown')
-      END,
+      COALESCE(/* TEMPLATE: schema */oban_workflow_job_state_v1(j.state::text, j.attempt, j.meta), m.gone, 'unknown'),
       f.id
     FROM
       ends

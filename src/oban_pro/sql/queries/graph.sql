@@ -26,10 +26,7 @@ SELECT
   COALESCE(g.kind, 'job') AS kind,
   j.worker,
   j.meta ->> 'handler' AS handler,
-  CASE
-    WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) THEN 'skipped'
-    ELSE COALESCE(j.state::text, m.gone, 'unknown')
-  END AS state,
+  COALESCE(/* TEMPLATE: schema */oban_workflow_job_state_v1(j.state::text, j.attempt, j.meta), m.gone, 'unknown') AS state,
   ARRAY(
     SELECT
       COALESCE(before.upstream, e.upstream) AS id

@@ -4,10 +4,7 @@
 SELECT
   k.n,
   m.name,
-  CASE
-    WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) THEN 'skipped'
-    ELSE COALESCE(j.state::text, m.gone, 'unknown')
-  END AS state,
+  COALESCE(/* TEMPLATE: schema */oban_workflow_job_state_v1(j.state::text, j.attempt, j.meta), m.gone, 'unknown') AS state,
   COALESCE(j.attempt, 0) AS attempts,
   j.inserted_at,
   j.scheduled_at,

@@ -4,10 +4,7 @@
 SELECT
   u.id,
   u.spec,
-  CASE
-    WHEN /* TEMPLATE: schema */oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) THEN 'skipped'
-    ELSE COALESCE(j.state::text, m.gone)
-  END AS state,
+  COALESCE(/* TEMPLATE: schema */oban_workflow_job_state_v1(j.state::text, j.attempt, j.meta), m.gone) AS state,
   u.ran,
   CASE WHEN u.undo_id IS NOT NULL THEN COALESCE(undo.state::text, gone.state, 'completed') END AS undo_state
 FROM

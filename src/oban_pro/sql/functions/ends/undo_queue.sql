@@ -20,7 +20,7 @@ AS $$
     CROSS JOIN LATERAL (SELECT gone FROM oban_workflow_members WHERE id = u.id OFFSET 0) m
     LEFT JOIN LATERAL (
       SELECT
-        CASE WHEN oban_workflow_was_skipped_v1(state::text, attempt, meta) THEN 'skipped' ELSE state::text END AS state
+        oban_workflow_job_state_v1(state::text, attempt, meta) AS state
       FROM
         oban_jobs
       WHERE

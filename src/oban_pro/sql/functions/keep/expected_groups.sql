@@ -44,10 +44,7 @@ BEGIN
   jobs AS (
     SELECT
       m.group_key AS key,
-      CASE
-        WHEN oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) THEN 'skipped'
-        ELSE COALESCE(j.state::text, m.gone)
-      END AS state
+      COALESCE(oban_workflow_job_state_v1(j.state::text, j.attempt, j.meta), m.gone) AS state
     FROM
       groups g
       JOIN oban_workflow_members m ON m.group_key = g.key

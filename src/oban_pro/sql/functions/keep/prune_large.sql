@@ -80,7 +80,7 @@ BEGIN
         id = ANY(v_members)
       RETURNING
         id,
-        CASE WHEN oban_workflow_was_skipped_v1(state::text, attempt, meta) THEN 'skipped' ELSE state::text END AS state
+        oban_workflow_job_state_v1(state::text, attempt, meta) AS state
     ),
     remembered AS (
       UPDATE

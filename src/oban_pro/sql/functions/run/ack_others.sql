@@ -66,7 +66,7 @@ BEGIN
       AND (j.state = 'executing') IS TRUE
     RETURNING
       j.id,
-      CASE WHEN oban_workflow_was_skipped_v1(j.state::text, j.attempt, j.meta) THEN 'skipped' ELSE j.state::text END AS state,
+      oban_workflow_job_state_v1(j.state::text, j.attempt, j.meta) AS state,
       j.attempted_at,
       j.queue,
       a.parks

@@ -1,7 +1,7 @@
 -- Whether a group was skipped, by its columns, for one that has other jobs than final ones; see
 -- oban_workflow_group_was_skipped_v2.
 --
--- Called by: nodes of older releases. Locks nothing.
+-- Called by: oban_workflow_group_was_skipped_v2, and nodes of older releases. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_group_was_skipped_v1(
   p_state text,
   p_total integer,

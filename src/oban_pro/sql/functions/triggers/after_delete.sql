@@ -23,7 +23,7 @@ BEGIN
   SELECT
     array_agg(id ORDER BY id),
     array_agg(
-      CASE WHEN oban_workflow_was_skipped_v1(state::text, attempt, meta) THEN 'skipped' ELSE state::text END ORDER BY id
+      oban_workflow_job_state_v1(state::text, attempt, meta) ORDER BY id
     )
   INTO
     v_ids, v_old

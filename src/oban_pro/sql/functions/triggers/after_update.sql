@@ -75,7 +75,7 @@ BEGIN
     FROM (
       SELECT
         id,
-        CASE WHEN oban_workflow_was_skipped_v1(state::text, attempt, meta) THEN 'skipped' ELSE state::text END AS old,
+        oban_workflow_job_state_v1(state::text, attempt, meta) AS old,
         NULL AS new,
         NULL::timestamp AS attempted_at,
         attempted_at AS ran_at,
@@ -86,7 +86,7 @@ BEGIN
       SELECT
         id,
         NULL,
-        CASE WHEN oban_workflow_was_skipped_v1(state::text, attempt, meta) THEN 'skipped' ELSE state::text END,
+        oban_workflow_job_state_v1(state::text, attempt, meta),
         attempted_at,
         NULL,
         NULL
