@@ -22,9 +22,9 @@ html_theme_options = {
     "body_max_width": "none",
 }
 
-# Notebooks are kept as they ran; a test runs them again.
+# Notebooks are stored with their output; a test runs them again.
 nb_execution_mode = "off"
-# The same drawing is there as Markdown.
+# The drawing is also in the page as Markdown.
 nb_mime_priority_overrides = [("*", "text/vnd.mermaid", None)]
 suppress_warnings = ["mystnb.unknown_mime_type"]
 myst_enable_extensions = ["colon_fence"]
@@ -33,7 +33,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-# Docstrings write `name` for code, which is no role of Sphinx.
+# Docstrings write `name` for code, without a role of Sphinx.
 default_role = "code"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
