@@ -238,13 +238,18 @@ class Undo:
         if BLOCKED in job.args:
             return Cancel(f"it was tried in the workflow nested there: {job.args[BLOCKED]}")
 
-        function = resolve_function(job.args.get(FUNCTION), _arguments_of(job))
+        is_bound = CALL in job.args
+        function = resolve_function(job.args.get(FUNCTION), ANY if is_bound else _arguments_of(job))
         timeout = timeout_of(job)
         require_backoff(job)
         context = await undoing.context_of(job)
-        items = _given_items(job, context)
 
-        return await _answer(job, timeout, partial(function, *items, context))
+        if is_bound:
+            args, kwargs = resolve_call(job.args, function, context)
+        else:
+            args, kwargs = [*_given_items(job, context), context], {}
+
+        return await _answer(job, timeout, partial(function, *args, **kwargs))
 
     def backoff(self, job: Job) -> float:
         """Return the seconds until the job is tried again."""

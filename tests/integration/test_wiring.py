@@ -44,6 +44,7 @@ from tests.support.wired import (
     same,
     skip_odd,
     sum_up,
+    take_back,
     tell,
     undo_call,
     undo_of_each,
@@ -289,6 +290,22 @@ class TestFinals:
         assert results["after"] == (*failed, "nothing", results["told"])
         assert "never" not in results
         assert await workflow.result(told) == results["told"]
+
+
+class TestUndo:
+    async def test_gets_arguments_of_its_own(self, oban: Oban) -> None:
+        undone.clear()
+        workflow = Workflow()
+        three = workflow.call(same, 3)
+        four: Any = workflow.options(name="four", max_attempts=2).call(echo, three)
+        workflow.undo(four, take_back, four[0][0], "late", other=three)
+        workflow.options(max_attempts=1, deps=four).call(fail, "no")
+        await run_workflow(workflow, oban, with_safety=True)
+
+        assert undone == [(3, "late", 3)]
+        job = await workflow.get_job("undo/four")
+        assert job is not None
+        assert job.max_attempts == 2
 
 
 class TestFailures:

@@ -103,6 +103,10 @@ def undo_call(context: Context) -> None:
     undone.append(dict(context))
 
 
+def take_back(value: Any, reason: str, *, other: Any = None) -> None:
+    undone.append((value, reason, other))
+
+
 def undo_of_each(item: Any, context: Context) -> None:
     undone.append((item, dict(context)))
 

@@ -56,6 +56,7 @@ def traced[**P, R](func: Callable[P, R]) -> Callable[P, R]: return func
 def wrapped(number: int) -> str: return str(number)
 def totals(numbers: list[int], by: int) -> list[float]: return [by / one for one in numbers]
 async def lengths(texts: dict[str, str]) -> dict[str, int]: return {key: 1 for key in texts}
+def pay_back(table: Table, *, why: str = "") -> None: ...
 def refund(context: Context) -> None: ...
 def put_back(number: int, context: Context) -> None: ...
 def told(scores: list[Path], failed: dict[str, str]) -> str: return f"{len(failed)} failed"
@@ -124,6 +125,9 @@ RIGHT = [
     "a36: Workflow = w.add_signal('approval', deps=[rows], when=table.is_large)",
     "a37: Workflow = w.add_timer('pause', 60, when=is_small)",
     "a38: Workflow = w.add_many('many', [Job('worker')], when=table.is_large)",
+    # Undo
+    "w.undo(table, pay_back, table)",
+    "w.undo(table, pay_back, table, why='late')",
     # Final jobs
     "a39: str = w.final(close)",
     "a40: int = w.options(on='failed', queue='ops').final(mail, table, to='ada')",
@@ -215,6 +219,10 @@ WRONG = [
     "w.options(when='is_small')",
     "w.add_signal('approval', when=linear)",
     "w.add_timer('pause', 60, when=rows[0].id)",
+    # Undo
+    "w.undo(table, pay_back, rows)",
+    "w.undo(table, pay_back)",
+    "w.undo(table, pay_back, table, why=5)",
     # Final jobs
     "w.final(clean, rows)",
     "w.final(mail, table)",

@@ -595,6 +595,27 @@ class TestFinal:
             wire(workflow, workflow.call(same, 1))
 
 
+class TestUndo:
+    @pytest.mark.parametrize(
+        ("wire", "message"),
+        [
+            (lambda w, x, each: w.undo(5, same, x), "must get what call"),
+            (lambda w, x, each: w.undo(each, same, each), r"each\(\) takes options\(undo=…\)"),
+            (lambda w, x, each: w.undo(w.final(sum_up), same, 1), "must get what call"),
+            (lambda w, x, each: w.undo(x, same, each), "must take what 'same' returns or depends"),
+            (lambda w, x, each: w.undo(x, same), "'undo of same' cannot call same"),
+            (lambda w, x, each: Workflow().undo(x, same, 1), "of its own workflow"),
+        ],
+    )
+    def test_refuses_what_it_cannot_be(self, wire: Any, message: str) -> None:
+        workflow = Workflow()
+        value = workflow.call(same, 1)
+        each = workflow.options(name="each").each(same, [1])
+
+        with pytest.raises(InvalidArgumentError, match=message):
+            wire(workflow, value, each)
+
+
 class TestWhen:
     def test_may_be_a_placeholder_which_makes_a_dependency(self) -> None:
         workflow = Workflow()

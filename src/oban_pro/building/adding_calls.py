@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from oban_pro.errors import InvalidArgumentError
 from oban_pro.values.placeholder import Placeholder, Wire, wire_of
 
 from .arguments import check_known_options
 from .call_options import FinalOptions
-from .calls import Arguments, Call, bind_call, bind_each, bind_final
+from .calls import Arguments, Call, bind_call, bind_each, bind_final, check_owner
 from .ends import is_final_spec
 from .names import check_text, free_name, normalize_deps
+from .plan import JobSpec
+from .undos import undo_call
 
 if TYPE_CHECKING:
     from .members import Members
@@ -60,6 +64,37 @@ def add_final(
     cast("Any", owner).add_final(name, call, deps=deps, **_others(options))
 
     return Placeholder(owner, Wire((name,)))
+
+
+def add_undo(
+    owner: Members,
+    result: object,
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> None:
+    """Do as `Workflow.undo`."""
+    name, spec = "", None
+
+    if isinstance(result, Placeholder):
+        check_owner("undo()", result, owner)
+        name = wire_of(result).path[0]
+        spec = owner._members.get(name)
+
+    if not isinstance(spec, JobSpec) or spec.options is None or spec.runs_on is not None:
+        raise InvalidArgumentError(
+            f"undo() must get what call() returned, got {result!r}; each() takes options(undo=…)"
+        )
+
+    call = bind_call(f"undo of {name}", func, Arguments(owner, args, kwargs))
+
+    if unknown := [dep for dep in call.deps if dep not in (name, *spec.deps)]:
+        raise InvalidArgumentError(
+            f"the undo of {name!r} must take what {name!r} returns or depends on, got a placeholder"
+            f" for {unknown[0]!r}"
+        )
+
+    owner._members[name] = replace(spec, undo=undo_call(call, spec.job, spec.options))
 
 
 def check_final_options(options: Mapping[str, Any]) -> None:

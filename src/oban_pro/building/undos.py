@@ -12,6 +12,7 @@ from oban_pro.model import meta
 
 from .arguments import check_job
 from .batches import ITEMS_IN_BATCH, KEYS
+from .bounds import BOUNDS
 from .cascades import ITEM, cascade_job
 from .functions import CONTEXT, ITEM_AND_CONTEXT, check_function
 
@@ -91,6 +92,20 @@ def undo_job(
     own = {key: value for key, value in options.items() if not key.startswith("scheduled_")}
 
     return cascade_job(UNDO_WORKER, path, {**items, **bounds}, own)
+
+
+def undo_call(call: Call, undone: Job, options: Mapping[str, Any]) -> Job:
+    """Build the job that calls the function of an undo with arguments of its own.
+
+    Args:
+        call: The function and its arguments.
+        undone: The job that it undoes.
+        options: Checked options of that job.
+    """
+    bounds = {key: undone.args[key] for key in BOUNDS if key in undone.args}
+    own = {key: value for key, value in options.items() if not key.startswith("scheduled_")}
+
+    return cascade_job(UNDO_WORKER, call.path, {**call.args, **bounds}, own)
 
 
 def to_json(job: Job) -> dict[str, Any]:

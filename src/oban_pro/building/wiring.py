@@ -12,7 +12,14 @@ from oban import Cancel, Snooze
 from oban_pro.errors import InvalidArgumentError
 from oban_pro.values.placeholder import Placeholder, Wire
 
-from .adding_calls import add_call, add_each, add_final, add_up, check_final_options
+from .adding_calls import (
+    add_call,
+    add_each,
+    add_final,
+    add_undo,
+    add_up,
+    check_final_options,
+)
 from .arguments import check_known_options
 from .call_options import CallOptions, FinalOptions
 from .calls import failures_of
@@ -230,6 +237,34 @@ class Wiring:
             >>> workflow.options(on="failed").final(alert, "ops@example.com")
         """
         return add_final(self._wiring(), func, args, kwargs)
+
+    def undo[**P](
+        self, result: object, func: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Add what undoes a call, if the call completed and the workflow ends otherwise.
+
+        It has the options of the call. In place of it, ``undo`` of `options` takes a function that
+        reads a context, also for each item.
+
+        Args:
+            result: What `call` returned.
+            func: As for `call`.
+            args: What it is called with: values, and placeholders of the call and of what it
+                depends on.
+            kwargs: The same by name.
+
+        Raises:
+            InvalidFunctionError: If another process could not import the function.
+            InvalidArgumentError: If that is no placeholder of a call, the function cannot be called
+                so, or a placeholder is one of another job.
+            UnsupportedTypeError: If an argument is of a type that cannot be stored.
+
+        Example:
+            >>> charged = workflow.call(charge, order)
+            >>> workflow.undo(charged, refund, charged, reason="not delivered")
+        """
+        owner, _ = self._wiring()
+        add_undo(owner, result, func, args, kwargs)
 
     def value[T](self, path: str, kind: type[T], /) -> T:
         """Return a placeholder for what any other member will have recorded.
