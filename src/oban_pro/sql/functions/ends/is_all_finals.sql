@@ -1,4 +1,4 @@
--- Whether all p_members jobs that a workflow has are final jobs.
+-- Whether a workflow with p_members jobs has nothing but final jobs.
 --
 -- Called by: oban_workflow_group_was_skipped_v2, of workflows in which something was skipped. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_is_all_finals(p_key bigint, p_members integer)

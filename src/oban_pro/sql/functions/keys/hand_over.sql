@@ -1,6 +1,6 @@
 -- Hand the key of a root on once it has settled and its executions have ended: to the root that replaced it, or to the next
--- in line, which starts. If nobody wants the key it is free, once it has been held for as long as it was to be. Returns the
--- queues that have work now.
+-- in line, which starts. If nobody wants the key, it becomes free when the time for which it is held at least is over.
+-- Returns the queues that have work now.
 --
 -- If the key or the next root is locked, a clock will try again. With p_waits it waits for the lock on the key, as long
 -- as the lock_timeout of the caller.

@@ -1,4 +1,4 @@
--- Say by whom something was done, and why, as far as somebody told: " by ada: too expensive".
+-- Spell by whom something was done, and why, of what is known: " by ada: too expensive".
 --
 -- Called by: oban_workflow_cancel_v3, oban_workflow_reject_v1. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_by_whom(p_reason text, p_sender text)

@@ -1,5 +1,5 @@
--- Lock jobs, and the roots of the workflows that they belong to, but for what somebody else holds; returns the jobs
--- that are passed over because they or their root are held. Jobs whose rows are gone are not.
+-- Lock jobs, and the roots of the workflows that they belong to. Jobs are passed over if somebody else holds them or their
+-- root; returns these. A job whose row is gone is not among them.
 --
 -- Called by: oban_workflow_ack_v1, oban_workflow_requeue_lost_v1.
 -- Locks: the roots, ascending, then the jobs, ascending; never waits for one.

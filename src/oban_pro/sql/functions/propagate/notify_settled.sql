@@ -1,4 +1,4 @@
--- Tell whoever waits for them that groups have settled, and mark for telemetry the roots that opened again.
+-- Notify those who wait for groups that these have settled, and mark for telemetry the roots that opened again.
 --
 -- Called by: oban_workflow_update_counters and oban_workflow_add_to_group_v1, with groups whose state changed.
 -- Locks: rows of oban_workflow_groups; the caller holds the root.

@@ -8,9 +8,9 @@
 -- | context | group_key, context | what was added to the workflow of a group, or to one around it, root first |
 -- | source | job or group_key; id, parent, name, kind, value or error | what a job, or the gate of a group, depends on |
 --
--- The contexts of a group are left out if the caller knows their version, and what its gate depends on if the caller knows
--- the version of that. It also is left out, without a version, if none of the jobs waits for the gate. gate_version is
--- NULL as well while a group that the gate depends on is open: what is read then may change.
+-- The contexts of a group are left out if the caller knows their version, and the sources of its gate if the caller knows
+-- the version of these. If none of the jobs waits for the gate, its sources are left out and gate_version is NULL.
+-- gate_version is also NULL while a group that the gate depends on is open, because the sources may change until then.
 --
 -- A source is a nested workflow, with its kind; or a job: of kind 'batch' if it recorded a dict of results by the names
 -- of its items, else 'job'. A job has a value if it recorded one, or its last error if it was cancelled, discarded, or
