@@ -50,6 +50,7 @@ NOT_EXECUTED = {
     "functions/read/contexts_v2": "of nodes with an older release",
     "functions/read/groups_by_path_v1": "a recursion that is inlined",
     "functions/read/groups_in_v1": "a recursion that is inlined",
+    "functions/read/is_settled_v1": "an expression that is inlined",
     "functions/read/lazy_context_v1": "of nodes with an older release",
     "functions/limits/slot_v1": "of nodes with an older release",
     "functions/queues/partition_v1": "executes no statement",

@@ -209,7 +209,7 @@ FROM
   LEFT JOIN LATERAL (
     SELECT
       max(COALESCE(u.completed_at, u.cancelled_at, u.discarded_at, w.stopped_at)) AS released_at,
-      bool_or(COALESCE(u.state::text, w.state) NOT IN ('completed', 'cancelled', 'discarded')) AS held
+      bool_or(NOT /* TEMPLATE: schema */oban_workflow_is_settled_v1(COALESCE(u.state::text, w.state))) AS held
     FROM
       /* TEMPLATE: schema */oban_workflow_edges e
       LEFT JOIN LATERAL (

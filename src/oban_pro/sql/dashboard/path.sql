@@ -89,7 +89,7 @@ WITH RECURSIVE path AS (
                   WHERE
                     g.key = next.id
                     AND g.total + g.subs = 0
-                    AND g.state IN ('completed', 'cancelled', 'discarded')
+                    AND /* TEMPLATE: schema */oban_workflow_is_settled_v1(g.state)
                 )
               )
               WHEN j.attempted_at IS NOT NULL

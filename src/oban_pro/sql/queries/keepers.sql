@@ -2,7 +2,7 @@
 -- keeps to lookups by key.
 SELECT
   j.id,
-  j.state NOT IN ('completed', 'cancelled', 'discarded')
+  NOT /* TEMPLATE: schema */oban_workflow_is_settled_v1(j.state::text)
     OR EXISTS (SELECT FROM /* TEMPLATE: schema */oban_workflow_unended WHERE id = j.id OFFSET 0) AS is_open,
   ARRAY[
     j.meta ->> 'return',

@@ -55,7 +55,7 @@ BEGIN
       oban_jobs
     WHERE
       id = ANY(v_jobs)
-      AND (state NOT IN ('completed', 'cancelled', 'discarded')) IS TRUE
+      AND oban_workflow_is_settled_v1(state::text) IS FALSE
     ORDER BY
       id
     FOR NO KEY UPDATE

@@ -18,6 +18,6 @@ BEGIN
   END IF;
 
   RETURN QUERY
-  SELECT id FROM oban_jobs WHERE id = ANY(v_jobs) AND (state NOT IN ('completed', 'cancelled', 'discarded')) IS TRUE;
+  SELECT id FROM oban_jobs WHERE id = ANY(v_jobs) AND oban_workflow_is_settled_v1(state::text) IS FALSE;
 END;
 $$;

@@ -10,6 +10,6 @@ AS $$
   SELECT
     CASE
       WHEN p_member < 0 THEN (SELECT state <> 'executing' FROM oban_workflow_groups WHERE key = p_member)
-      ELSE COALESCE((SELECT state IN ('completed', 'cancelled', 'discarded') FROM oban_jobs WHERE id = p_member), true)
+      ELSE COALESCE((SELECT oban_workflow_is_settled_v1(state::text) FROM oban_jobs WHERE id = p_member), true)
     END
 $$;

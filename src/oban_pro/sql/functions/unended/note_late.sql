@@ -42,6 +42,6 @@ BEGIN
     undo_id = NULL
   WHERE
     u.undo_id = ANY(p_ids)
-    AND (SELECT state NOT IN ('completed', 'cancelled', 'discarded') FROM oban_jobs WHERE id = u.id);
+    AND (SELECT NOT oban_workflow_is_settled_v1(state::text) FROM oban_jobs WHERE id = u.id);
 END;
 $$;

@@ -85,7 +85,7 @@ BEGIN
           oban_jobs
         WHERE
           id = late.id
-          AND (state NOT IN ('completed', 'cancelled', 'discarded')) IS TRUE
+          AND oban_workflow_is_settled_v1(state::text) IS FALSE
         OFFSET
           0
         FOR NO KEY UPDATE

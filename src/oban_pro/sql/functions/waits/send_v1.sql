@@ -60,7 +60,7 @@ BEGIN
     v_now := timezone('UTC', clock_timestamp());
 
     -- it may have settled while this waited
-    IF (SELECT state IN ('completed', 'cancelled', 'discarded') FROM oban_jobs WHERE id = v_job.id) IS NOT FALSE THEN
+    IF (SELECT oban_workflow_is_settled_v1(state::text) FROM oban_jobs WHERE id = v_job.id) IS NOT FALSE THEN
       CONTINUE;
     END IF;
 
