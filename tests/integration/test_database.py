@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from oban import Oban, current_job
+from oban.oban import _instances
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
@@ -34,6 +36,16 @@ async def database() -> str:
         assert row is not None
 
         return str(row[0])
+
+
+@pytest.fixture(autouse=True)
+def no_instances() -> Iterator[None]:
+    """Forget the instances that a test has made and not started."""
+    before = {*_instances}
+    yield
+
+    for name in _instances.keys() - before:
+        del _instances[name]
 
 
 class TestDsn:
