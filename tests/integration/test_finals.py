@@ -259,6 +259,20 @@ class TestFinalJobs:
         assert await engine.retry("sub/f") == 1
         assert await told(engine, "sub/f") == ["suspended"]
 
+    async def test_that_are_paused_are_skipped_by_the_doctor(self, engine: Engine) -> None:
+        await engine.enqueue(pair())
+        await HANDLE.pause()
+
+        async with engine.conn.transaction():
+            await engine.rows("SET LOCAL session_replication_role = replica")
+            await engine.rows(
+                "UPDATE oban_jobs SET state = 'completed' WHERE meta->>'name' IN ('a', 'b')"
+            )
+
+        await doctor.repair()
+        skipped = "the workflow was completed"
+        assert await told(engine, "always", "good", "bad") == ["suspended", "suspended", skipped]
+
     async def test_are_mended_by_the_doctor(self, engine: Engine) -> None:
         await engine.enqueue(pair())
 

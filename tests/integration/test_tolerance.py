@@ -345,6 +345,48 @@ class TestFailingFast:
         await engine.fail("call/0/grafted/a")
         assert (await engine.states())["call/0/grafted/a"] == "cancelled"
 
+    @pytest.mark.parametrize("fail_fast", [True, False])
+    async def test_takes_any_number(self, engine: Engine, fail_fast: bool) -> None:
+        await engine.enqueue(calls(1, tolerate=10**30, fail_fast=fail_fast))
+        await engine.discard("call/0")
+        assert await engine.group("call") == "completed"
+        assert "1 of 1 failed" in (await HANDLE.explain("call")).summary
+
+    async def test_spares_final_jobs_and_undos(self, engine: Engine) -> None:
+        await engine.enqueue(
+            Workflow(id="w").add_graft("call", (["x", "y", "z"], grow), fail_fast=True)
+        )
+        paths = [f"call/{n}/grafter" for n in range(3)]
+        grafters = await engine.start(*paths)
+
+        for grafter in grafters[:2]:
+            grafted = Workflow().add("a", make_job(), undo=make_job())
+            grafted.add("b", make_job(), deps="a").add_final("end", make_job())
+            await engine.oban.enqueue_many(Workflow.apply_graft(grafter, grafted))
+            await engine._learn()
+
+        await engine.complete(*paths[:2], "call/0/grafted/a", "call/1/grafted/a")
+        await engine.cancel("call/0/grafted/b")
+        await engine._learn()
+        (undoer,) = await engine.start("call/0/grafted/undo/grafter")
+        await engine.ack([undoer], "retryable", error={"error": "boom"}, schedule_in=60)
+
+        # this one is too many
+        await engine.discard(paths[2])
+        await engine.fail("call/1/grafted/b")
+        await engine._learn()
+        states = await engine.states()
+        told = {path.removeprefix("call/"): state for path, state in states.items()}
+        assert told["0/grafted/undo/grafter"] == "retryable"
+        assert told["1/grafted/undo/grafter"] == "available"
+        assert (told["0/grafted/end"], told["1/grafted/end"]) == ("suspended", "suspended")
+        assert told["1/grafted/b"] == "cancelled"
+
+        # nor is an undo cancelled by its ack
+        (undoer,) = await engine.start("call/1/grafted/undo/grafter")
+        await engine.ack([undoer], "retryable", error={"error": "boom"}, schedule_in=60)
+        assert (await engine.states())["call/1/grafted/undo/grafter"] == "retryable"
+
     async def test_lets_what_is_retried_run(self, engine: Engine) -> None:
         await engine.enqueue(calls(3, fail_fast=True))
         await engine.fetch(demand=1)

@@ -260,6 +260,33 @@ class TestUndo:
         await engine.complete("undo/grafted/a")
         assert await engine.root() == "discarded"
 
+    async def test_is_planned_by_the_doctor_where_nobody_saw_the_failure(
+        self, engine: Engine
+    ) -> None:
+        inner = Workflow().add("x", make_job(), **undo()).add("y", make_job(), deps="x")
+        workflow = Workflow(id="w").add("a", make_job(), **undo())
+        workflow.add_workflow("sub", inner, deps="a").add("next", make_job(), deps="sub")
+        await engine.enqueue(workflow.add_final("end", make_job()))
+        await engine.complete("a")
+        await engine.complete("sub/x")
+        await unseen(engine, "UPDATE oban_jobs SET state = 'discarded' WHERE state = 'available'")
+        await doctor.repair()
+        await plan(engine, "sub/undo")
+        states = await engine.states()
+        assert (states["next"], states["sub/undo/grafted/x"]) == ("suspended", "available")
+
+        await engine.complete("sub/undo/grafted/x")
+        await plan(engine)
+        assert await undos(engine) == {"a": "available"}
+        assert (await engine.states())["end"] == "suspended"
+
+
+async def unseen(engine: Engine, statement: str) -> None:
+    """Execute a statement that no trigger sees."""
+    async with engine.conn.transaction():
+        await engine.rows("SET LOCAL session_replication_role = replica")
+        await engine.rows(statement)
+
 
 class TestLateJobs:
     async def test_are_undone_if_they_return_after_they_were_cancelled(self, node: Node) -> None:
@@ -449,6 +476,29 @@ class TestRetrying:
 
         await node.ack([undoing], "completed")
         assert await node.states() == {"a": "available", "b": "suspended"}
+
+    @pytest.mark.parametrize("appends", [False, True])
+    async def test_waits_for_the_end_of_what_was_cancelled_while_it_undid(
+        self, node: Node, appends: bool
+    ) -> None:
+        await node.enqueue(
+            Workflow(id="w").add("a", make_job(), **undo()).add("b", make_job(), deps="a")
+        )
+        await node.complete("a")
+        await node.discard("b")
+        await plan(node)
+        (undoing,) = await node.start("undo/grafted/a")
+        assert await HANDLE.cancel_jobs(names=["undo/a"]) == 1
+
+        if appends:
+            await HANDLE.append(Workflow().add("more", make_job()))
+
+        await HANDLE.retry_jobs(names=["a", "b"] if appends else None)
+        await node._learn()
+        assert (await node.states())["a"] == "suspended"
+
+        await node.ack([undoing], "completed")
+        assert (await node.states())["a"] == "available"
 
     async def test_by_appending_undoes_nothing_twice(self, engine: Engine) -> None:
         await engine.enqueue(
@@ -686,6 +736,15 @@ class TestBuilding:
 
         with pytest.raises(InvalidArgumentError, match="must not be called 'undo'"):
             list(workflow)
+
+    async def test_refuses_an_addition_that_depends_on_what_undoes(self, engine: Engine) -> None:
+        await engine.enqueue(two_with_undo())
+        await fail_and_plan(engine)
+
+        with pytest.raises(InvalidArgumentError, match="must not depend on 'undo'"):
+            await HANDLE.append(
+                Workflow(check_deps=False).add("more", make_job(), deps=["undo", "a"], need=1)
+            )
 
     async def test_refuses_one_that_is_there_or_added(self, engine: Engine) -> None:
         await engine.enqueue(Workflow(id="w").add("undo", make_job()))

@@ -43,9 +43,9 @@ class EndStatements(Statements):
         """Insert the final jobs of workflows of one root."""
         await self.execute("insert_finals", {"root": root, "finals": finals.decode()})
 
-    async def finals_among(self, key: int, names: Sequence[str]) -> list[str]:
-        """Tell which of some members of a workflow are final jobs."""
-        return await self.made(str, "finals_among", {"key": key, "names": list(names)})
+    async def ends_among(self, key: int, names: Sequence[str]) -> list[str]:
+        """Tell which of some members of a workflow are final jobs, or undo it."""
+        return await self.made(str, "ends_among", {"key": key, "names": list(names)})
 
     async def ends(self, workflow_id: str, limit: int) -> list[EndLine]:
         """Read the final jobs of a workflow and nested ones, and the grafts that undo them."""

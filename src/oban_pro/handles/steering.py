@@ -155,10 +155,9 @@ async def _find_members(store: Store, group: StoredGroup, spec: GroupSpec) -> di
             " that undoes the workflow has this name"
         )
 
-    if group.rules & ENDS and (finals := await store.finals_among(key, [*deps])):
+    if group.rules & ENDS and (ends := await store.ends_among(key, [*deps])):
         raise InvalidArgumentError(
-            f"an addition must not depend on {finals[0]!r}, a final job, which starts after"
-            " everything else"
+            f"an addition must not depend on {ends[0]!r}, which starts after everything else"
         )
 
     return found

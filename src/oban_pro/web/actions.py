@@ -112,10 +112,10 @@ async def start_again(request: Request) -> Response:
                 raise OpenWorkflowError(f"workflow {workflow_id!r} is open; cancel it first")
 
             names = [member.name for member in await store.members(group.key)]
-            # Final jobs run again by themselves.
-            finals = {*await store.finals_among(group.key, names)}
+            # Final jobs run again by themselves, and what undoes the workflow is removed.
+            ends = {*await store.ends_among(group.key, names)}
 
-        names = [name for name in names if name not in finals]
+        names = [name for name in names if name not in ends]
         count = await steering.retry_jobs(session, workflow_id, names, downstream=True)
         return _said(act, "Started again:", count)
 

@@ -42,21 +42,10 @@ BEGIN
   FROM (
     SELECT
       u.key, oban_workflow_insert_undo(u.key, u.queue) AS grafter
-    FROM (
-      SELECT
-        e.group_key AS key, oban_workflow_undo_queue(e.group_key) AS queue
-      FROM
-        oban_workflow_ends e
-      WHERE
-        e.group_key = ANY(v_around)
-        AND e.undo IS NULL
-        AND e.outcome IS NULL
-        AND oban_workflow_body_counts(e.group_key, false) <> 'completed'
-      OFFSET
-        0
-    ) u
-    WHERE
-      u.queue IS NOT NULL
+    FROM
+      oban_workflow_due_undos(
+        ARRAY(SELECT group_key FROM oban_workflow_ends WHERE group_key = ANY(v_around) AND outcome IS NULL)
+      ) u
   ) i;
 
   IF v_undone IS NOT NULL THEN

@@ -30,7 +30,9 @@ BEGIN
       COALESCE((SELECT m.pending <= 0 FROM oban_workflow_members m WHERE m.id = e.group_key), true)
       AND NOT EXISTS (SELECT FROM oban_workflow_groups r WHERE r.key = e.root AND r.queued_at IS NOT NULL)
     ),
-    oban_workflow_body_state(e.group_key)
+    CASE
+      WHEN NOT EXISTS (SELECT FROM oban_workflow_due_undos(ARRAY[e.group_key])) THEN oban_workflow_body_state(e.group_key)
+    END
   FROM
     oban_workflow_ends e
     LEFT JOIN LATERAL (

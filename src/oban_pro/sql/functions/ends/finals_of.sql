@@ -1,6 +1,6 @@
 -- The final jobs of all workflows of a root but those that are empty and have not opened, and the jobs that undo something.
 --
--- Called by: oban_workflow_expire. Locks nothing.
+-- Called by: oban_workflow_expire, oban_workflow_fail_fast, oban_workflow_cut_short. Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_finals_of(p_root bigint)
 RETURNS SETOF bigint
 LANGUAGE sql

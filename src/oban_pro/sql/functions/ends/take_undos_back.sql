@@ -39,8 +39,11 @@ BEGIN
       array_agg(u.id) FILTER (WHERE j.state = 'executing') AS ids,
       array_agg(j.attempted_at) FILTER (WHERE j.state = 'executing') AS stamps,
       array_agg(j.producer) FILTER (WHERE j.state = 'executing') AS producers,
-      -- who vanished without a trace may have done its work
-      array_agg(u.id) FILTER (WHERE COALESCE(j.state, m.gone, 'completed') IN ('executing', 'completed')) AS done
+      -- what vanished without a trace may have done its work, as may an execution that was stopped and goes on
+      array_agg(u.id) FILTER (
+        WHERE COALESCE(j.state, m.gone, 'completed') IN ('executing', 'completed')
+          OR EXISTS (SELECT FROM oban_workflow_unended e WHERE e.id = u.id)
+      ) AS done
     INTO
       v_running
     FROM

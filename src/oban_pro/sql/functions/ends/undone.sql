@@ -18,5 +18,8 @@ AS $$
   WHERE
     u.id = ANY(p_ids)
     AND u.undo_id IS NOT NULL
-    AND COALESCE(j.state::text, m.gone, 'completed') IN ('completed', 'executing')
+    AND (
+      COALESCE(j.state::text, m.gone, 'completed') IN ('completed', 'executing')
+      OR EXISTS (SELECT FROM oban_workflow_unended e WHERE e.id = u.undo_id)
+    )
 $$;

@@ -52,6 +52,11 @@ BEGIN
     GET DIAGNOSTICS v_members = ROW_COUNT;
 
     v_rows := oban_workflow_repair_groups(p_root) + oban_workflow_repair_ends(p_root);
+
+    IF v_joins + v_members + v_rows = 0 THEN
+      v_rows := oban_workflow_repair_undos(p_root);
+    END IF;
+
     v_mended := v_mended + v_joins + v_members + v_rows;
 
     EXIT WHEN v_joins + v_members + v_rows = 0;
@@ -113,7 +118,12 @@ BEGIN
       '{}',
       '{}',
       '{}',
-      ARRAY(SELECT s.id FROM oban_workflow_stuck_jobs(p_root) s),
+      ARRAY(
+        SELECT s.id FROM oban_workflow_stuck_jobs(p_root) s
+        UNION ALL
+        -- what is paused may be skipped all the same
+        SELECT p.id FROM oban_workflow_jobs_in(ARRAY(SELECT target FROM oban_workflow_pauses WHERE root = p_root)) p
+      ),
       (SELECT rules FROM oban_workflow_groups WHERE key = p_root)
     )
   );

@@ -1,5 +1,6 @@
 -- Cancel the open jobs of fail-fast groups that now have more failures than they tolerate. Executing jobs go on; if one
--- would be tried again, its ack cancels it. Returns the jobs that were cancelled, and their states before.
+-- would be tried again, its ack cancels it. Final jobs and undos in these groups run nevertheless. Returns the jobs that were
+-- cancelled, and their states before.
 --
 -- p_ids are members, p_old and p_new their states before and after; they are counted.
 --
@@ -23,6 +24,8 @@ AS $$
 DECLARE
   v_groups bigint[];
   v_errors text[];
+  -- they run nevertheless
+  v_spared bigint[] := '{}';
 BEGIN
   ids := '{}';
   old := '{}';
@@ -55,6 +58,10 @@ BEGIN
     RETURN;
   END IF;
 
+  IF p_rules & 16 > 0 THEN
+    v_spared := ARRAY(SELECT oban_workflow_finals_of((SELECT root FROM oban_workflow_groups WHERE key = v_groups[1])));
+  END IF;
+
   WITH open AS MATERIALIZED (
     SELECT DISTINCT ON (inside.id)
       inside.id, failed.error, j.state::text AS state
@@ -73,6 +80,8 @@ BEGIN
           0
         FOR NO KEY UPDATE
       ) j
+    WHERE
+      inside.id <> ALL(v_spared)
     ORDER BY
       inside.id
   ),

@@ -7,4 +7,4 @@ RETURNS integer
 LANGUAGE sql
 IMMUTABLE
 RETURN
-  floor(CASE WHEN p_tolerates < 1 THEN p_tolerates * p_members ELSE p_tolerates END)::integer;
+  floor(LEAST(CASE WHEN p_tolerates < 1 THEN p_tolerates * p_members ELSE p_tolerates END, 2147483647))::integer;

@@ -84,7 +84,7 @@ BEGIN
     acked a;
 
   IF p_rules & 256 > 0 THEN
-    SELECT * FROM oban_workflow_cut_short(ids) INTO v_cut;
+    SELECT * FROM oban_workflow_cut_short(ids, p_rules) INTO v_cut;
 
     IF v_cut.ids IS NOT NULL THEN
       settled := settled || v_cut.ids;

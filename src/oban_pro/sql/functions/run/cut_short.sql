@@ -1,10 +1,11 @@
 -- Cancel jobs that were just acknowledged to be tried again, in groups that fail fast and have more failures than they
--- tolerate. Returns them, and when they were attempted.
+-- tolerate; final jobs and undos are tried again. Returns them, and when they were attempted. p_rules are the rare rules of
+-- the roots.
 --
 -- Called by: oban_workflow_ack_others, in workflows with tolerances; oban_workflow_ack_v1 carries it on.
 -- Locks: the jobs, which the caller holds, as it does the root.
 -- Called twice: a cancelled job stays as it is.
-CREATE OR REPLACE FUNCTION oban_workflow_cut_short(p_ids bigint[], OUT ids bigint[], OUT started timestamp[])
+CREATE OR REPLACE FUNCTION oban_workflow_cut_short(p_ids bigint[], p_rules smallint, OUT ids bigint[], OUT started timestamp[])
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_custom_plan
@@ -29,6 +30,11 @@ BEGIN
     FROM
       around
       JOIN oban_workflow_crossed(ARRAY(SELECT DISTINCT key FROM around)) c ON c.key = around.key
+    WHERE
+      p_rules & 16 = 0
+      OR around.job NOT IN (
+        SELECT oban_workflow_finals_of((SELECT root FROM oban_workflow_groups WHERE key = c.key))
+      )
     ORDER BY
       around.job
   ),
