@@ -29,12 +29,13 @@ from oban._query import _ack_jobs as plain_ack
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from oban_pro import Workflow, doctor, schema
+from oban_pro import Workflow, doctor, schema, workers
 from oban_pro.building.waits import ON_TIMEOUT
 from oban_pro.engine.session import session_of
 from oban_pro.engine.store import Store
 from oban_pro.errors import GraftError, IncompleteWorkflowError
 from oban_pro.model import meta
+from oban_pro.model.turns import AGAIN, TURN, turns_of
 from tests.support import model
 from tests.support.elixir import ELIXIR
 from tests.support.engine import make_job
@@ -70,9 +71,9 @@ WITH RECURSIVE tree AS (
   FROM tree JOIN oban_workflow_groups g ON g.parent = tree.key
     JOIN oban_workflow_members m ON m.id = g.key
 )
-SELECT path, NULL AS job, id AS workflow, NULL AS state FROM tree
+SELECT path, NULL AS job, id AS workflow, NULL AS state, NULL AS turns FROM tree
 UNION ALL
-SELECT tree.path || '/' || m.name, m.id, NULL, j.state::text
+SELECT tree.path || '/' || m.name, m.id, NULL, j.state::text, COALESCE(j.meta -> 'turn', '0')::int
 FROM tree JOIN oban_workflow_members m ON m.group_key = tree.key AND m.id > 0
   LEFT JOIN oban_jobs j ON j.id = m.id
 """
@@ -95,6 +96,8 @@ def members(draw: st.DrawFn, depth: int = 0, fewest: int = 0) -> list[dict[str, 
 
         one["need"] = draw(need_of(one["deps"]))
         one["when"] = kind != "wait" and draw(st.sampled_from([False, False, True]))
+
+        one["undo"] = kind in ("job", "many") and draw(st.booleans())
 
         if kind == "job":
             one["ignores"] = draw(st.none() | FLAGS)
@@ -146,10 +149,11 @@ def build(workflow: Workflow, described: list[dict[str, Any]]) -> Workflow:
         ignores = one.get("ignores")
         flags = {} if ignores is None else _flags(ignores)
         when: Any = {"when": is_met} if one.get("when") else {}
+        undo: Any = {"undo": make_job()} if one.get("undo") else {}
 
         if kind == "job":
             clocks: Any = {key: FAR for key in ("deadline", "delay") if one[key]}
-            workflow.add(name, _job(**one), **deps, **flags, **clocks, **when)
+            workflow.add(name, _job(**one), **deps, **flags, **clocks, **when, **undo)
         elif kind == "wait":
             timeout = one["on_timeout"]
             clock: Any = {} if timeout is None else {"wait_for": FAR, "on_timeout": timeout}
@@ -158,6 +162,12 @@ def build(workflow: Workflow, described: list[dict[str, Any]]) -> Workflow:
             workflow.add_graft(name, make_job(), **deps, **flags, **when)
         elif kind == "final":
             workflow.add_final(name, make_job(), on=one["runs_on"], deps=one["deps"])
+        elif kind == "many" and undo:
+            items: Any = ([*range(one["size"])], work)
+            fails = _fails(one)
+            workflow.add_cascade(
+                name, items, **deps, limit=one["limit"], **fails, **when, undo=take_back
+            )
         elif kind == "many":
             jobs = [make_job() for _ in range(one["size"])]
             workflow.add_many(name, jobs, **deps, limit=one["limit"], **_fails(one), **when)
@@ -170,6 +180,12 @@ def build(workflow: Workflow, described: list[dict[str, Any]]) -> Workflow:
             workflow.add_workflow(name, inner, deadline=deadline, **deps, **when)
 
     return workflow
+
+
+def work(_item: int, _context: dict[str, Any]) -> None: ...
+
+
+def take_back(_item: int, _context: dict[str, Any]) -> None: ...
 
 
 def graft_item(_item: int, _context: dict[str, Any]) -> None:
@@ -210,6 +226,7 @@ def grow(group: Group, described: list[dict[str, Any]], flags: tuple[bool, bool]
                 deadline=False if one["deadline"] else None,
                 delayed=one["delay"],
                 asks=one["when"],
+                has_undo=one["undo"],
             )
         elif one["kind"] == "wait":
             timeout = one["on_timeout"] and ON_TIMEOUT[one["on_timeout"]]
@@ -238,7 +255,11 @@ def grow(group: Group, described: list[dict[str, Any]], flags: tuple[bool, bool]
                 member.limit = one["limit"]
 
                 for n in range(one["size"]):
-                    member.children[str(n)] = _item(f"{path}/{n}", member, one["kind"])
+                    item = _item(f"{path}/{n}", member, one["kind"])
+                    member.children[str(n)] = item
+
+                    if isinstance(item, model.Job):
+                        item.has_undo = one["undo"]
             else:
                 grow(member, one["members"], ignores)
 
@@ -302,6 +323,7 @@ class Machine(RuleBasedStateMachine):
         self.jobs: dict[str, int] = {}
         self.workflows: dict[str, str] = {}
         self.states: dict[str, str] = {}
+        self.turns: dict[str, int] = {}
         self.running: dict[str, Job] = {}
         self.stale: list[Job] = []
         # executions that were stopped and have not ended, by the jobs as they were fetched
@@ -403,7 +425,9 @@ class Machine(RuleBasedStateMachine):
         rename = {one["name"]: f"{one['name']}{self.names}" for one in described}
         self.names += 1
         known = sorted(
-            name for name, child in group.children.items() if not is_final(child) and name != "when"
+            name
+            for name, child in group.children.items()
+            if not is_final(child) and name not in ("when", "undo")
         )
 
         for one in described:
@@ -488,6 +512,13 @@ class Machine(RuleBasedStateMachine):
             assert (job.attempt, job.max_attempts) == (started.attempt, started.max_attempts)
             self.running[started.path] = job
 
+    @precondition(lambda self: self.model.jobs("available"))
+    @rule()
+    def advance(self) -> None:
+        """Complete all that can start, and plan what is to be undone."""
+        self.fetch(100)
+        self._complete_all()
+
     @precondition(lambda self: self.model.jobs("executing"))
     @rule(data=st.data(), outcome=st.sampled_from(["completed"] * 5 + ["cancelled", "discarded"]))
     def settle(self, data: st.DataObject, outcome: str) -> None:
@@ -530,6 +561,40 @@ class Machine(RuleBasedStateMachine):
 
         for job in jobs:
             job.attempt -= 1
+
+    @precondition(lambda self: self._planning())
+    @rule(data=st.data())
+    def plan_undo(self, data: st.DataObject) -> None:
+        jobs = {job.path: job for job in self._planning()}
+        self._plan_undo(jobs[data.draw(st.sampled_from(sorted(jobs)))])
+
+    def _plan_undo(self, job: model.Job) -> None:
+        self.run(workers.Undoer().process(self.running[job.path]))
+        self._ack([job], "completed")
+        self.model.plan_undo(job)
+
+    def _planning(self) -> list[model.Job]:
+        return [
+            job for job in self.model.jobs("executing") if job.plans and job.path in self.running
+        ]
+
+    @precondition(lambda self: self._looping())
+    @rule(data=st.data(), delay=st.sampled_from([0, FAR]))
+    def turn(self, data: st.DataObject, delay: int) -> None:
+        jobs = self.some(data, self._looping())
+
+        for job in jobs:
+            running = self.running[job.path]
+            kept = {TURN: turns_of(running.meta) + 1, AGAIN: "g2E"}
+            self._ack([job], "scheduled", attempt_change=-job.attempt, meta=kept, schedule_in=delay)
+            self.model.turn(job, "scheduled" if delay else "available")
+
+    def _looping(self) -> list[model.Job]:
+        return [
+            job
+            for job in self.model.jobs("executing")
+            if not (job.grafter or job.plans or job.judges)
+        ]
 
     @precondition(lambda self: self._failing())
     @rule(data=st.data())
@@ -583,7 +648,7 @@ class Machine(RuleBasedStateMachine):
         assert self.run(self.query.ack_jobs([ack, ack])) == []
 
         if (ended := self.unended.pop(id(job), None)) is not None:
-            self.model.end(ended)
+            self.model.end(ended, ack.state)
 
     @precondition(lambda self: self.model.jobs("scheduled", "retryable"))
     @rule()
@@ -614,10 +679,12 @@ class Machine(RuleBasedStateMachine):
         named = [job for job in jobs if self.workflows[job.parent.path] == handle.id]
         named = [job for job in named if names and job.path.rpartition("/")[2] in names]
         jobs = [job for job in jobs if job.state in (*OPEN, "executing")]
-        jobs = [job for job in jobs if finals or not is_spared(job) or job in named]
+        # what undoes a workflow is spared unless it is named
+        whole = [*group.undoing.jobs()] if group.undoing and names and "undo" in names else []
+        jobs = [job for job in jobs if finals or not is_spared(job) or job in [*named, *whole]]
         assert self.run(handle.cancel_jobs(names=names, finals=finals)) == len(jobs)
         self._stop(jobs, unended=True)
-        self.model.cancel(jobs, groups)
+        self.model.cancel(jobs, groups, waives=finals)
 
     # Waits and clocks
 
@@ -721,14 +788,17 @@ class Machine(RuleBasedStateMachine):
         self._retry(*self._members(group, [name]))
 
     def _retry(self, handle: Workflow, names: list[str] | None, jobs: list[model.Job]) -> None:
-        states = {"cancelled", "discarded", "retryable"} | ({"completed"} if names else set())
-        jobs = [job for job in jobs if job.state in states]
-        regraft = self._regrafted(jobs) if names else []
+        jobs, anew = self.model.forward(jobs, is_named=names is not None)
+        states = ("cancelled", "discarded", "retryable")
+        jobs = [
+            job for job in jobs if job.state in states or (job.state == "completed" and job in anew)
+        ]
+        regraft = self._regrafted([job for job in jobs if job in anew])
         removed = {job for point in regraft for job in point.grafted_jobs()}
         jobs = [job for job in jobs if job not in removed]
         assert self.run(handle.retry_jobs(names=names)) == len(jobs)
         self._stop([*removed])
-        self.model.revive(jobs, hold=True, anew=names is not None, regraft=regraft)
+        self.model.revive(jobs, hold=True, anew=anew, regraft=regraft)
 
     @precondition(lambda self: self.model.jobs())
     @rule(data=st.data())
@@ -870,7 +940,9 @@ class Machine(RuleBasedStateMachine):
             return
 
         self._stop(self.model.stopped, unended=True, counted=True)
+        self._stop(self.model.removed)
         self.model.stopped.clear()
+        self.model.removed.clear()
         self.run(self._look())
         expected = self.model.states()
         differing = {
@@ -879,14 +951,16 @@ class Machine(RuleBasedStateMachine):
             if self.states.get(path) != expected.get(path)
         }
         assert not differing, f"engine and model must agree, got {differing}"
+        assert self.turns == {job.path: job.turns for job in self.model.jobs() if job.turns}
         assert self.run(recount(self.world.conn)) == []
         assert self.run(doctor.audit(self.oban._name)) == []
 
     async def _look(self) -> None:
         rows = await (await self.world.conn.execute(PATHS.encode())).fetchall()
-        self.jobs = {path: job for path, job, _, _ in rows if job is not None}
-        self.workflows = {path: workflow for path, _, workflow, _ in rows if workflow is not None}
-        self.states = {path: state for path, _, _, state in rows if state is not None}
+        self.jobs = {path: job for path, job, *_ in rows if job is not None}
+        self.workflows = {path: workflow for path, _, workflow, *_ in rows if workflow is not None}
+        self.states = {path: state for path, _, _, state, _ in rows if state is not None}
+        self.turns = {path: turns for path, *_, turns in rows if turns}
 
     def teardown(self) -> None:
         """Run what is left to its end: nothing must be stuck."""
@@ -904,6 +978,8 @@ class Machine(RuleBasedStateMachine):
             if waits := [job for job in self._waits() if job.state == "suspended"]:
                 for job in waits:
                     self._answer(job)
+
+                self.both_agree()
 
             if self.model.jobs("scheduled", "retryable"):
                 self.stage()
@@ -927,9 +1003,14 @@ class Machine(RuleBasedStateMachine):
             assert self.run(handle.signal(name, by=sender)) == self.model.signal(job, sender)
 
     def _complete_all(self) -> None:
+        for job in self._planning():
+            self._plan_undo(job)
+
         jobs = self.model.jobs("executing")
-        self._ack(jobs, "completed")
-        self.model.settle(jobs, "completed")
+
+        if jobs:
+            self._ack(jobs, "completed")
+            self.model.settle(jobs, "completed")
 
 
 COMMON: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}

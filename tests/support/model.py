@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 SETTLED = ("completed", "cancelled", "discarded")
 
+# kinds of groups that are undone by themselves
+UNDOING = ("workflow", "sub", "grafted")
+
 STARTING = ("available", "scheduled", "retryable")
 
 # settled states of jobs that did not run to their end
@@ -61,6 +64,16 @@ class Job:
     verdict: bool | None = None
     # whether a node has ever taken it
     has_begun: bool = False
+    # of a loop: how many turns have ended since it began
+    turns: int = 0
+    # whether something can undo it; whether it did its work, or may have, although it was
+    # cancelled; and what undoes it, or did
+    has_undo: bool = False
+    ran: bool = False
+    undo: Job | None = None
+    # of an undo, what it undoes; and whether it plans the undos of its workflow
+    undoes: Job | None = None
+    plans: bool = False
 
     def release(self) -> None:
         self.state = "scheduled" if self.later or self.delayed else "available"
@@ -128,6 +141,9 @@ class Group:
     # whether its gate was ever open; the outcome of all jobs except its final jobs
     opened: bool = False
     outcome: str | None = None
+    # whether what is in it shall not be undone, and undos that were removed while they executed
+    waived: bool = False
+    lingering: list[Job] = field(default_factory=list)
 
     @property
     def state(self) -> str:
@@ -188,6 +204,31 @@ class Group:
 
         return _worst({child.state for child in self.body()})
 
+    @property
+    def undoing(self) -> Group | None:
+        """What undoes this workflow."""
+        undo = self.children.get("undo")
+
+        return undo if isinstance(undo, Group) and undo.kind == "undoing" else None
+
+    def is_due(self) -> bool:
+        """Tell whether something is to be undone, and nothing was done about it."""
+        if self.kind not in UNDOING or self.undoing or self.waived or self.outcome is not None:
+            return False
+
+        state = self.own_state()
+
+        return state not in (None, "completed") and any(map(_is_done, self.jobs()))
+
+    def own_state(self) -> str | None:
+        """Tell how everything but the final jobs and what undoes it has settled."""
+        own = [child for child in self.body() if child is not self.undoing]
+
+        if not own:
+            return "completed" if self.opened else None
+
+        return _worst({child.state for child in own})
+
     def jobs(self) -> Iterator[Job]:
         for child in self.children.values():
             if isinstance(child, Job):
@@ -226,8 +267,29 @@ def is_final(member: Member) -> TypeGuard[Job]:
 
 
 def is_spared(job: Job) -> bool:
-    """Tell whether a job is spared when its workflow is cancelled."""
-    return is_final(job) and (job.parent.opened or bool(job.parent.body()))
+    """Tell whether a job runs although its workflow is cancelled."""
+    return in_undo(job) or (is_final(job) and (job.parent.opened or bool(job.parent.body())))
+
+
+def in_undo(member: Member) -> bool:
+    """Tell whether a member is a part of what undoes a workflow."""
+    around = member.parent
+
+    return around is not None and (around.kind == "undoing" or in_undo(around))
+
+
+def _is_done(job: Job) -> bool:
+    """Tell whether a job did its work, or may have, and nothing undid it."""
+    did = job.ran or job.unended > 0 or (job.state == "completed" and not job.skipped)
+
+    return job.has_undo and job.undo is None and did
+
+
+def was_undone(job: Job) -> bool:
+    """Tell whether a job was undone, or is being undone."""
+    undo = job.undo
+
+    return undo is not None and (undo.state in ("executing", "completed") or undo.unended > 0)
 
 
 def runs(member: Member) -> bool:
@@ -373,8 +435,20 @@ def _holds_slot(member: Member) -> bool:
 
 
 def held(member: Member) -> bool:
-    """Tell whether a member waits for the end of an execution whose job was stopped."""
+    """Tell whether a member follows an execution that has not ended, though its job was stopped."""
+    if isinstance(member, Job) and member.plans:
+        undoing = member.parent
+        owner = undoing.parent
+        assert owner is not None
+
+        return any(runs(child) for child in owner.children.values() if child is not undoing)
+
     return any(not ended(dep) for dep in upstream(member))
+
+
+def lingers(job: Job) -> bool:
+    """Tell whether an execution of a job, or of its undo, has not ended."""
+    return job.unended > 0 or (job.undo is not None and job.undo.unended > 0)
 
 
 def ended(member: Member) -> bool:
@@ -451,8 +525,76 @@ def _inside(member: Member) -> Iterator[Job]:
         yield from member.jobs()
 
 
+def mirror(group: Group, parent: Group, path: str) -> Group | None:
+    """Return what undoes a group, nested as it is; None if nothing is to be undone."""
+    mirrored = Group(path, parent, [], (False, False), "mirror")
+    names: dict[Member, str] = {}
+
+    for name, child in group.children.items():
+        inner = child
+
+        if isinstance(child, Group) and child.kind == "graft":
+            inner = child.children.get("grafted", child.children["grafter"])
+
+        undo = _undo_of(inner, mirrored, f"{path}/{name}")
+
+        if undo is not None:
+            mirrored.children[name] = undo
+            names[child] = name
+
+    for child, name in names.items():
+        after = [names[one] for one in names if one is not child and _follows(one, child)]
+        mirrored.children[name].deps = [mirrored.children[one] for one in after]
+
+    return mirrored if mirrored.children else None
+
+
+def _undo_of(member: Member, parent: Group, path: str) -> Member | None:
+    if isinstance(member, Group):
+        return None if member.kind == "undoing" else mirror(member, parent, path)
+
+    if not member.has_undo or (member.undo and member.undo.state == "completed"):
+        return None
+
+    if member.undo is not None:
+        # it was tried elsewhere, in vain
+        return Job(path, parent, [], (False, False))
+
+    if not (member.ran or (member.state == "completed" and not member.skipped)):
+        return None
+
+    member.undo = Job(path, parent, [], (False, False), undoes=member)
+
+    return member.undo
+
+
+def _follows(member: Member, other: Member) -> bool:
+    """Tell whether a member depends on another one of its group, at any distance."""
+    judge = member.judge if isinstance(member, Group) else None
+    deps = judge.deps if judge else member.deps
+
+    return any(dep is other or _follows(dep, other) for dep in deps)
+
+
+def _is_lost(job: Job) -> bool:
+    """Tell whether a final job cannot run again: what it depends on is gone."""
+    return any(
+        isinstance(dep, Job)
+        and (dep.path, dep.state) in causes(job)
+        and (dep.gone or _is_lost(dep))
+        for dep in job.deps
+    )
+
+
+def _root(group: Group) -> Group:
+    return group if group.parent is None else _root(group.parent)
+
+
 def is_cut_short(job: Job) -> bool:
-    """Tell whether a job is not tried again because a group around it failed fast."""
+    """Tell whether a job is in a group that failed fast, so that it is not tried again."""
+    if is_spared(job):
+        return False
+
     group: Group | None = job.parent
 
     while group is not None and not group.has_crossed:
@@ -486,6 +628,11 @@ class Model:
         self.is_ours = False
         # final jobs that were stopped because another job of their workflow runs again
         self.stopped: list[Job] = []
+        # jobs of undos that were removed while they executed
+        self.removed: list[Job] = []
+        # jobs that had settled and were retried just now, and members that were added
+        self.reopened: list[Job] = []
+        self.added: list[Member] = []
 
     def jobs(self, *states: str) -> list[Job]:
         """Return the jobs that have rows, in the given states or in any state."""
@@ -524,7 +671,10 @@ class Model:
     def extend(self, add: Callable[[], None]) -> None:
         """Add members, which opens groups that had settled."""
         before = self.causes()
+        known = {*self.groups(), *self.jobs()}
         add()
+        members: list[Member] = [*self.groups(), *self.jobs()]
+        self.added = [one for one in members if one not in known]
         opened = self.causes()
         self._carry({path: before[path] & opened[path] for path in before})
 
@@ -582,15 +732,16 @@ class Model:
         jobs: Iterable[Job],
         *,
         hold: bool,
-        anew: bool = False,
+        anew: Iterable[Job] = (),
         regraft: Iterable[Group] = (),
     ) -> None:
         """Retry jobs. Scheduled jobs are suspended only if a dependency or a hold requires it.
 
-        With ``anew``, their conditions are asked again. The grafts of the given graft points are
-        removed.
+        Those that run anew are judged again, and begin with their first turn. From the graft points
+        given what was grafted is removed.
         """
         before = self.causes()
+        anew = {*anew}
 
         for point in regraft:
             del point.children["grafted"]
@@ -600,8 +751,10 @@ class Model:
                 job.wait.forget()
 
             self._unvoid(job)
+            self._reopen(job)
             job.later = job.skipped = False
-            job.verdict = None if anew else job.verdict
+            job.verdict = None if job in anew else job.verdict
+            job.turns = 0 if job in anew else job.turns
             job.paused_from = "available" if job.paused_from else None
             job.max_attempts = max(job.max_attempts, job.attempt + 1)
             waiting = job.state in ("scheduled", "retryable") and not hold
@@ -610,7 +763,7 @@ class Model:
         for job in jobs:
             # a job with a delay that is made available by hand is not delayed again
             is_limited = job.parent.limit is not None
-            is_kept = waits(job) or held(job) or job.unended or paused(job) or is_limited
+            is_kept = waits(job) or held(job) or lingers(job) or paused(job) or is_limited
 
             if job.delayed and job.state == "suspended" and not (hold or is_kept or job.runs_on):
                 job.state = "available"
@@ -628,6 +781,7 @@ class Model:
         before = self.causes()
         after = self._downstream(named)
         found = {job for one in [*named, *after] for job in _inside(one) if not job.gone}
+        found -= {*filter(in_undo, found)}
         points = [
             job.parent
             for job in found
@@ -687,6 +841,7 @@ class Model:
             job.wait.forget()
 
         self._unvoid(job)
+        self._reopen(job)
         was = job.paused_from or job.state
 
         if job.state == "executing":
@@ -696,8 +851,13 @@ class Model:
         job.later = was == "scheduled" and not job.has_begun
         job.paused_from = job.verdict = None
         job.skipped = False
+        job.turns = 0
         job.max_attempts = max(job.max_attempts, job.attempt + 1)
         job.state = "suspended"
+
+    def _reopen(self, job: Job) -> None:
+        if job.state in SETTLED:
+            self.reopened.append(job)
 
     @staticmethod
     def _unvoid(job: Job) -> None:
@@ -712,10 +872,13 @@ class Model:
             if not opens:
                 break
 
-    def cancel(self, jobs: Iterable[Job], groups: Iterable[Group]) -> None:
-        """Cancel jobs: all open jobs in some groups."""
+    def cancel(self, jobs: Iterable[Job], groups: Iterable[Group], *, waives: bool) -> None:
+        """Cancel jobs, all that are open in some groups, which perhaps nothing shall undo."""
         for group in groups:
             self._void_whole(group)
+
+            for one in group.groups() if waives else ():
+                one.waived = one.waived or (one.undoing is None and one.outcome is None)
 
         self.settle(jobs, "cancelled")
 
@@ -729,24 +892,42 @@ class Model:
         self.roots = {
             id: root
             for id, root in self.roots.items()
-            if root.state == "executing" or any(job.unended for job in root.jobs())
+            if root.state == "executing"
+            or any(job.unended for job in (*root.jobs(), *root.lingering))
         }
 
     def set_limit(self, group: Group, limit: int | None) -> None:
         group.limit = limit
         self._carry(self.causes())
 
-    def end(self, job: Job) -> None:
-        """End an execution whose job was stopped."""
-        job.unended -= 1
+    def end(self, job: Job, outcome: str) -> None:
+        """End an execution that somebody had stopped."""
+        self._end_execution(job, outcome)
         self._carry(self.causes())
 
     def end_all(self) -> None:
-        """End all executions whose jobs were stopped, because their node is given up."""
-        for job in self.jobs():
-            job.unended = 0
+        """End all executions that somebody had stopped: their node is given up."""
+        lingering = [job for root in self.roots.values() for job in root.lingering]
+
+        for job in [*self.jobs(), *lingering]:
+            if job.unended:
+                # it may have done its work
+                self._end_execution(job, "completed")
+                job.unended = 0
 
         self._carry(self.causes())
+
+    @staticmethod
+    def _end_execution(job: Job, outcome: str) -> None:
+        job.unended -= 1
+
+        if outcome == "completed" and job.state in ("cancelled", "discarded") and not job.gone:
+            job.ran = job.has_undo
+
+        undone = job.undoes
+
+        if undone and undone.undo is job and not undone.gone and undone.state not in SETTLED:
+            undone.undo = None
 
     def reject(self, job: Job) -> bool:
         """Refuse a wait, and return whether it was still waiting."""
@@ -864,13 +1045,33 @@ class Model:
             armed = False
 
             for group in self.groups():
+                self._take_undo_back(group)
                 armed = self._arm(group) or armed
 
+        for member in (*self.reopened, *self.added):
+            for around in _surroundings(member):
+                if isinstance(around, Group) and around.own_state() is None:
+                    around.waived = False
+
+        for job in self.reopened:
+            job.ran = False
+            job.undo = job.undo if lingers(job) else None
+
+        self.reopened.clear()
+        self.added.clear()
+        # what was armed and settles again breaks anew
+        opened = self.causes()
+        before = {path: before[path] & opened.get(path, set()) for path in before}
         moved = True
 
         while moved:
             moved = False
             self._void_refused()
+
+            for group in reversed(self.groups()):
+                if group.is_due():
+                    self._insert_undo(group)
+                    moved = True
 
             for group in self.groups():
                 group.opened = group.opened or not waits(group)
@@ -896,7 +1097,7 @@ class Model:
                     self._skip(job)
                 elif job.wait is not None:
                     self._open(job, job.wait)
-                elif not (waits(job) or held(job) or job.unended or paused(job)) and has_slot(job):
+                elif not (waits(job) or held(job) or lingers(job) or paused(job)) and has_slot(job):
                     job.release()
 
                 moved = moved or job.state != "suspended"
@@ -925,7 +1126,9 @@ class Model:
 
             if crosses and group.state == "executing":
                 for job in group.jobs():
-                    if job.state in ("suspended", "available", "scheduled", "retryable"):
+                    is_open = job.state in ("suspended", *STARTING)
+
+                    if is_open and not is_spared(job):
                         self._set(job, "cancelled")
                         moved = True
 
@@ -942,6 +1145,83 @@ class Model:
         if wait.is_open and len(wait.came) >= wait.wanted:
             self._set(job, "completed")
 
+    @staticmethod
+    def _insert_undo(group: Group) -> None:
+        path = f"{group.path}/undo"
+        undoing = Group(path, group, [], (False, False), "undoing", free=True)
+        grafter = Job(f"{path}/grafter", undoing, [], (False, False), plans=True)
+        undoing.children["grafter"] = grafter
+        group.children["undo"] = undoing
+
+    def _take_undo_back(self, group: Group) -> None:
+        """Remove what undoes a group if something else in it is open again."""
+        if group.own_state() is not None:
+            return
+
+        if group.undoing is None:
+            return
+
+        for job in group.undoing.jobs():
+            undone = job.undoes if job.undoes and job.undoes.undo is job else None
+
+            if undone is not None and not was_undone(undone):
+                undone.undo = None
+
+            if job.state == "executing":
+                job.unended += self.is_ours and undone is not None
+                (self.removed if undone is None else self.stopped).append(job)
+
+            if undone is not None and undone.undo is not None:
+                # it counts as done until the job runs again
+                job.state = "completed"
+
+            if job.unended:
+                _root(group).lingering.append(job)
+
+        del group.children["undo"]
+
+    def plan_undo(self, grafter: Job) -> None:
+        """Plan the undos of a workflow, unless that was done, and complete who plans them."""
+        undoing = grafter.parent
+
+        if "grafted" not in undoing.children and undoing.parent is not None:
+            grafted = mirror(undoing.parent, undoing, f"{undoing.path}/grafted")
+
+            if grafted is not None:
+                undoing.children["grafted"] = grafted
+
+        self.settle([grafter], "completed")
+
+    def turn(self, job: Job, state: str) -> None:
+        """End a turn of a loop that goes on."""
+        job.turns += 1
+        job.attempt = 0
+        is_over = is_cut_short(job)
+        self.settle([job], "cancelled" if is_over else state)
+
+        if not is_over:
+            self.hold_paused([job])
+
+    def forward(self, jobs: list[Job], *, is_named: bool) -> tuple[list[Job], set[Job]]:
+        """Return what a retry of some jobs concerns, and what of that runs anew.
+
+        Without names these are the jobs that were undone too, and what depends on them, but not the
+        undos. A named undo goes with those that it had broken.
+        """
+        members: set[Member] = {job for job in jobs if in_undo(job) if is_named}
+        members |= {job for job in jobs if was_undone(job) if not is_named}
+        after = {job for one in self._downstream([*members]) for job in _inside(one)}
+
+        if is_named:
+            more = {job for job in after if in_undo(job) and not job.gone} - {*jobs}
+
+            return [*jobs, *more], {job for job in jobs if not in_undo(job)}
+
+        jobs = [job for job in jobs if not in_undo(job)]
+        anew = {job for job in jobs if (job in after or job in members) and not is_final(job)}
+
+        return jobs, anew
+
     def _arm(self, group: Group) -> bool:
         """Let the final jobs of a group wait again if another job of it is open again."""
         if group.outcome is None or group.body_state() is not None:
@@ -950,7 +1230,7 @@ class Model:
         group.outcome = None
 
         for job in group.finals():
-            if job.state == "suspended":
+            if job.state == "suspended" or _is_lost(job):
                 continue
 
             if job.state == "executing":
@@ -965,8 +1245,8 @@ class Model:
 
     @staticmethod
     def _end(group: Group) -> bool:
-        """Store the outcome of all jobs of a group except its final jobs."""
-        if group.outcome is not None or not any(map(is_final, group.children.values())):
+        """Note how everything but the final jobs of a group has settled."""
+        if group.outcome is not None or group.kind not in UNDOING:
             return False
 
         group.outcome = group.body_state()
