@@ -346,7 +346,7 @@ class TestFailingFast:
         assert (await engine.states())["call/0/grafted/a"] == "cancelled"
 
     @pytest.mark.parametrize("fail_fast", [True, False])
-    async def test_takes_any_number(self, engine: Engine, fail_fast: bool) -> None:
+    async def test_takes_a_number_of_any_size(self, engine: Engine, fail_fast: bool) -> None:
         await engine.enqueue(calls(1, tolerate=10**30, fail_fast=fail_fast))
         await engine.discard("call/0")
         assert await engine.group("call") == "completed"
