@@ -207,6 +207,7 @@ class TestList:
             "discarded": 1,
             "unique_key": None,
             "is_queued": False,
+            "url": None,
         }
 
     def test_lists_who_holds_a_key_and_who_waits(self, dsn: str) -> None:
@@ -292,7 +293,7 @@ class TestShow:
             *("id", "name", "state", "total", "counts", "started_at", "stopped_at"),
             *("retried_at", "waits", "open_waits", "attributes", "ends"),
             *("limit", "paused_at", "paused_by"),
-            *("duration", "subs", "running", "failed"),
+            *("duration", "subs", "running", "failed", "url"),
         }
         assert shown["counts"] == {"completed": 6, "cancelled": 2, "discarded": 1}
         deep = shown["subs"]["clean"]["subs"]["deep"]
@@ -530,6 +531,29 @@ class TestPermalinks:
         ):
             settings.reset()
             assert url in look(site, *arguments, OBAN_WEB_URL="http://dash/").splitlines()
+
+    def test_are_in_json_and_in_lists(self, site: str) -> None:
+        page = "http://dash/workflows/nightly-7"
+
+        for variables, url in (({}, None), ({"OBAN_WEB_URL": "http://dash"}, page)):
+            settings.reset()
+            assert (
+                orjson.loads(look(site, "show", "nightly-7", "--json", **variables))["url"] == url
+            )
+            settings.reset()
+            (root,) = orjson.loads(look(site, "list", "nightly-7", "--json", **variables))
+            assert root["url"] == url
+            settings.reset()
+            assert (page in look(site, "list", "nightly-7", **variables)) == (url is not None)
+
+    def test_are_behind_the_ids_of_a_list_in_a_terminal(
+        self, site: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm")
+        settings.reset()
+        shown = look(site, "list", "nightly-7", OBAN_WEB_URL="http://dash")
+        assert ";http://dash/workflows/nightly-7\x1b\\nightly-7" in shown
 
     def test_are_opened_in_a_browser(self, site: str, tmp_path: Path) -> None:
         browser = tmp_path / "browser"

@@ -12,7 +12,7 @@ from oban import Oban
 from psycopg_pool import AsyncConnectionPool
 from starlette.requests import Request
 
-from oban_pro import Workflow
+from oban_pro import Workflow, settings
 from oban_pro.web import create_app
 from tests.support.dashboard import TOKEN, browse
 from tests.support.graphs import diamond, work
@@ -75,6 +75,17 @@ def events() -> Iterator[list[dict[str, Any]]]:
     oban.telemetry.attach("audit", ["oban.workflow.operated"], lambda _, told: heard.append(told))
     yield heard
     oban.telemetry.detach("audit")
+
+
+@pytest.fixture
+def web_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Provide the address of the dashboard, as the settings know it."""
+    with monkeypatch.context() as patch:
+        patch.setenv("OBAN_WEB_URL", "http://dash")
+        settings.reset()
+        yield "http://dash"
+
+    settings.reset()
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
@@ -226,6 +237,7 @@ class TestAudit:
         pool: AsyncConnectionPool,
         caplog: pytest.LogCaptureFixture,
         events: list[dict[str, Any]],
+        web_url: str,
     ) -> None:
         caplog.set_level(logging.INFO, "oban_pro.audit")
         approval = await job_url(workflow, "sub/approval")
@@ -253,8 +265,13 @@ class TestAudit:
         assert told[2]["said"] == "Cancelled 5 jobs."
         assert told[0]["at"] < told[-1]["at"]
         assert told[0]["client"] == "127.0.0.1"
+        assert {line["url"] for line in told} == {
+            f"{web_url}/workflows/the-one",
+            f"{web_url}/workflows/the-one?q=sub/approval",
+        }
         assert events == [
-            {key: value for key, value in line.items() if key != "event"} for line in told
+            {key: value for key, value in line.items() if key not in ("event", "url")}
+            for line in told
         ]
         assert [record.levelname for record in caplog.records if record.name == "oban_pro.audit"][
             :2

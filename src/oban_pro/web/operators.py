@@ -13,7 +13,8 @@ import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from oban_pro import telemetry
+from oban_pro import settings, telemetry
+from oban_pro.model.links import page_of
 from oban_pro.model.paths import join_path
 
 from .templating import id_of
@@ -84,9 +85,20 @@ class Act:
     def tell(self) -> None:
         """Write the audit line, and send the event."""
         metadata = asdict(self)
-        line = orjson.dumps({"event": "oban.workflow.operated", **metadata}, default=str).decode()
+        line = orjson.dumps(
+            {"event": "oban.workflow.operated", **metadata, **self._page()}, default=str
+        ).decode()
         logger.log(logging.INFO if self.outcome == "done" else logging.WARNING, "%s", line)
         telemetry.execute("oban.workflow.operated", metadata)
+
+    def _page(self) -> dict[str, str]:
+        """Return the address of the page of it, where the settings say where that is."""
+        dashboard = settings.current().web_url
+
+        if dashboard is None or self.workflow_id is None:
+            return {}
+
+        return {"url": page_of(dashboard, self.workflow_id, path=self.path)}
 
 
 class Operators:

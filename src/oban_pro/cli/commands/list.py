@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from oban_pro import settings
 from oban_pro.cli.bars import draw_state
 from oban_pro.cli.client import CLIENT, connected, run
 from oban_pro.cli.console import between, echo_json, json_option, make_console, plain, seconds
@@ -15,6 +16,7 @@ from oban_pro.cli.database import Database, database_options
 from oban_pro.cli.found import since_option, until_option, where_option
 from oban_pro.engine.search_statements import RootFilters
 from oban_pro.engine.session import session_for
+from oban_pro.model.links import page_of
 from oban_pro.model.wording import human_duration
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def list_workflows(
         console.print("No workflows." if filters == RootFilters() else "No such workflows.")
         return
 
-    console.print(_draw(shown))
+    console.print(_draw(shown, is_terminal=console.is_terminal))
 
     if len(roots) > limit:
         console.print("There are more: see --limit.", style="dim")
@@ -88,11 +90,23 @@ async def _read(database: Database, filters: RootFilters, limit: int) -> list[Ro
 
 
 def _to_json(root: RootLine) -> dict[str, Any]:
-    return root._asdict() | {"duration": seconds(between(root.started_at, root.stopped_at))}
+    return root._asdict() | {
+        "duration": seconds(between(root.started_at, root.stopped_at)),
+        "url": _page(root),
+    }
 
 
-def _draw(roots: Sequence[RootLine]) -> Table:
+def _page(root: RootLine) -> str | None:
+    dashboard = settings.current().web_url
+
+    return None if dashboard is None else page_of(dashboard, root.id)
+
+
+def _draw(roots: Sequence[RootLine], *, is_terminal: bool) -> Table:
+    """Draw a table. Ids lead to their page in a terminal, where an address would take the line."""
     now = datetime.now(UTC)
+    pages = [_page(root) for root in roots]
+    has_addresses = any(pages) and not is_terminal
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     table.add_column("State", no_wrap=True)
     table.add_column("Id", no_wrap=True, overflow="fold")
@@ -102,15 +116,19 @@ def _draw(roots: Sequence[RootLine]) -> Table:
     table.add_column("Age", no_wrap=True, justify="right")
     table.add_column("Took", no_wrap=True, justify="right")
 
-    for root in roots:
+    if has_addresses:
+        table.add_column("Page", no_wrap=True)
+
+    for root, page in zip(roots, pages, strict=True):
         took = between(root.started_at, root.stopped_at)
         table.add_row(
             plain("in line") if root.is_queued else draw_state(root.state),
-            plain(root.id),
+            plain(root.id, f"link {page}" if page and is_terminal else ""),
             plain(root.name or "", no_wrap=True, overflow="ellipsis"),
             f"{root.completed}/{root.total}",
             human_duration(now - root.inserted_at, units=1),
             human_duration(took) if took else "",
+            *([plain(page or "")] if has_addresses else []),
         )
 
     return table

@@ -74,7 +74,8 @@ def show(*, database: Database, id: str, limit: int, is_opened: bool, as_json: b
         jobs = {"running": [*map(job_json, running)], "failed": [*map(job_json, failed)]}
         open_waits = {"open_waits": [*map(wait_json, waits[:limit])]}
         listed = {"ends": [end._asdict() for end in ends[:limit]]}
-        echo_json(status_json(status) | jobs | open_waits | listed)
+        page = {"url": None if dashboard is None else page_of(dashboard, id)}
+        echo_json(status_json(status) | jobs | open_waits | listed | page)
         return
 
     console = make_console()
