@@ -77,6 +77,8 @@ LISTS = (
     "-- Root workflows, newest first, a page at a time; of some states",
     "-- What the list shows of some root workflows",
     "-- How many root workflows there are in each state",
+    "-- The first error of each of some root workflows",
+    "-- Executing root workflows that may need somebody",
     "-- Waits that are open in a workflow",
     "-- Waits for signals that are open, of all workflows",
     "-- Why jobs of a workflow and of those nested in it failed",

@@ -853,6 +853,7 @@ async def list_the_newest_workflows(node: Node) -> None:
             for page in (
                 "/",
                 "/?state=executing",
+                "/?state=discarded",
                 "/?order=ended",
                 "/waits",
                 "/queues",

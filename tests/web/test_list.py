@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from oban import Job, Oban
+from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
 from oban_pro import Workflow, sql
@@ -58,6 +59,54 @@ async def set_states(pool: AsyncConnectionPool, jobs: Sequence[Job], states: lis
             " FROM unnest(%s::bigint[], %s::text[]) s(id, state) WHERE j.id = s.id",
             [[job.id for job in jobs], states],
         )
+
+
+async def fail(pool: AsyncConnectionPool, job: Job, state: str, error: str | None) -> None:
+    """Set the state of a job by hand, and its last error."""
+    errors = [{"attempt": 1, "at": "2026-01-01T00:00:00Z", "error": error}] if error else []
+
+    async with pool.connection() as conn:
+        await conn.execute(
+            "UPDATE oban_jobs SET state = %s::oban_job_state, errors = %s WHERE id = %s",
+            [state, Jsonb(errors), job.id],
+        )
+
+
+async def age(pool: AsyncConnectionPool, table: str, hours: float) -> None:
+    """Move all times of a table into the past."""
+    async with pool.connection() as conn:
+        cursor = await conn.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+            " AND NOT attisdropped AND attgenerated = '' AND atttypid = 'timestamp'::regtype",
+            [table],
+        )
+        columns = [name for (name,) in await cursor.fetchall()]
+        moved = ", ".join(f"{name} = {name} - {hours} * interval '1 hour'" for name in columns)
+        await conn.execute(f"UPDATE {table} SET {moved}".encode())
+
+
+async def serve(pool: AsyncConnectionPool, queue: str) -> None:
+    """Let a node take jobs from a queue, as far as others can see."""
+    async with pool.connection() as conn:
+        await conn.execute(
+            "INSERT INTO oban_producers (uuid, node, queue, updated_at)"
+            " VALUES (gen_random_uuid(), 'node', %s, timezone('UTC', now()))",
+            [queue],
+        )
+
+
+def needs(text: str) -> dict[str, list[str]]:
+    """Read from the list what workflows need, by name."""
+    rows = re.findall(r"<tr id=.*?</tr>", text, re.DOTALL)
+
+    return {
+        names(row)[0]: found for row in rows if (found := re.findall('class="need">([^<]*)<', row))
+    }
+
+
+def soon() -> datetime:
+    """Return a moment that is near."""
+    return datetime.now(UTC) + timedelta(minutes=50, seconds=20)
 
 
 async def insert_roots(pool: AsyncConnectionPool, count: int) -> None:
@@ -139,6 +188,30 @@ class TestList:
         assert '<td data-label="Took" class="number took"></td>' in (await reader.get("/")).text
         await set_states(pool, jobs[:1], ["executing"])
         assert 'class="number took">1h' in (await reader.get("/")).text
+
+    async def test_shows_the_first_error_of_each_workflow(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        trace = 'Traceback (most recent call last):\n  File "a.py", line 1\nValueError: bad <date>'
+        inner = Workflow().add("one", work()).add("two", work()).add("three", work())
+        nested = await oban.enqueue_many(Workflow(id="nested").add_workflow("in", inner))
+        await fail(pool, nested[1], "discarded", trace)
+        await fail(pool, nested[2], "discarded", "another one")
+        await fail(pool, nested[0], "retryable", "will be retried")
+        (again,) = await oban.enqueue_many(Workflow(id="again").add("a", work()))
+        await fail(pool, again, "retryable", "will be retried")
+        (stopped,) = await oban.enqueue_many(Workflow(id="stopped").add("a", work()))
+        await fail(pool, stopped, "cancelled", "x" * 400)
+        (silent,) = await oban.enqueue_many(Workflow(id="silent").add("a", work()))
+        await fail(pool, silent, "discarded", None)
+        await oban.enqueue_many(diamond(id="good"))
+        text = (await reader.get("/")).text
+        found = re.findall(r'class="why" href="([^"]*)" title="([^"]*)"', text)
+        assert [(url, unescape(line)) for url, line in found] == [
+            (f"/workflows/nested#{nested[1].id}", "in / two: ValueError: bad <date>"),
+            (f"/workflows/stopped#{stopped.id}", f"a: {'x' * 300}…"),
+            (f"/workflows/again#{again.id}", "a: will be retried"),
+        ]
 
     async def test_finds_by_name_and_by_id(self, oban: Oban, reader: httpx.AsyncClient) -> None:
         await oban.enqueue_many(diamond(name="Nightly report", id="first-id"))
@@ -339,6 +412,32 @@ class TestSize:
         monkeypatch.setattr(listing, "MOST_COUNTED", 10)
         assert "> 10 or more executing</a>" in (await reader.get("/")).text
 
+    @pytest.mark.parametrize("failed", [100, 2_000])
+    async def test_reads_as_much_for_a_first_error_however_many_jobs_failed(
+        self, failed: int, oban: Oban, pool: AsyncConnectionPool
+    ) -> None:
+        await oban.enqueue_many(
+            Workflow(id="many").add_many("all", [work() for _ in range(failed)])
+        )
+
+        async with pool.connection() as conn:
+            await conn.execute(
+                "UPDATE oban_jobs SET state = 'discarded',"
+                """ errors = '[{"error": "bad"}]'"""
+            )
+            await conn.execute("ANALYZE")
+            query = sql.statement("dashboard/first_errors", "public")
+            params = {"ids": ["many"], "states": ["discarded"], "most": 1000}
+            cursor = await conn.execute(
+                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}".encode(), params
+            )
+            row = await cursor.fetchone()
+
+        assert row
+        plan = row[0][0]["Plan"]
+        assert plan["Actual Rows"] == 1
+        assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 150
+
     @pytest.mark.parametrize(
         ("asked", "index"),
         [
@@ -387,3 +486,97 @@ class TestSize:
 
         assert "oban_workflow_groups_roots_index" in plan
         assert "Seq Scan" not in plan
+
+
+class TestAttention:
+    async def test_is_needed_where_nothing_happened_for_two_hours(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        timed = Workflow(name="timed").add_timer("t", 7 * 3600).add("a", work(), deps="t")
+        signalled = Workflow(name="signalled").add_signal("s").add("a", work(), deps="s")
+        later = Workflow(name="later").add("a", work(scheduled_in=7 * 3600))
+        paused = Workflow(name="paused").add("a", work())
+        ended = Workflow(name="ended").add("a", work())
+
+        left = Workflow(name="left").add("a", work())
+
+        for workflow in (left, timed, signalled, later, paused, ended):
+            await oban.enqueue_many(workflow)
+
+        await paused.pause()
+        await ended.cancel_jobs()
+        await serve(pool, "default")
+        assert "nothing happened" not in (await reader.get("/")).text
+        await age(pool, "oban_workflow_groups", 3)
+        await age(pool, "oban_jobs", 3)
+        text = (await reader.get("/")).text
+        assert needs(text) == {
+            "left": ["nothing happened for 3h"],
+            "signalled": ["waits for a signal"],
+        }
+        assert "<title>(2) Workflows</title>" in text
+
+    async def test_is_over_once_something_happens(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        jobs = await oban.enqueue_many(diamond(name="slow"))
+        await serve(pool, "default")
+        await age(pool, "oban_workflow_groups", 3)
+        assert needs((await reader.get("/")).text) == {"slow": ["nothing happened for 3h"]}
+        await set_states(pool, jobs[:1], ["executing"])
+        assert needs((await reader.get("/")).text) == {}
+        await age(pool, "oban_jobs", 4)
+        assert needs((await reader.get("/")).text) == {"slow": ["nothing happened for 3h"]}
+
+    async def test_is_needed_where_a_deadline_is_near(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        await serve(pool, "default")
+        near = soon()
+
+        deadlines: dict[str, Any] = {"soon": near, "short": 1800, "far": 86_400}
+
+        for name, deadline in deadlines.items():
+            await oban.enqueue_many(Workflow(name=name, deadline=deadline).add("a", work()))
+
+        part = Workflow(name="part").add("a", work(), deadline=near).add("b", work(), deadline=near)
+        jobs = await oban.enqueue_many(part)
+        settled = Workflow(name="settled").add("a", work(), deadline=near).add("b", work())
+        await oban.enqueue_many(settled)
+        await settled.cancel_jobs(names=["a"])
+        assert needs((await reader.get("/")).text) == {
+            "soon": ["deadline in 50m"],
+            "part": ["deadline in 50m"],
+        }
+
+        # a short one is near in its last fifth
+        async with pool.connection() as conn:
+            await conn.execute(
+                "UPDATE oban_workflow_timers SET due = due - interval '25 minutes 30 seconds'"
+            )
+
+        found = needs((await reader.get("/")).text)
+        assert found["short"] == ["deadline in 4m"]
+        assert found["soon"] == ["deadline in 24m"]
+        assert len(jobs) == 2
+
+    async def test_comes_first_however_old_the_workflow_is(
+        self, oban: Oban, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        await serve(pool, "default")
+        await oban.enqueue_many(Workflow(name="left").add("a", work()))
+        await oban.enqueue_many(Workflow(name="waiting").add_signal("s"))
+        await oban.enqueue_many(Workflow(name="late", deadline=soon()).add("a", work()))
+        await age(pool, "oban_workflow_groups", 3)
+
+        for number in range(60):
+            await oban.enqueue_many(Workflow(name=f"new {number}").add("a", work()))
+
+        text = (await reader.get("/")).text
+        assert sorted(names(text)[:3]) == ["late", "left", "waiting"]
+        assert len(names(text)) == 53
+        assert "<title>(3) Workflows</title>" in text
+        # whoever asks for something else gets that alone
+        text = (await reader.get("/", params={"q": "new"})).text
+        assert not {"late", "left", "waiting"} & {*names(text)}
+        assert [*map(len, await walk(reader, "/"))] == [53, 13]

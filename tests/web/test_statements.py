@@ -14,6 +14,8 @@ from tests.support.graphs import diamond
 STATEMENTS: dict[str, dict[str, Any]] = {
     "roots": {"ids": ["the-one"], "looked_at": 2000, "workers": True},
     "list_counts": {"limit": 1000},
+    "attention": {"ids": ["the-one"], "limit": 50},
+    "first_errors": {"ids": ["the-one"], "states": ["discarded"], "most": 1000},
     "breadcrumbs": {"id": "the-one"},
     "path": {"id": "the-one", "opened": [], "ends": "{}"},
     "retries": {"id": "the-one"},
@@ -38,12 +40,24 @@ STATEMENTS: dict[str, dict[str, Any]] = {
         "job": None,
         "page": 1,
         "limit": 100,
+        "most": 1000,
     },
     "job": {"id": "the-one", "job": 1},
     "picked_jobs": {"id": "the-one", "jobs": [1, 2]},
     "root_crumbs": {"ids": ["the-one", "other"]},
     "neighbours": {"job": 1, "limit": 60},
 }
+
+# An empty table is read from one end to the other.
+FILLING = (
+    "INSERT INTO oban_workflow_timers (target, kind, root, due)"
+    " SELECT n, 'wait', -n, timezone('UTC', now()) + n * interval '1 hour'"
+    " FROM generate_series(1, 5000) n",
+    "INSERT INTO oban_workflow_waits (id, root, group_key, kind, is_open)"
+    " SELECT n, -n, -n, 'signal', true FROM generate_series(1, 5000) n",
+    "INSERT INTO oban_workflow_pauses (target, root, paused_at)"
+    " SELECT -n, -n, timezone('UTC', now()) FROM generate_series(1, 5000) n",
+)
 
 
 class TestStatements:
@@ -55,6 +69,9 @@ class TestStatements:
         await oban.enqueue_many([*diamond(id="the-one"), *others])
 
         async with pool.connection() as conn:
+            for insert in FILLING:
+                await conn.execute(insert.encode())
+
             await conn.execute("ANALYZE")
             scanned = {name: await find_scanned(conn, name) for name in STATEMENTS}
 

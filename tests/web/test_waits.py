@@ -1,5 +1,6 @@
 """What the dashboard shows of waits, and what an operator may do with them."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -154,3 +155,42 @@ class TestSignal:
         assert (await workflow.explain("approval")).summary == (
             "job 'approval' was cancelled: rejected by bob: no & no"
         )
+
+
+class TestInbox:
+    async def test_has_a_button_for_each_choice(
+        self, workflow: Workflow, operator: httpx.AsyncClient
+    ) -> None:
+        page = (await operator.get("/waits")).text
+        approval = await id_of(workflow, "approval")
+        assert re.findall('hx-post="([^"]*)"', page) == [f"/workflows/order/jobs/{approval}/signal"]
+        assert re.findall('<button name="choice" value="([^"]*)">', page) == ["yes", "&lt;no&gt;"]
+        assert f'href="/workflows/order#{approval}"' in page
+        answer = await post(operator, workflow, "approval/signal", choice="yes")
+        assert answer.text == "Signalled."
+        assert "/signal" not in (await operator.get("/waits")).text
+
+    async def test_has_none_for_who_may_not_answer(
+        self, workflow: Workflow, pool: AsyncConnectionPool, reader: httpx.AsyncClient
+    ) -> None:
+        assert "<button" not in (await reader.get("/waits")).text
+        asked: list[tuple[str, str, str]] = []
+
+        def may(user: str, action: str, workflow_id: str) -> bool:
+            asked.append((user, action, workflow_id))
+
+            return user == "ada"
+
+        app = create_app(
+            pool,
+            allow_operations=True,
+            user=lambda request: request.headers.get("x-user"),
+            may=may,
+        )
+
+        async with browse(app) as client:
+            for user, buttons in (("ada", 2), ("bob", 0)):
+                client.headers["X-User"] = user
+                assert (await client.get("/waits")).text.count("<button name=") == buttons
+
+        assert asked == [("ada", "signal", "order"), ("bob", "signal", "order")]

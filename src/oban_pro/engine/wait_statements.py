@@ -208,12 +208,14 @@ def _pause(at: Any, by: Any, until: Any, path: Any, kind: Any) -> Pause | None:
     return None if at is None else Pause(at, by, until, tuple(path), kind)
 
 
-def open_wait(workflow_id: str, name: str | None, path: list[str], *columns: Any) -> OpenWait:
+def open_wait(
+    workflow_id: str, name: str | None, path: list[str], job_id: int, *columns: Any
+) -> OpenWait:
     """Build a wait as lists show it."""
     wait = waiting(*columns)
     assert wait is not None
 
-    return OpenWait(workflow_id, name, tuple(path), wait)
+    return OpenWait(workflow_id, name, tuple(path), job_id, wait)
 
 
 def waiting(kind: Any, since: Any, until: Any, *columns: Any) -> Wait | None:

@@ -92,12 +92,14 @@ class OpenWait:
         workflow_id: The workflow that its path begins at.
         name: The name of that workflow, or None.
         path: Names from the workflow down.
+        job_id: The id of the job that waits.
         wait: What it waits for.
     """
 
     workflow_id: str
     name: str | None
     path: tuple[str, ...]
+    job_id: int
     wait: Wait
 
 

@@ -36,8 +36,14 @@ IDS = 500
 JOBS = 2_000
 """How many jobs of one workflow are tested by their queue and worker."""
 
-STATES = ("executing", "completed", "cancelled", "discarded", "paused", "in line")
-"""States to filter by; the last two are of workflows that are executing."""
+STORED = ("executing", "completed", "cancelled", "discarded")
+"""States of workflows as they are stored."""
+
+HELD = ("paused", "in line")
+"""What holds workflows back that are executing."""
+
+STATES = (*STORED, *HELD)
+"""States to filter by."""
 
 OPEN = ("suspended", "available", "scheduled", "executing", "retryable")
 """States of jobs that an executing workflow alone has."""
@@ -145,9 +151,9 @@ class Asked:
         _choose("state", self.state, STATES)
         _choose("jobs", self.jobs, JOB_STATES)
         _choose("order", self.order, ORDERS)
-        state = "executing" if self.state in STATES[4:] or self.jobs in OPEN else self.state or None
+        state = "executing" if self.state in HELD or self.jobs in OPEN else self.state or None
 
-        if state and self.state in STATES[:4] and self.state != state:
+        if state and self.state in STORED and self.state != state:
             raise ValueError(f"jobs must not be {self.jobs} in {self.state} workflows")
 
         # Most workflows have completed, so no index has those.
@@ -224,7 +230,7 @@ class Query(NamedTuple):
         Returns what was found, and the place to go on from, None at the end.
         """
         filters, asked = self.filters, self.asked
-        is_narrow = asked.needs_jobs or asked.state in STATES[4:]
+        is_narrow = asked.needs_jobs or asked.state in HELD
         wanted = CHUNK if is_narrow else limit
         bound = LOOKED_AT if filters.states or filters.search else wanted
         roots: list[Root] = []

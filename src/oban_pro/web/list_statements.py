@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from oban_pro.engine.statements import Statements
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 
@@ -57,6 +58,22 @@ class ListFilters(NamedTuple):
     until: datetime | None = None
 
 
+class Urgent(NamedTuple):
+    """A root workflow that may need somebody, and its deadline if that is near."""
+
+    row: ListRow
+    deadline: datetime | None
+
+
+class FirstError(NamedTuple):
+    """The first error in a root workflow: of which job, where that stands, and its text."""
+
+    workflow_id: str
+    job_id: int
+    path: list[str]
+    error: str
+
+
 class ListStatements(Statements):
     """Statements of the list of workflows."""
 
@@ -95,3 +112,29 @@ class ListStatements(Statements):
     async def count(self, limit: int) -> dict[str, int]:
         """Count root workflows in states that have an index, each up to a limit."""
         return dict(await self.rows("list_counts", {"limit": limit}))
+
+    async def urgent(self, workflow_ids: Sequence[str], limit: int) -> list[Urgent]:
+        """Read executing root workflows that may need somebody.
+
+        Args:
+            workflow_ids: Some that are read in any case.
+            limit: How many of those whose deadline is near, and of the oldest.
+        """
+        params = {"ids": list(workflow_ids), "limit": limit}
+
+        return await self.made(
+            lambda deadline, *row: Urgent(ListRow(*row), deadline), "attention", params
+        )
+
+    async def first_errors(self, states: Mapping[str, str], most: int) -> dict[str, FirstError]:
+        """Read the first error of some root workflows, by id.
+
+        Args:
+            states: By id of the workflow, in which state its jobs are looked for: "discarded",
+                "retryable" or "cancelled".
+            most: How many characters of an error are read.
+        """
+        params = {"ids": list(states), "states": list(states.values()), "most": most}
+        found = await self.made(FirstError, "first_errors", params)
+
+        return {one.workflow_id: one for one in found}

@@ -7,23 +7,31 @@ from typing import TYPE_CHECKING, Any, cast
 
 from starlette.exceptions import HTTPException
 
+from oban_pro.errors import message_of
 from oban_pro.model.wording import SETTLED, STATES
 
 from . import values
-from .attention import read_attention
+from .attention import FEW_JOBS, read_attention
 from .finding import JOB_STATES, JOBS, ORDERS, Asked, ListPage, Root, write_place
 from .finding import STATES as ROOT_STATES
 from .pages import session_of
+from .statements import MOST_OF_ERROR
 from .templating import render
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.requests import Request
     from starlette.responses import Response
 
     from .finding import Query
+    from .statements import PageStore
 
 PAGE = 50
 """How many workflows a page of the list has."""
+
+FAILED = ("discarded", "retryable", "cancelled")
+"""States of jobs that have errors, in the order in which they matter."""
 
 MOST_COUNTED = 1_000
 """Up to how many workflows in one state are counted."""
@@ -38,11 +46,19 @@ async def show_list(request: Request) -> Response:
         found = await query.page(store, PAGE) if query else ListPage([], None, None, None)
         counts = await store.lists.count(MOST_COUNTED)
         attention = await read_attention(store)
+        workflows = [_shown(root, JOBS) for root in found.roots]
 
-    workflows = [_shown(root) for root in found.roots]
+        if asked == Asked(order=asked.order) and asked.order in ("", "newest"):
+            # Who opens the list sees those that need somebody, however old they are.
+            others = await attention.others(store, {one["id"] for one in workflows})
+            shown = [_shown(root, FEW_JOBS) for root in others]
+            workflows += [one for one in shown if attention.needed(one)]
+
+        errors = await _read_errors(store, workflows)
 
     for workflow in workflows:
         workflow["needed"] = attention.needed(workflow)
+        workflow["error"] = errors.get(workflow["id"])
 
     return render(
         request,
@@ -62,6 +78,27 @@ async def show_list(request: Request) -> Response:
         orders=ORDERS,
         may_act=await request.app.state.operators.may_act(request),
     )
+
+
+async def _read_errors(
+    store: PageStore, workflows: Sequence[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Read the first error of each workflow in which something failed, by id."""
+    states = {
+        one["id"]: state
+        for one in workflows
+        if (state := next((state for state in FAILED if one["counts"][state]), None))
+    }
+    found = await store.lists.first_errors(states, MOST_OF_ERROR) if states else {}
+
+    return {
+        id: {
+            "job": one.job_id,
+            "path": " / ".join(one.path),
+            "message": values.shorten_line(message_of(one.error)),
+        }
+        for id, one in found.items()
+    }
 
 
 def checked(asked: Asked) -> tuple[Query | None, str]:
@@ -86,7 +123,7 @@ def query_of(request: Request) -> Query:
     return query
 
 
-def _shown(root: Root) -> dict[str, Any]:
+def _shown(root: Root, looked_at: int) -> dict[str, Any]:
     row, counted = root
     assert counted is not None
     started_at = counted["started_at"]
@@ -103,7 +140,10 @@ def _shown(root: Root) -> dict[str, Any]:
         "total": counted["total"],
         "settled": sum(counts[state] for state in SETTLED),
         "queues": sorted({queue for queue, _ in counted["seen"]}),
-        "looked_at": JOBS,
+        "looked_at": looked_at,
+        "moved_at": counted["moved_at"],
+        "is_waiting": counted["is_waiting"],
+        "is_timed": counted["is_timed"],
         "inserted_at": row.inserted_at,
         "started_at": started_at,
         "stopped_at": stopped_at,

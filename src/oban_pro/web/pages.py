@@ -21,7 +21,7 @@ from starlette.responses import (
 )
 
 from oban_pro import settings
-from oban_pro.errors import SchemaError
+from oban_pro.errors import SchemaError, message_of
 from oban_pro.handles.explaining import explain_in
 from oban_pro.handles.stats import read_stats
 from oban_pro.model.links import TRACE_ID, trace_of
@@ -133,6 +133,9 @@ async def show_jobs(request: Request) -> Response:
             page=page_of(request.query_params),
             limit=JOBS,
         )
+
+    for job in jobs:
+        job["error"] = values.shorten_line(message_of(job["error"] or ""))
 
     page = jobs[0]["page"] if jobs else 1
     waits = {job["id"]: wait for job in jobs if (wait := wait_of(job)) is not None}

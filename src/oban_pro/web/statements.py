@@ -24,8 +24,16 @@ if TYPE_CHECKING:
     from oban_pro.model.waiting import Wait
 
 
+MOST_OF_ERROR = 20_000
+"""How many characters of an error are read to find the line that says what went wrong."""
+
+
 class RootRow(TypedDict):
-    """The jobs of a root workflow, counted in every state, and the queue and worker of some."""
+    """The jobs of a root workflow, counted in every state, and the queue and worker of some.
+
+    ``moved_at`` is when something last happened in it, or will because a job is due then. Signals
+    are waited for where ``is_waiting``; where ``is_timed``, a clock of it runs that ends by itself.
+    """
 
     id: str
     total: int
@@ -39,6 +47,9 @@ class RootRow(TypedDict):
     discarded: int
     started_at: datetime | None
     stopped_at: datetime | None
+    moved_at: datetime
+    is_waiting: bool
+    is_timed: bool
     seen: list[tuple[str, str | None]]
 
 
@@ -174,7 +185,10 @@ class MemberRow(WaitColumns):
 
 
 class JobRow(WaitColumns):
-    """A job as a row of the table; ``page`` and ``total`` are of the table."""
+    """A job as a row of the table; ``page`` and ``total`` are of the table.
+
+    ``error`` is the last one of a job that failed, as it was stored.
+    """
 
     id: int
     page: int
@@ -189,6 +203,7 @@ class JobRow(WaitColumns):
     scheduled_at: datetime | None
     attempted_at: datetime | None
     settled_at: datetime | None
+    error: str | None
 
 
 class JobDetail(TypedDict):
@@ -357,7 +372,9 @@ class PageStore(Store):
 
     async def job_page(self, workflow_id: str, **filters: Any) -> list[JobRow]:
         """Read a page of the jobs of a workflow and of all nested in it."""
-        return cast("list[JobRow]", await self._page.dicts("jobs", {"id": workflow_id, **filters}))
+        params = {"id": workflow_id, "most": MOST_OF_ERROR, **filters}
+
+        return cast("list[JobRow]", await self._page.dicts("jobs", params))
 
     async def edges(self, ids: Sequence[int]) -> list[tuple[int | None, int | None]]:
         """Read the edges at some members: upstream and downstream, None for any other member."""

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MOST = 20_000
 """How many characters of one value a page shows."""
 
+MOST_IN_LINE = 300
+"""How many characters of one value are in a line of a table."""
+
 MOST_PARTS = 2_000
 """How many values in one value are looked at: to format a million takes seconds."""
 
@@ -42,6 +45,11 @@ def shorten(text: str) -> str:
         return text
 
     return f"{text[:MOST]}\n… {len(text) - MOST:,} more characters"
+
+
+def shorten_line(text: str) -> str:
+    """Cut off what is too much for a line of a table."""
+    return text if len(text) <= MOST_IN_LINE else f"{text[:MOST_IN_LINE]}…"
 
 
 def only[Kind](kind: type[Kind], value: object) -> Kind:

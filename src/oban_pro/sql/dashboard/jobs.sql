@@ -71,6 +71,9 @@ SELECT
   j.scheduled_at,
   j.attempted_at,
   COALESCE(j.completed_at, j.cancelled_at, j.discarded_at) AS settled_at,
+  CASE
+    WHEN j.state IN ('retryable', 'cancelled', 'discarded') THEN left(to_jsonb(j.errors) -> -1 ->> 'error', %(most)s)
+  END AS error,
   w.kind AS wait_kind,
   w.since AS wait_since,
   w.until AS wait_until,

@@ -1,6 +1,7 @@
--- What the list shows of some root workflows at one moment, nested ones included: the number of jobs in each state, and the
--- queues of their jobs, each with a worker where somebody asks for workers. For these it looks at a limited number of
--- jobs, those of small groups first, because the jobs of a large group are likely alike.
+-- What the list shows of some root workflows at one moment, nested ones included: the number of jobs in each state, when
+-- something last happened, and the queues of their jobs, each with a worker where somebody asks for workers. For these it
+-- looks at a limited number of jobs, those of small groups first, because the jobs of a large group are likely alike. What
+-- waits for a signal or a clock is found by the first that does, in a subquery that no planner can turn into a hash table.
 WITH roots AS MATERIALIZED (
   SELECT
     g.key, g.id
@@ -18,14 +19,14 @@ groups AS MATERIALIZED (
 ),
 active AS (
   SELECT
-    j.id, j.state, j.attempted_at
+    j.id, j.state, j.attempted_at, j.attempted_at AS moved_at
   FROM
     /* TEMPLATE: schema */oban_jobs j
   WHERE
     j.state = 'executing'
   UNION ALL
   SELECT
-    j.id, j.state, j.attempted_at
+    j.id, j.state, j.attempted_at, j.scheduled_at
   FROM
     groups g
     JOIN /* TEMPLATE: schema */oban_jobs j ON j.meta ->> 'workflow_id' = g.id
@@ -40,7 +41,8 @@ open AS (
     count(*) FILTER (WHERE a.state = 'scheduled')::int AS scheduled,
     count(*) FILTER (WHERE a.state = 'executing')::int AS executing,
     count(*) FILTER (WHERE a.state = 'retryable')::int AS retryable,
-    min(a.attempted_at) AS started_at
+    min(a.attempted_at) AS started_at,
+    max(a.moved_at) AS moved_at
   FROM
     active a
     JOIN /* TEMPLATE: schema */oban_workflow_members m ON m.id = a.id
@@ -57,7 +59,8 @@ kept AS (
     sum(g.cancelled)::int AS cancelled,
     sum(g.discarded)::int AS discarded,
     min(g.started_at) AS started_at,
-    CASE WHEN bool_and(g.state <> 'executing') THEN max(g.stopped_at) END AS stopped_at
+    CASE WHEN bool_and(g.state <> 'executing') THEN max(g.stopped_at) END AS stopped_at,
+    max(GREATEST(g.inserted_at, g.stopped_at, g.retried_at)) AS moved_at
   FROM
     groups g
   GROUP BY
@@ -78,6 +81,37 @@ SELECT
   kept.discarded,
   LEAST(kept.started_at, open.started_at) AS started_at,
   kept.stopped_at,
+  GREATEST(kept.moved_at, open.moved_at) AS moved_at,
+  COALESCE(
+    (
+      SELECT
+        true
+      FROM
+        /* TEMPLATE: schema */oban_workflow_waits w
+      WHERE
+        w.root = roots.key
+        AND w.is_open
+        AND w.kind = 'signal'
+      LIMIT
+        1
+    ),
+    false
+  ) AS is_waiting,
+  COALESCE(
+    (
+      SELECT
+        true
+      FROM
+        /* TEMPLATE: schema */oban_workflow_timers t
+      WHERE
+        t.root = roots.key
+        AND t.kind NOT IN ('deadline', 'inner')
+        AND t.due > timezone('UTC', now())
+      LIMIT
+        1
+    ),
+    false
+  ) AS is_timed,
   ARRAY(
     SELECT DISTINCT
       ARRAY[j.queue, CASE WHEN %(workers)s THEN COALESCE(j.meta ->> 'handler', j.worker) END]

@@ -57,6 +57,7 @@ SELECT
   g.id,
   g.name,
   /* TEMPLATE: schema */oban_workflow_path_v1(open.id) AS path,
+  open.id AS job_id,
   f.kind,
   f.since,
   f.until,

@@ -34,6 +34,7 @@ SELECT
   %(id)s AS workflow_id,
   NULL AS name,
   CASE WHEN open.kind = 'graft' THEN open.path ELSE open.path || m.name END AS path,
+  open.id AS job_id,
   f.kind,
   f.since,
   f.until,
