@@ -6,13 +6,14 @@ revision into PYTHONPATH. Needs chromium.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import shutil
 import subprocess
 import sys
 import time
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from . import node
 from .workers import Noop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from playwright.async_api import Browser, Page
 
@@ -71,12 +72,15 @@ def build(jobs: int) -> Workflow:
     )
 
 
-async def insert(pool: AsyncConnectionPool, workflow: Workflow) -> None:
-    """Insert a workflow that nobody runs yet."""
+@asynccontextmanager
+async def inserted(pool: AsyncConnectionPool, workflow: Workflow) -> AsyncIterator[None]:
+    """Insert a workflow; what is left of it in the end is cancelled."""
     from oban import Oban
 
     async with Oban(pool=pool, queues={}) as oban:
         await oban.enqueue_many(workflow)
+        yield
+        await workflow.cancel_jobs()
 
 
 async def load(browser: Browser, address: str) -> dict[str, float]:
@@ -130,26 +134,35 @@ def _add(moved: dict[str, float], name: str, number: float) -> None:
     moved[name] += number
 
 
-async def run(pool: AsyncConnectionPool, browser: Browser, address: str) -> dict[str, Any]:
-    """Run a workflow while some tabs show it, for several numbers of tabs, and return the rates."""
+async def run(
+    pool: AsyncConnectionPool, browser: Browser, address: str, jobs: int
+) -> dict[str, Any]:
+    """Run workflows while several numbers of tabs show them, and return the rates."""
     rates: dict[int, list[float]] = {}
     per_view: dict[str, float] = {}
 
     for tabs in TABS:
         async with AsyncExitStack() as stack:
+            # A new one each time: one for all would be over before the last tabs on a fast machine.
+            workflow = build(jobs)
+            await stack.enter_async_context(inserted(pool, workflow))
             pages = []
 
             for _ in range(tabs):
                 context = await browser.new_context(viewport={"width": 1400, "height": 900})
                 stack.push_async_callback(context.close)
                 pages.append(await context.new_page())
-                await pages[-1].goto(address)
+                await pages[-1].goto(f"{address}/workflows/{workflow.id}")
 
             await asyncio.sleep(2)
             moved = await count_bytes(pages[0]) if pages else None
             before, begun = await completed(pool), time.monotonic()
             await asyncio.sleep(PHASE)
             done, took = await completed(pool) - before, time.monotonic() - begun
+
+            if await is_over(pool):
+                raise SystemExit(f"all jobs were done before {PHASE:g} s were over: see --jobs")
+
             rates.setdefault(tabs, []).append(round(done / took))
 
             if moved:
@@ -172,8 +185,37 @@ async def completed(pool: AsyncConnectionPool) -> int:
     return int(row[0]) if row else 0
 
 
+async def is_over(pool: AsyncConnectionPool) -> bool:
+    """Tell whether nothing is left to run."""
+    async with pool.connection() as conn:
+        cursor = await conn.execute(
+            "SELECT NOT EXISTS (SELECT FROM oban_jobs WHERE state = 'available')"
+        )
+        row = await cursor.fetchone()
+
+    return bool(row and row[0])
+
+
+def read_arguments() -> argparse.Namespace:
+    """Read what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__)
+    parser.add_argument(
+        "--loads", type=int, default=LOADS, help="how often the page is loaded (%(default)s)"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=10 * JOBS,
+        help="jobs of each workflow that is looked at while it runs (%(default)s); 0 for none",
+    )
+
+    return parser.parse_args()
+
+
 async def main() -> None:
     """Measure and print the figures."""
+    asked = read_arguments()
+
     async with AsyncExitStack() as stack:
         dsn = stack.enter_context(server_dsn())
         pool = AsyncConnectionPool(dsn, min_size=1, max_size=4, open=False)
@@ -186,17 +228,18 @@ async def main() -> None:
             args=["--no-sandbox", "--enable-precise-memory-info"],
         )
         workflow = build(JOBS)
-        await insert(pool, workflow)
-        loads = [await load(browser, f"{address}/workflows/{workflow.id}") for _ in range(LOADS)]
+
+        async with inserted(pool, workflow):
+            path = f"{address}/workflows/{workflow.id}"
+            loads = [await load(browser, path) for _ in range(asked.loads)]
+
         figures: dict[str, Any] = {
             name: round(median(one[name] for one in loads), 1) for name in loads[0]
         }
-        # enough jobs for all phases
-        running = build(int(sys.argv[1]) if len(sys.argv) > 1 else 10 * JOBS)
-        await insert(pool, running)
 
-        with node.start(1, dsn, 20):
-            figures |= await run(pool, browser, f"{address}/workflows/{running.id}")
+        if asked.jobs:
+            with node.start(1, dsn, 20):
+                figures |= await run(pool, browser, address, asked.jobs)
 
         await browser.close()
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import linecache
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ PORT = 4610
 TOKEN = "only for pictures"
 IMAGES = Path(__file__).parent / "images"
 NIGHTS = 24
+SHOWN = "/srv/shop/jobs.py"
 
 
 @worker()
@@ -195,8 +197,19 @@ async def take(browser: Browser, paths: dict[str, str]) -> None:
         await context.close()
 
 
+def hide_path() -> None:
+    """Let tracebacks name a file that is on nobody's machine."""
+    lines = Path(__file__).read_text("utf-8").splitlines(keepends=True)
+    linecache.cache[SHOWN] = (0, None, lines, SHOWN)
+
+    for function in (connect, Work.process):
+        function.__code__ = function.__code__.replace(co_filename=SHOWN)
+
+
 async def main() -> None:
     """Make all pictures anew."""
+    hide_path()
+
     with server_dsn() as dsn:
         async with AsyncConnectionPool(dsn, min_size=2, max_size=10, open=False) as pool:
             await schema.install(pool)
