@@ -176,6 +176,27 @@ class TestPhone:
         await expect(page.locator("table.workflows tbody tr").first).to_be_visible()
         assert await page.evaluate("document.documentElement.scrollWidth") == 390
 
+    @pytest.mark.parametrize("width", [390, 360])
+    async def test_has_a_header_of_two_lines(
+        self, width: int, oban: Oban, unlocked: Page, dashboard: str
+    ) -> None:
+        workflow = Workflow(name="a name of a workflow that takes a whole line and more")
+        await oban.enqueue_many(workflow.add_workflow("inner", nested()))
+        inner = (await workflow.status()).subs["inner"].id
+        await unlocked.set_viewport_size({"width": width, "height": 844})
+
+        for path in ("", "waits", f"workflows/{workflow.id}", f"workflows/{inner}"):
+            await unlocked.goto(f"{dashboard}/{path}")
+            header = await unlocked.locator("header.top").bounding_box()
+            assert header is not None
+            assert header["height"] < 80
+
+        # what a reader came for is on the first screen
+        await expect(unlocked.locator("#graph g.vertex").first).to_be_visible()
+        graph = await unlocked.locator("#graph").bounding_box()
+        assert graph is not None
+        assert graph["y"] < 844 / 2
+
     async def test_has_targets_that_a_finger_hits(
         self, oban: Oban, page: Page, dashboard: str
     ) -> None:

@@ -86,6 +86,12 @@ NOTE_LONG_TASKS = """
   new PerformanceObserver(note).observe({ type: "longtask", buffered: true });
 """
 
+# What a browser says of a page that is behind another one.
+HIDE = """(yes) => {
+  Object.defineProperty(document, "hidden", { get: () => yes, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
 # What was fetched: its address, and bytes on the line, in the answer, and unpacked.
 SIZES = """performance.getEntriesByType("resource").map(
   (one) => [one.name, one.transferSize, one.encodedBodySize, one.decodedBodySize])"""
@@ -98,6 +104,18 @@ SHOWS_SELECTED = """(part) => {
   return inner.top >= outer.top - 1 && inner.bottom <= outer.bottom + 1
     && inner.right > outer.left && inner.left < outer.right;
 }"""
+
+# What the timeline draws, by name: whether that is on the critical path, and its bars.
+SPANS = """(timeline) => Object.fromEntries(
+  [...timeline.querySelectorAll("g.span")].map((span) => [
+    span.getAttribute("aria-label").split(",")[0],
+    {
+      critical: span.classList.contains("critical"),
+      bars: [...span.querySelectorAll("rect:not(.row, .failed)")].map(({ classList, x, width }) => [
+        classList[0], x.baseVal.value, x.baseVal.value + width.baseVal.value,
+      ]),
+    },
+  ]))"""
 
 gate = asyncio.Event()
 
@@ -112,6 +130,12 @@ class Gated(Worker):
 def closed_gate() -> None:
     global gate  # noqa: PLW0603
     gate = asyncio.Event()
+
+
+async def grow_late(context: Any) -> Workflow:
+    await asyncio.sleep(0.5)
+
+    return Workflow().add("leaf", work())
 
 
 async def graft_nothing(context: Any) -> None:
@@ -235,8 +259,6 @@ class TestAttention:
         await page.get_by_role("link", name="1 wait for signals").click()
         await expect(page).to_have_title("(1) Waits")
         await page.get_by_role("link", name="approval").click()
-        await expect(page.locator("#table tbody tr")).to_have_count(1)
-        await row(page, "approval").click()
         await expect(page.locator("#panel .summary")).to_contain_text("waits for a signal since")
 
 
@@ -361,6 +383,54 @@ class TestLive:
         await expect(page).to_have_title(re.compile("^discarded|^completed"), timeout=LONG)
         assert await names.all_text_contents() == before
         await expect(toggle).to_be_focused()
+
+    @pytest.mark.parametrize("path", ["", "workflows/watched"])
+    async def test_asks_for_nothing_while_nobody_sees_the_page(
+        self, path: str, oban: Oban, browser: Any, dashboard: str
+    ) -> None:
+        page = await browser.new_page()
+        # no stream: this page would poll
+        await page.route("**/events?*", lambda route: route.abort())
+        await oban.enqueue_many(diamond(id="watched"))
+        await page.clock.install()
+        await page.goto(f"{dashboard}/{path}")
+        await expect(page.locator("#live")).to_have_text("polling")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(re.sub(r"\?.*", "", request.url)))
+        await page.evaluate(HIDE, True)
+        await page.clock.run_for(30_000)
+        # that there is no stream is told later, and scripts for later come later
+        assert [url for url in asked if "/events" not in url and "/static/" not in url] == []
+
+        async with page.expect_request("**/*"):
+            await page.evaluate(HIDE, False)
+
+    async def test_stays_where_it_was_scrolled_to_when_a_row_is_clicked(
+        self, oban: Oban, pool: AsyncConnectionPool, page: Page, dashboard: str
+    ) -> None:
+        workflow = Workflow().add_many("many", [work() for _ in range(100)])
+        jobs = await oban.enqueue_many(workflow)
+        await open_workflow(page, dashboard, workflow)
+        table = page.locator("#table")
+        clicked = table.locator("tbody tr").nth(50)
+        await clicked.scroll_into_view_if_needed()
+        await clicked.click()
+        await expect(clicked).to_contain_class("selected")
+        await expect(page.locator("#panel h2")).to_be_visible()
+        before = await table.evaluate("(table) => table.scrollTop")
+        assert before > 0
+
+        for job in jobs[:3]:
+            async with pool.connection() as conn:
+                await conn.execute(
+                    "UPDATE oban_jobs SET state = 'completed', attempt = 1,"
+                    " attempted_at = inserted_at, completed_at = timezone('UTC', now())"
+                    " WHERE id = %s",
+                    [job.id],
+                )
+
+            await expect(table.locator(f"#row-{job.id}")).to_contain_text("completed")
+            assert await table.evaluate("(table) => table.scrollTop") == before
 
     async def test_leaves_the_focus_where_it_is(
         self, oban: Oban, page: Page, dashboard: str
@@ -627,6 +697,21 @@ class TestFailures:
         await failures.first.get_by_role("button", name="rows / 0").click()
         await expect(page.locator("#panel h2")).to_contain_text("rows / 0")
 
+    async def test_are_in_the_list_and_in_the_table_of_jobs(
+        self, start_oban: StartOban, page: Page, dashboard: str, wait_until: Any
+    ) -> None:
+        workflow = Workflow(name="import").add("good", work())
+        workflow.add("bad", work("fail", max_attempts=1))
+        await (await start_oban()).enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+        await page.goto(dashboard)
+        error = page.locator("#list a.why")
+        await expect(error).to_have_text("bad: RuntimeError: told to fail")
+        await error.click()
+        await expect(row(page, "bad").locator(".why")).to_have_text("RuntimeError: told to fail")
+        await expect(row(page, "good").locator(".why")).to_have_text("")
+        await expect(page.locator("#panel .summary")).to_contain_text("told to fail")
+
     async def test_take_no_place_where_there_are_none(
         self, oban: Oban, page: Page, dashboard: str
     ) -> None:
@@ -678,6 +763,42 @@ class TestTimeline:
         end = f"{start} + bar.width.baseVal.value"
         retried = await bars("fails", "retries").evaluate(end)
         assert retried <= await bars("fails", "running").evaluate(start)
+
+    async def test_draws_a_graft_from_when_it_is_there_and_goes_through_what_grafted(
+        self, start_oban: StartOban, page: Page, dashboard: str, wait_until: Any
+    ) -> None:
+        workflow = Workflow().add_graft("grown", grow_late).add("last", work(), deps="grown")
+        await (await start_oban()).enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+        await open_workflow(page, dashboard, workflow)
+        await expect(page.locator("#timeline g.span")).to_have_count(5)
+        spans = await page.locator("#timeline").evaluate(SPANS)
+        assert {name for name, span in spans.items() if span["critical"]} >= {"grafter", "last"}
+        ((_, start, end),) = [bar for bar in spans["grafter"]["bars"] if bar[0] == "running"]
+        # what is grafted is there when the grafter ends
+        middle = (start + end) / 2
+
+        for name in ("grafted", "leaf"):
+            assert min(start for _, start, _ in spans[name]["bars"]) > middle
+
+    async def test_draws_an_empty_group_until_its_release_and_goes_through_it(
+        self, start_oban: StartOban, page: Page, dashboard: str, wait_until: Any
+    ) -> None:
+        workflow = Workflow().add("first", work())
+        workflow.add_cascade("none", ([], keep_item), deps="first").add("last", work(), deps="none")
+        await (await start_oban()).enqueue_many(workflow)
+        await wait_until(lambda: settled(workflow))
+        await open_workflow(page, dashboard, workflow)
+        await expect(page.locator("#timeline g.span")).to_have_count(3)
+        spans = await page.locator("#timeline").evaluate(SPANS)
+        assert {name for name, span in spans.items() if span["critical"]} == {
+            "first",
+            "none",
+            "last",
+        }
+        ((kind, _, end),) = spans["none"]["bars"]
+        assert kind == "waiting"
+        assert end == pytest.approx(max(end for *_, end in spans["first"]["bars"]), abs=1)
 
     async def test_ends_with_the_workflow_at_round_numbers(
         self, oban: Oban, pool: AsyncConnectionPool, page: Page, dashboard: str
@@ -891,7 +1012,7 @@ class TestSafety:
         await open_workflow(page, dashboard, workflow)
         await expect(page.locator("h1")).to_contain_text(SCRIPT)
         await row(page, SCRIPT).click()
-        await expect(page.locator("#panel pre").first).to_contain_text(SCRIPT)
+        await expect(page.locator("#panel .tree").first).to_contain_text(SCRIPT)
         await expect(page.locator("main img")).to_have_count(0)
 
     async def test_runs_no_script_but_its_own(self, browser: Any, dashboard: str) -> None:
@@ -967,6 +1088,28 @@ class TestWaits:
         await panel.get_by_role("button", name="approve").click()
         await expect(vertex).to_have_class(re.compile("state-completed"))
         assert await workflow.get_recorded("approval") == {"choice": "approve"}
+
+    async def test_are_answered_in_the_list_of_all(
+        self, oban: Oban, dashboard: str, unlocked: Page
+    ) -> None:
+        page = unlocked
+
+        for name in ("first", "second"):
+            workflow = Workflow(id=name).add_signal("approval", choices=["approve", SCRIPT])
+            await oban.enqueue_many(workflow)
+
+        await page.goto(f"{dashboard}/waits")
+        await expect(page).to_have_title("(2) Waits")
+        rows = page.locator("#list tbody tr")
+        await expect(rows.get_by_role("button", name=SCRIPT)).to_have_count(2)
+        await rows.filter(has_text="second").get_by_role("button", name="approve").click()
+        await expect(page.locator("#said")).to_have_text("Signalled.")
+        await expect(page).to_have_title("(1) Waits")
+        assert await Workflow(id="second").get_recorded("approval") == {"choice": "approve"}
+        # without a reload too
+        await rows.get_by_role("button", name=SCRIPT).click()
+        await expect(page.get_by_text("Nothing waits for a signal.")).to_be_visible()
+        assert await Workflow(id="first").get_recorded("approval") == {"choice": SCRIPT}
 
     async def test_are_refused_with_a_reason(
         self, oban: Oban, dashboard: str, unlocked: Page

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from posixpath import dirname, join, normpath
 from typing import Any
 from urllib.parse import quote
 
@@ -402,6 +403,42 @@ class TestEscaping:
             assert " style=" not in text
             assert "<style" not in text
             assert text.count("<script") == text.count("<script src=")
+
+
+class TestFiles:
+    async def test_that_a_page_will_import_are_named_in_its_head(
+        self, oban: Oban, reader: httpx.AsyncClient
+    ) -> None:
+        await oban.enqueue_many(diamond(id="the-one"))
+        text = (await reader.get("/workflows/the-one")).text
+        urls = re.findall('(?:modulepreload" href|src)="([^"]*[.]js)"', text)
+        scripts = {url: (await reader.get(url)).text for url in urls}
+        imported = {
+            normpath(join(dirname(url), path))
+            for url, script in scripts.items()
+            for path in re.findall('^import .*"([.].*)"', script, re.MULTILINE)
+        }
+        assert f"/{static_files.BASE}/graph.js" in imported
+        assert imported <= scripts.keys()
+
+    async def test_are_compressed_for_those_who_can_read_that(
+        self, reader: httpx.AsyncClient
+    ) -> None:
+        url = f"/{static_files.BASE}/style.css"
+        plain = await reader.get(url, headers={"Accept-Encoding": "identity"})
+        packed = await reader.get(url, headers={"Accept-Encoding": "gzip"})
+        assert plain.text == packed.text == (static_files.FOLDER / "style.css").read_text()
+        assert "Content-Encoding" not in plain.headers
+        assert int(packed.headers["Content-Length"]) < len(plain.content) / 2
+        assert "immutable" in packed.headers["Cache-Control"]
+        assert packed.headers["Vary"] == "Accept-Encoding"
+        assert packed.headers["Content-Type"].startswith("text/css")
+
+    @pytest.mark.parametrize("path", ["nothing.js", "../app.py", "%2e%2e/app.py", ""])
+    async def test_that_are_not_there_are_not_found(
+        self, path: str, reader: httpx.AsyncClient
+    ) -> None:
+        assert (await reader.get(f"/{static_files.BASE}/{path}")).status_code == 404
 
 
 class TestMounted:

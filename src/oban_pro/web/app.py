@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from oban_pro.engine.listener import Listener
 
@@ -106,7 +106,7 @@ ROUTES = [
     Route("/workflows/{id:path}/delete", actions.delete, methods=["POST"], name="delete"),
     Route("/workflows/{id:path}/retry", actions.retry, methods=["POST"], name="retry"),
     Route("/workflows/{id:path}", pages.show_workflow, name="workflow"),
-    Mount(f"/{static_files.BASE}", static_files.KeptFiles(directory=static_files.FOLDER)),
+    Route(f"/{static_files.BASE}/{{path:path}}", static_files.show_file, name="static"),
 ]
 
 

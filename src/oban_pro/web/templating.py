@@ -61,6 +61,7 @@ _environment.globals |= {
     "STATES": STATES,
     "VERSION": __version__,
     "duration": values.show_duration,
+    "modules": static_files.modules_of,
     "segments": lambda counts: list(segments(counts)),
 }
 

@@ -41,8 +41,8 @@ function tick() {
 
 // Call `refresh` whenever the data may have changed, one call at a time. Between two calls, pause for as long as the
 // first took. `element` shows how the page learns of changes, or why the last call failed, and since when data are old.
-export function follow(element, refresh, { events = null, isBusy = () => true } = {}) {
-  const stream = events === null ? null : listen(events, () => update(), () => paint());
+export function follow(element, refresh, { events = null, seen = null, isBusy = () => true } = {}) {
+  const stream = events === null ? null : listen(events, seen, () => update(), () => paint());
   let answered = performance.timeOrigin;
   let trouble = null;
   let running = null;
@@ -83,7 +83,7 @@ export function follow(element, refresh, { events = null, isBusy = () => true } 
 
   setInterval(() => {
     if (document.hidden) return;
-    if (trouble || !stream?.isOpen() || isBusy()) update();
+    if (trouble || !stream?.isOpen() || stream.isElsewhere() || isBusy()) update();
   }, POLL);
   setInterval(() => { paint(); tick(); }, 1000);
   document.addEventListener("visibilitychange", () => {
@@ -95,9 +95,12 @@ export function follow(element, refresh, { events = null, isBusy = () => true } 
 }
 
 // A browser opens at most six connections to a server. So only one of its windows listens for events; the others poll.
-function listen(url, heard, changed) {
+// An event tells of a change since the last event, not since the last view that the page has read. While these differ, the
+// window that listens polls too.
+function listen(url, seen, heard, changed) {
   let source = null;
   let free = null;
+  let told = null;
 
   function close() {
     source?.close();
@@ -106,9 +109,13 @@ function listen(url, heard, changed) {
   }
 
   function start() {
-    source = new EventSource(url());
+    told = seen();
+    source = new EventSource(url(told));
     source.addEventListener("open", changed);
-    source.addEventListener("changed", heard);
+    source.addEventListener("changed", ({ data }) => {
+      told = data;
+      heard();
+    });
     source.addEventListener("error", () => {
       if (source?.readyState === EventSource.CLOSED) close();
       changed();
@@ -118,6 +125,7 @@ function listen(url, heard, changed) {
 
   return {
     close,
+    isElsewhere: () => told !== seen(),
     isOpen: () => source?.readyState === EventSource.OPEN,
     open: () => source ?? navigator.locks?.request(STREAM, { ifAvailable: true }, (lock) => lock && !source && start()),
   };

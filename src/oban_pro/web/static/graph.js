@@ -6,7 +6,7 @@ import { STATES } from "./states.js";
 
 // Compute the layout of a model in a worker. Resolves to null if the page has asked for a newer layout since.
 export function layOut(model) {
-  worker ??= startWorker();
+  startLayouts();
   turn += 1;
   const trim = (member) => ({ id: member.id, kind: member.kind, open: member.open });
   const inside = new Map([...model.places].map(([id, members]) => [id, members.map(trim)]));
@@ -19,10 +19,11 @@ let worker = null;
 let turn = 0;
 let awaited = null;
 
-function startWorker() {
-  const started = new Worker(new URL("./layout_worker.js", import.meta.url), { type: "module" });
-  started.addEventListener("message", ({ data }) => { if (data.turn === turn) awaited(data.placed); });
-  return started;
+// Start the worker, which takes a while, before there is anything to place.
+export function startLayouts() {
+  if (worker) return;
+  worker = new Worker(new URL("./layout_worker.js", import.meta.url), { type: "module" });
+  worker.addEventListener("message", ({ data }) => { if (data.turn === turn) awaited(data.placed); });
 }
 
 export function drawGraph(model, placed, actions) {

@@ -5,7 +5,11 @@ import { svg } from "./dom.js";
 const KEPT = ["fill", "stroke", "stroke-width", "stroke-dasharray", "font-size", "font-family", "font-weight", "text-anchor", "opacity"];
 const MARGIN = 12;
 
-export function asSvg(content, { width, height }) {
+export function saveGraph(canvas, label) {
+  save(asSvg(canvas.content, canvas.size()), "image/svg+xml", `${label.replace(/[^\p{L}\p{N} ._-]/gu, "_")}.svg`);
+}
+
+function asSvg(content, { width, height }) {
   const [wide, high] = [width + 2 * MARGIN, height + 2 * MARGIN];
   const copies = [...content.children].map((child) => {
     const copy = child.cloneNode(true);
@@ -25,7 +29,7 @@ function fix(original, copy) {
   for (const name of ["class", "tabindex", "role", "style", "aria-label", "aria-selected", "aria-expanded"]) copy.removeAttribute(name);
 }
 
-export function save(text, type, name) {
+function save(text, type, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type }));
   link.download = name;

@@ -1,43 +1,37 @@
 // The page of a workflow: a graph and a timeline of one model, and a table of all jobs. The three share one selection.
 
-import { count, duration, html, load, oneStop, pressable, revealIn, show } from "./dom.js";
+import { count, html, load, oneStop, revealIn, show } from "./dom.js";
 import { drawFailures } from "./failures.js";
-import { ask, follow, now } from "./follow.js";
-import { countHidden, drawGraph, follow as followEdge, layOut, paintGraph } from "./graph.js";
+import { follow, now } from "./follow.js";
+import { drawLegend, paintHead } from "./head.js";
+import { countHidden, drawGraph, follow as followEdge, layOut, paintGraph, startLayouts } from "./graph.js";
 import { makeCanvas } from "./canvas.js";
 import { foldChains } from "./chains.js";
 import { showGroupPanel } from "./group.js";
 import { followSelection } from "./jobs_bulk.js";
 import { build } from "./model.js";
-import { makeRates, settledOf, tellRate } from "./rates.js";
-import { asSvg, save } from "./saving.js";
+import { makeRates, tellRate } from "./rates.js";
 import { find, findRunning, hideCompleted } from "./shown.js";
-import { STATES } from "./states.js";
 import { filterByState, followTable, groupsOf, nameScope, refreshTable, restoreTable, revealRow, selectRow, showGroup, tableState } from "./table.js";
 import { drawTimeline } from "./timeline.js";
-import { fillValues } from "./tree.js";
-import { moment } from "./moments.js";
+import { asked, chosen, isJobId, keepWindows, opened, readView, shut, turnTo, windows } from "./view.js";
+
+// Scripts that few readers need are loaded when they are needed.
+const trees = () => import("./tree.js");
+const saving = () => import("./saving.js");
 
 const SAID = 15_000;
 // "Open all" opens at most so many groups, because more would take long to draw.
 const MOST_OPENED = 100;
-const SETTLED = ["completed", "skipped", "cancelled", "discarded"];
 
+startLayouts();
 const page = document.getElementById("workflow");
 const part = Object.fromEntries(
   [
-    "graph", "timeline", "panel", "legend", "state", "summary", "live", "retry", "cancel", "again", "delete", "hidden", "failures",
-    "minimap", "tools", "find", "found", "hide", "follow", "holds",
+    "graph", "timeline", "panel", "legend", "live", "delete", "hidden", "failures", "minimap", "tools", "find", "found", "hide", "follow",
   ].map((id) => [id, document.getElementById(id)]),
 );
-const asked = new URLSearchParams(location.search);
-const keysOf = (name) => (asked.get(name) ?? "").split(",").filter(Boolean);
-const opened = new Set(keysOf("open"));
-const shut = new Set(keysOf("shut"));
-// For each large group, the members that are drawn. They stay the same until the reader asks for others.
-const windows = new Map();
 let model = null;
-let view = {};
 let shape = "";
 let graph = null;
 const openChains = new Set();
@@ -58,7 +52,7 @@ let isFollowing = asked.has("follow");
 let followed = null;
 const rates = makeRates();
 const canvas = makeCanvas(part.graph, part.minimap, { dragged: () => follows(false) });
-let selected = location.hash.slice(1) || null;
+let selected = chosen();
 
 async function draw() {
   const shown = isHiding ? hideCompleted(model, selected) : model;
@@ -109,42 +103,12 @@ function paint() {
   paintDrawing();
   keepFocus(part.timeline, () => drawTimeline(model, part.timeline.clientWidth, marking(), select));
   selectRow(selected);
-  keepFocus(part.legend, () => html("span", {}, ...STATES.filter((state) => model.root.counts[state]).map(stateButton)));
+  keepFocus(part.legend, () => drawLegend(model.root, filterByState));
   part.failures.hidden = !model.failures.length;
   keepFocus(part.failures.lastElementChild, () => drawFailures(model.failures, select));
-  paintHead(model.root);
+  paintHead(model, tellRate(model.root, rates.rateOf(model.root)), page.dataset.label);
   paintRate();
   settleTimeline();
-}
-
-function stateButton(state) {
-  const words = [html("i", { class: `dot state-${state}` }), `${count(model.root.counts[state])} ${state}`];
-  return pressable(html("button", { "data-id": state, title: "Show these jobs in the table" }, ...words), () => filterByState(state));
-}
-
-// Load the part of the page about pauses and limits again until it agrees with the view. Either may be the older one.
-function readHolds() {
-  const told = part.holds.querySelector("[data-told]")?.dataset.told;
-  const { paused_at, state } = model.root;
-  if (told && told !== `${paused_at !== null} ${SETTLED.includes(state)}`) htmx.trigger(document.body, "held");
-}
-
-part.holds.addEventListener("htmx:afterSwap", () => setTimeout(() => { if (model) readHolds(); }, 1000));
-
-function paintHead(root) {
-  const open = Object.keys(root.counts).filter((state) => !SETTLED.includes(state));
-  const broken = ["cancelled", "discarded", "retryable"].some((state) => root.counts[state]);
-  if (part.cancel) part.cancel.disabled = !open.length;
-  if (part.retry) part.retry.disabled = !broken;
-  for (const button of [part.again, part.delete]) if (button) button.disabled = open.length > 0;
-  const end = root.settled_at ? Date.parse(root.settled_at) : model.now;
-  const took = root.attempted_at ? ` · ${duration(end - Date.parse(root.attempted_at))}` : "";
-  readHolds();
-  part.state.replaceChildren(html("span", { class: `badge state-${root.state}` }, root.state));
-  const ended = root.settled_at ? [" · ended ", moment(root.settled_at)] : [];
-  const rate = tellRate(root, rates.rateOf(root));
-  part.summary.replaceChildren(`${count(settledOf(root))} of ${count(root.total)} jobs${took}${rate && ` · ${rate}`}`, ...ended);
-  document.title = `${root.state} · ${page.dataset.label}`;
 }
 
 // Draw a part of the page again. Focus and scroll position stay as they are.
@@ -165,28 +129,9 @@ function holderOf(id) {
 
 // Return the selected job if its group is too large to be drawn whole. The server then sends the job and its neighbours.
 function nearby() {
-  if (!/^\d+$/.test(selected ?? "")) return null;
+  if (!isJobId(selected)) return null;
   const member = model?.members.get(selected);
   return !member || windows.has(member.parent) ? selected : null;
-}
-
-function keepWindows() {
-  windows.clear();
-  for (const { kind, parent } of model.members.values()) {
-    if (kind !== "rest" || windows.has(parent)) continue;
-    const jobs = model.inOrder(parent).filter((member) => member.kind !== "rest");
-    windows.set(parent, {
-      since: Number(jobs.find((member) => !member.extra).id),
-      keep: jobs.filter((member) => member.extra === "kept").map((member) => Number(member.id)),
-    });
-  }
-}
-
-// Draw the next members of a large group, or the previous ones.
-function turn(rest) {
-  const ids = model.inOrder(rest.parent).filter((member) => member.kind !== "rest" && !member.extra).map((member) => Number(member.id));
-  windows.set(rest.parent, rest.id.startsWith("prev") ? { before: ids[0] } : { after: ids.at(-1) });
-  refresh();
 }
 
 function toggle(id) {
@@ -195,7 +140,10 @@ function toggle(id) {
     toggled = id;
     return draw();
   }
-  if (model.members.get(id).kind === "rest") return turn(model.members.get(id));
+  if (model.members.get(id).kind === "rest") {
+    turnTo(model, model.members.get(id));
+    return refresh();
+  }
   const [from, to] = model.members.get(id).open ? [opened, shut] : [shut, opened];
   from.delete(id);
   to.add(id);
@@ -251,11 +199,11 @@ function showPanel() {
   const member = model?.members.get(selected);
   part.panel.hidden = !selected;
   if (!selected) return;
-  if (!member ? /^\d+$/.test(selected) : member.kind === "job") {
+  if (!member ? isJobId(selected) : member.kind === "job") {
     const shown = selected;
-    load(`${page.dataset.url}/jobs/${shown}`, part.panel).then(() => {
+    load(`${page.dataset.url}/jobs/${shown}`, part.panel).then(async () => {
       part.panel.dataset.of = shown;
-      return fillValues(part.panel);
+      return (await trees()).fillValues(part.panel);
     }).catch((error) => {
       if (shown === selected && part.panel.dataset.of !== shown) show(part.panel, html("p", { class: "trouble" }, error.message));
     }).then(closeButton);
@@ -285,17 +233,15 @@ function closeButton() {
 
 async function fetchView() {
   if (isLeaving) return;
-  const query = new URLSearchParams({
-    open: [...opened].join(), shut: [...shut].join(), windows: JSON.stringify(Object.fromEntries(windows)), near: nearby() ?? "",
-  });
-  const url = `${page.dataset.url}/view.json?${query}`;
-  const response = await ask(url, view.url === url ? view.mark : null);
   const isFirst = model === null;
+  // What the table shows first may depend on what is selected.
+  const rows = isFirst && !selected ? refreshTable() : null;
+  rows?.catch(() => {});
+  const view = await readView(nearby());
   const before = model?.members.get(selected)?.state;
-  if (response.status !== 304) {
-    model = build(await response.json());
-    view = { url, mark: response.headers.get("ETag") };
-    keepWindows();
+  if (view) {
+    model = build(view);
+    keepWindows(model);
     draw();
   }
   model.now = now();
@@ -304,7 +250,7 @@ async function fetchView() {
   const { group, ...others } = tableState();
   if (isFirst && model.members.has(group)) nameScope(model.path(model.members.get(group)));
   if (isFirst && selected && !group && !Object.values(others).some(Boolean)) showRow();
-  else await refreshTable();
+  else await (rows ?? refreshTable());
   const after = model.members.get(selected)?.state;
   if (selected && (before !== after || after === undefined || part.panel.hidden)) showPanel();
 }
@@ -374,7 +320,7 @@ const tools = {
   hide: () => hides(!isHiding), follow: () => follows(!isFollowing), "open-all": openAll, "fold-all": foldAll,
   "zoom-out": () => canvas.zoomBy(0.8), "zoom-fit": canvas.fit, "zoom-in": () => canvas.zoomBy(1.25),
   "full-screen": toggleFullScreen,
-  "save-svg": () => save(asSvg(canvas.content, canvas.size()), "image/svg+xml", `${page.dataset.label.replace(/[^\p{L}\p{N} ._-]/gu, "_")}.svg`),
+  "save-svg": async () => (await saving()).saveGraph(canvas, page.dataset.label),
 };
 for (const [id, action] of Object.entries(tools)) document.getElementById(id).addEventListener("click", action);
 oneStop(part.tools, "button")();
@@ -396,7 +342,14 @@ document.addEventListener("fullscreenchange", () => {
   document.getElementById("full-screen").setAttribute("aria-pressed", String(document.fullscreenElement !== null));
   canvas.resize();
 });
-new ResizeObserver(() => { if (graph) { canvas.resize(); paint(); } }).observe(part.graph.closest(".views"));
+let painted = null;
+new ResizeObserver(([{ contentRect: { width } }]) => {
+  if (graph && width !== painted) {
+    canvas.resize();
+    paint();
+  }
+  painted = width;
+}).observe(part.graph.closest(".views"));
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && selected && !document.fullscreenElement) close();
   if (event.key !== "/" || event.target.closest("input, select, textarea")) return;
@@ -445,12 +398,21 @@ function say(text) {
 }
 
 const settlePicked = followSelection(document.getElementById("table"), page.dataset.url, say, () => refresh());
-followTable(() => { paint(); remember(); settlePicked(); }, select);
+followTable(() => {
+  if (model) {
+    // A folded group is marked if the table knows that the selected job is in it.
+    if (selected) paint();
+    remember();
+  }
+  settlePicked();
+}, select);
 restoreTable(asked);
 
 document.getElementById("times").addEventListener("change", () => { if (model) paint(); });
 
 const refresh = follow(part.live, fetchView, {
-  events: () => `${page.dataset.url}/events?seen=${model.seen}`, isBusy: () => model?.root.state === "executing",
+  events: (seen) => `${page.dataset.url}/events?seen=${seen}`, seen: () => model?.seen, isBusy: () => model?.root.state === "executing",
 });
 await refresh();
+// They are fetched in good time, because an open page may outlive the release of the server that it came from.
+requestIdleCallback(() => { trees(); saving(); });
