@@ -1068,10 +1068,7 @@ class Model:
             moved = False
             self._void_refused()
 
-            for group in reversed(self.groups()):
-                if group.is_due():
-                    self._insert_undo(group)
-                    moved = True
+            self._insert_undos()
 
             for group in self.groups():
                 group.opened = group.opened or not waits(group)
@@ -1084,10 +1081,12 @@ class Model:
                 if causes(job) - before.get(job.path, set()):
                     job.state = "cancelled"
                     _void(job)
+                    self._insert_undos()
                     moved = True
 
             self._void_refused()
             moved = self._fail_fast() or moved
+            self._insert_undos()
 
             # slots are given out when nothing else changes
             for job in self._waiting() if not moved else ():
@@ -1100,7 +1099,15 @@ class Model:
                 elif not (waits(job) or held(job) or lingers(job) or paused(job)) and has_slot(job):
                     job.release()
 
-                moved = moved or job.state != "suspended"
+                if job.state != "suspended":
+                    self._insert_undos()
+                    moved = True
+
+    def _insert_undos(self) -> None:
+        """Insert what undoes groups that have just failed, before anybody is told."""
+        for group in reversed(self.groups()):
+            if group.is_due():
+                self._insert_undo(group)
 
     def _void_refused(self) -> None:
         """Let groups whose judges have just failed tolerate no failures."""
