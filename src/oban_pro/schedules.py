@@ -97,12 +97,13 @@ class Schedule:
         """
         built = self.build(tick)
 
-        return self._accept_later(built) if inspect.isawaitable(built) else self._accept(built)
+        return self._checked_later(built) if inspect.isawaitable(built) else self._checked(built)
 
-    async def _accept_later(self, built: Awaitable[object]) -> Workflow | None:
-        return self._accept(await built)
+    async def _checked_later(self, built: Awaitable[object]) -> Workflow | None:
+        return self._checked(await built)
 
-    def _accept(self, built: object) -> Workflow | None:
+    def _checked(self, built: object) -> Workflow | None:
+        """Return what the function built, if this schedule can fire it."""
         if built is not None and not isinstance(built, Workflow):
             raise InvalidScheduleError(
                 f"schedule {self.name!r} must return a Workflow or None, got {built!r}"
@@ -110,8 +111,8 @@ class Schedule:
 
         if built is not None and built._unique is not None and self.overlap != "allow":
             raise InvalidScheduleError(
-                f"schedule {self.name!r} must not return a unique workflow, as its overlap is"
-                f" {self.overlap!r}"
+                f"schedule {self.name!r} must not return a unique workflow, because its overlap"
+                f" {self.overlap!r} makes each of its workflows unique already"
             )
 
         return built
@@ -185,7 +186,7 @@ class Schedule:
 
         Raises:
             InvalidScheduleError: If the function returns no workflow, or one that is unique by
-                itself although the schedule has an ``overlap``.
+                itself although the ``overlap`` of the schedule is not ``"allow"``.
             oban_pro.UniqueConflictError: If the workflow is unique and refuses what happens.
 
         Example:

@@ -188,7 +188,7 @@ class Workflow(Builder, Handle, Searching):
         graft._context = sub_workflow._context
         graft._clocks = sub_workflow._clocks
         graft._defaults = sub_workflow._defaults
-        graft._store = sub_workflow._store
+        graft._store_url = sub_workflow._store_url
         graft._grafter = job
 
         return graft

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Members:
-    """Jobs and workflows as members of a workflow, and the context that they share."""
+    """The part of a workflow under construction that collects jobs, sub-workflows and context."""
 
     def __init__(
         self,
@@ -61,14 +61,17 @@ class Members:
         self._flags = Flags(ignore_cancelled, ignore_discarded)
         self._defaults = check_defaults(defaults)
         self._attributes = check_attributes(attributes)
-        self._store = check_store(store)
+        self._store_url = check_store(store)
         self._has_given_id = id is not None
+        # ids that callers chose for the workflows nested in this one
         self._given_ids: set[str] = set()
         self._members: dict[str, JobSpec | GroupSpec] = {}
         self._context: dict[str, Any] | None = None
+        # the job that grafts this workflow, if it is a graft
         self._grafter: Job | None = None
         self._clocks = check_deadline("the workflow", deadline, "inner")
-        # the builder's own id, if ``id`` is that of another workflow with the same key
+        # The id that this builder had, once ``id`` names the stored workflow that holds the unique
+        # key instead. The next plan uses it again.
         self._own_id: str | None = None
         self._unique = check_unique(
             self.name,
@@ -394,7 +397,7 @@ class Members:
             attributes=self._attributes,
             unique=self._unique,
             reuse=self._reuse,
-            store=self._store,
+            store=self._store_url,
         )
 
 

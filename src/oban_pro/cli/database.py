@@ -23,7 +23,7 @@ prefix_option = click.option(
 config_option = click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False),
-    help="TOML file with dsn and prefix (default: oban.toml, where there is one).",
+    help="TOML file with dsn and prefix (default: oban.toml, if it exists).",
 )
 
 

@@ -129,30 +129,33 @@ async def until_there[Seen](
 
             return seen
     except TimeoutError:
-        raise TimeoutError(f"{what} must settle within {timeout} s, {looks.last}") from looks.error
+        raise TimeoutError(
+            f"{what} must settle within {timeout} s, {looks.explanation}"
+        ) from looks.error
 
 
 class _Looks:
-    """Looks again and again, and knows what the last look found."""
+    """Makes one look at a time, and can tell whether the database has answered."""
 
     def __init__(self, session: Session[Store]) -> None:
+        # the latest error of the look that is under way
         self.error: Error | None = None
         self._session = session
-        self._since: float | None = None
+        self._began: float | None = None
 
     async def look[Seen](self, read: Callable[[], Awaitable[Seen]]) -> Seen:
-        self._since = time.monotonic()
+        self._began = time.monotonic()
         seen = await self._session.survive(read, FAILOVER, self._note)
-        self._since = self.error = None
+        self._began = self.error = None
 
         return seen
 
     @property
-    def last(self) -> str:
+    def explanation(self) -> str:
         if self.error is not None:
             return f"and the database cannot be reached: {self.error}"
 
-        if self._since is not None and time.monotonic() > self._since + POLL_INTERVAL:
+        if self._began is not None and time.monotonic() > self._began + POLL_INTERVAL:
             return "and the database does not answer"
 
         return "it is still executing"

@@ -11,7 +11,7 @@ const WORDS = {
   retries: "earlier attempts and the waits between them, together",
 };
 
-const time = (text) => (text ? Date.parse(text) : null);
+const millis = (iso) => (iso ? Date.parse(iso) : null);
 
 export function drawTimeline(model, width, marks, select) {
   const label = width < 520 ? 112 : 210;
@@ -28,8 +28,8 @@ export function drawTimeline(model, width, marks, select) {
 export function reach(model, rows) {
   // Jobs without a row, such as the rest of a large group, may have begun earlier or ended later than those with one.
   const shown = [model.root, ...rows];
-  const starts = shown.map((member) => time(member.inserted_at)).filter(Boolean);
-  const ends = shown.flatMap((member) => [time(member.settled_at), ...(member.phases ?? []).map(([, , end]) => time(end))]).filter(Boolean);
+  const starts = shown.map((member) => millis(member.inserted_at)).filter(Boolean);
+  const ends = shown.flatMap((member) => [millis(member.settled_at), ...(member.phases ?? []).map(([, , end]) => millis(end))]).filter(Boolean);
   if (!model.root.settled_at || !ends.length) ends.push(model.now);
   const from = Math.min(...starts, ...ends);
   return { from, to: Math.max(...ends, from + 50) };
@@ -84,7 +84,7 @@ function drawRow(model, member, y, { x, label, width, marks, select }) {
     svg("rect", { class: "row", x: 0, y, width, height: ROW }),
     svg("text", { class: "icon", x: 14 + indent, y: y + 15, "aria-hidden": "true" }, ICONS[member.state] ?? "✕"),
     svg("text", { class: "name", x: 24 + indent, y: y + 15 }, clip(member.name, Math.floor((label - 30 - indent) / 7))));
-  for (const [kind, from, to] of member.phases) row.append(bar(member, kind, time(from), time(to) ?? model.now, y, x));
+  for (const [kind, from, to] of member.phases) row.append(bar(member, kind, millis(from), millis(to) ?? model.now, y, x));
   for (const at of member.failed_at.map(time)) {
     row.append(svg("rect", { class: "failed", x: x(at) - 1.5, y: y + 3, width: 3, height: ROW - 6 },
       svg("title", {}, `${member.name}: an attempt failed`)));

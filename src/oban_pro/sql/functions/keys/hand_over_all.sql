@@ -1,7 +1,8 @@
 -- Hand over the keys of roots among some groups whose states have changed. Returns the queues that have work now.
 --
 -- Called by: oban_workflow_propagate and oban_workflow_admit_v2, in workflows with keys.
--- Locks, and twice: see oban_workflow_hand_over.
+-- Locks: see oban_workflow_hand_over.
+-- Called twice: see there.
 CREATE OR REPLACE FUNCTION oban_workflow_hand_over_all(p_groups bigint[])
 RETURNS text[]
 LANGUAGE plpgsql

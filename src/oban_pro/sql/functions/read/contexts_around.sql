@@ -1,6 +1,7 @@
--- The contexts of a workflow and of those around it, each with its distance.
+-- The contexts of the group p_group and of the groups that it is nested in, each with its height: 0 for p_group, 1 for
+-- its parent, and so on. Groups without a context are left out. OFFSET 0: see PLANS.md.
 --
--- Called by: oban_workflow_context_values and oban_workflow_lazy_context_v2, whose settings of the planner it runs with.
+-- Called by: oban_workflow_context_values and oban_workflow_lazy_context_v2. It runs with the planner settings of these.
 -- Locks nothing.
 CREATE OR REPLACE FUNCTION oban_workflow_contexts_around(
   p_group bigint,
