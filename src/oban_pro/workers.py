@@ -183,14 +183,6 @@ class Judge:
 
 
 @worker()
-class Asker:
-    """Stands before a wait, which no node runs, and has its condition."""
-
-    async def process(self, _job: Job) -> None:
-        """Complete: the condition is met."""
-
-
-@worker()
 class Final:
     """Call the function of a final job with its context and with the outcome of its workflow."""
 

@@ -1,6 +1,7 @@
 """Wired calls, run by a node: values travel, fan-outs are lists, nothing is read twice."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,20 +244,22 @@ class TestConditions:
         assert job is not None
         assert job.meta["skipped"] == "its condition 'clean'.is_empty was not met"
 
-    async def test_decide_whether_somebody_is_asked(
-        self, oban: Oban, start_oban: StartOban, wait_until: WaitUntil
-    ) -> None:
+    async def test_decide_whether_somebody_is_asked(self, oban: Oban) -> None:
         workflow = Workflow()
         table = workflow.call(clean, [])
-        workflow.add_signal("asked", when=table.is_empty)
-        workflow.add_signal("not asked", deps=table, when=never)
-        workflow.add_timer("no pause", 3600, when=never)
-        ends: Any = [workflow.value("asked", str), workflow.value("not asked", str)]
+        asked, not_asked = (Workflow().add_signal("answer") for _ in range(2))
+        workflow.add_workflow("asked", asked, when=table.is_empty)
+        workflow.add_workflow("not asked", not_asked, deps=table, when=never)
+        ends: Any = [workflow.value(f"{name}/answer", str) for name in ("asked", "not asked")]
         workflow.call(maybe, ends[0], other=ends[1])
-        await run_workflow(workflow, oban, signals={"asked": "yes"})
+        await run_workflow(workflow, oban, signals={"asked/answer": "yes"})
 
         assert await workflow.get_recorded("maybe") == ("yes", "other default")
-        assert (await workflow.status()).counts == {"completed": 4, "skipped": 4}
+
+    @pytest.mark.parametrize("add", [Workflow.add_signal, partial(Workflow.add_timer, delay=60)])
+    def test_are_refused_for_waits(self, add: Any) -> None:
+        with pytest.raises(InvalidArgumentError, match=r"'when' of 'wait' .*sub-workflow"):
+            add(Workflow(), "wait", when=never)
 
     async def test_are_compared_by_reuse(self, run: Run) -> None:
         def build(name: str) -> Workflow:

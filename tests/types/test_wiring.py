@@ -122,8 +122,6 @@ RIGHT = [
     "a33: int = w.options(when=table.is_large).call(double, 1)",
     "a34: list[int] = w.options(when=w.value('x', bool)).each(double, [1])",
     "a35: int = w.options(when=is_small, queue='x').call(double, 1)",
-    "a36: Workflow = w.add_signal('approval', deps=[rows], when=table.is_large)",
-    "a37: Workflow = w.add_timer('pause', 60, when=is_small)",
     "a38: Workflow = w.add_many('many', [Job('worker')], when=table.is_large)",
     # Undo
     "w.undo(table, pay_back, table)",

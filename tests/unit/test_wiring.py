@@ -40,7 +40,6 @@ from tests.support.wired import (
     give_up,
     item_of,
     maybe,
-    never,
     only,
     report,
     resize,
@@ -649,24 +648,3 @@ class TestWhen:
 
         with pytest.raises(InvalidArgumentError, match="its own workflow"):
             Workflow().options(when=table.is_empty).call(echo)
-
-    def test_of_a_wait_is_that_of_a_job_before_it(self) -> None:
-        workflow = Workflow(defaults={"queue": "people"})
-        table = workflow.call(clean, [])
-        workflow.add_signal("approval", deps=table, when=table.is_empty)
-        workflow.add_timer("pause", 60, when=never)
-        names = {job.meta["name"]: job for job in workflow}
-
-        assert names["approval"].meta["deps"] == ["approval.when"]
-        assert names["approval.when"].meta["deps"] == ["clean"]
-        assert names["approval.when"].queue == "people"
-        assert names["pause.when"].meta["workflow_when"] == "tests.support.wired:never"
-
-    def test_of_a_wait_leaves_nothing_behind_if_the_name_is_taken(self) -> None:
-        workflow = Workflow()
-        workflow.call(clean, [])
-
-        with pytest.raises(DuplicateNameError, match="'clean'"):
-            workflow.add_signal("clean", when=never)
-
-        assert len([*workflow]) == 1

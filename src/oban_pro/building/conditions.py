@@ -31,8 +31,6 @@ type StoredCondition = str | dict[str, Any]
 JUDGE_WORKER = "oban_pro.workers.Judge"
 """Path of the worker of judges, as rows name it."""
 
-ASKER_WORKER = "oban_pro.workers.Asker"
-"""Path of the worker of the jobs before waits with a condition, as rows name it."""
 
 _OPTIONS = ("queue", "priority", "max_attempts", "tags", "meta")
 """Options of a group that its judge has as well. It has no delay: it starts when the group may."""
@@ -112,18 +110,6 @@ def judged(
     judge = JobSpec(cascade_job(JUDGE_WORKER, path, args, own), options=own)
 
     return replace(spec, judge=judge)
-
-
-def asker(
-    when: StoredCondition | None,
-    deps: tuple[str, ...],
-    need: int | None,
-    flags: tuple[bool | None, bool | None],
-) -> JobSpec:
-    """Return the job before a wait that has its condition and what it depends on."""
-    job = cascade_job(ASKER_WORKER, None, {}, {})
-
-    return JobSpec(job, deps, *flags, options={}, need=need, when=when)
 
 
 def check_members(name: str, members: Iterable[str]) -> None:

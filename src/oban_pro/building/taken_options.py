@@ -19,12 +19,14 @@ _JOB_OPTIONS: dict[str, type] = {
 }
 """What methods take besides what their signatures name."""
 
+_NO_NODE = "no node runs a wait; a sub-workflow around it can have a condition"
+
 _WHY_NOT = {
     "add": "a job brings its own options",
     "add_many": "jobs bring their own options",
     "add_workflow": "its functions have their own options, or Workflow(defaults={…})",
-    "add_signal": "no node runs a wait",
-    "add_timer": "no node runs a wait",
+    "add_signal": _NO_NODE,
+    "add_timer": _NO_NODE,
     "add_final": "it starts at the end, whatever there was",
 }
 """Why a method does not take all that a function has."""

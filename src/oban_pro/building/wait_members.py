@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Self
 
-from .conditions import Condition, asker, check_condition, conditional_deps
 from .finals import Finals
-from .names import check_free, check_need
-from .plan import JUDGE_NAME, JobSpec
+from .names import check_need, normalize_deps
+from .plan import JobSpec
 from .waits import signal_wait, timer_wait
 
 if TYPE_CHECKING:
@@ -31,7 +29,6 @@ class WaitMembers(Finals):
         default: object = None,
         count: int = 1,
         choices: Iterable[str] | None = None,
-        when: Condition | None = None,
         ignore_cancelled: bool | None = None,
         ignore_discarded: bool | None = None,
     ) -> Self:
@@ -53,9 +50,6 @@ class WaitMembers(Finals):
             count: How many signals it needs, each by somebody else. From two on it records the list
                 of what they carry.
             choices: What a signal may say: one of these strings, or a dict whose ``"choice"`` is.
-            when: A function ``(context)`` of a module, as `add_cascade` takes it, or a placeholder.
-                If what it returns or stands for is false, nobody is asked: it is skipped. As no
-                node runs a wait, a job ``"approval.when"`` before it is what has the condition.
             ignore_cancelled: Overrides the flag of the workflow for it.
             ignore_discarded: Overrides the flag of the workflow for it.
 
@@ -78,9 +72,18 @@ class WaitMembers(Finals):
             count=count,
             choices=choices,
         )
-        flags = ignore_cancelled, ignore_discarded
+        depends_on = normalize_deps(name, deps)
+        spec = JobSpec(
+            job,
+            depends_on,
+            ignore_cancelled,
+            ignore_discarded,
+            wait,
+            clocks,
+            need=check_need(name, need, depends_on),
+        )
 
-        return self._add_wait(name, JobSpec(job, (), *flags, wait, clocks), deps, need, when)
+        return self._add(name, spec)
 
     def add_timer(
         self,
@@ -89,7 +92,6 @@ class WaitMembers(Finals):
         *,
         deps: str | Iterable[object] = (),
         need: int | None = None,
-        when: Condition | None = None,
         ignore_cancelled: bool | None = None,
         ignore_discarded: bool | None = None,
     ) -> Self:
@@ -103,7 +105,6 @@ class WaitMembers(Finals):
                 a timezone.
             deps: Names of the jobs and groups that must be satisfied first.
             need: How many of these must be satisfied; by default all.
-            when: As for `add_signal`.
             ignore_cancelled: Overrides the flag of the workflow for it.
             ignore_discarded: Overrides the flag of the workflow for it.
 
@@ -118,21 +119,15 @@ class WaitMembers(Finals):
             >>> workflow.add_timer("cool-down", timedelta(hours=1), deps="approval")
         """
         job, wait, clocks = timer_wait(name, delay)
-        flags = ignore_cancelled, ignore_discarded
+        depends_on = normalize_deps(name, deps)
+        spec = JobSpec(
+            job,
+            depends_on,
+            ignore_cancelled,
+            ignore_discarded,
+            wait,
+            clocks,
+            need=check_need(name, need, depends_on),
+        )
 
-        return self._add_wait(name, JobSpec(job, (), *flags, wait, clocks), deps, need, when)
-
-    def _add_wait(self, name: str, spec: JobSpec, deps: object, need: object, when: object) -> Self:
-        condition = check_condition(name, when, need)
-        depends_on = conditional_deps(name, deps, when)
-        needed = check_need(name, need, depends_on)
-
-        if condition is None:
-            return self._add(name, replace(spec, deps=depends_on, need=needed))
-
-        before = f"{check_free(name, self._members)}.{JUDGE_NAME}"
-        flags = spec.ignore_cancelled, spec.ignore_discarded
-        self._add(before, asker(condition, depends_on, needed, flags))
-        own = replace(spec, deps=(before,), ignore_cancelled=False, ignore_discarded=False)
-
-        return self._add(name, own)
+        return self._add(name, spec)
