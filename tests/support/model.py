@@ -761,11 +761,12 @@ class Model:
             job.state = "available" if waiting else "suspended"
 
         for job in jobs:
-            # a job with a delay that is made available by hand is not delayed again
+            # a job that is made available by hand is neither delayed again nor skipped again
             is_limited = job.parent.limit is not None
             is_kept = waits(job) or held(job) or lingers(job) or paused(job) or is_limited
+            is_judged = hold or is_kept or job.runs_on
 
-            if job.delayed and job.state == "suspended" and not (hold or is_kept or job.runs_on):
+            if (job.delayed or skips(job)) and job.state == "suspended" and not is_judged:
                 job.state = "available"
 
         # a member that settles again at once breaks its dependents again
