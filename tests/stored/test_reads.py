@@ -127,6 +127,7 @@ async def test_reads_no_more_than_it_is_concerned_with(node: Node, name: str) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_looks_at_every_statement(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(dsn, TINY)
     recorder = Recorder()
