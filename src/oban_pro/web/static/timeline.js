@@ -85,7 +85,7 @@ function drawRow(model, member, y, { x, label, width, marks, select }) {
     svg("text", { class: "icon", x: 14 + indent, y: y + 15, "aria-hidden": "true" }, ICONS[member.state] ?? "✕"),
     svg("text", { class: "name", x: 24 + indent, y: y + 15 }, clip(member.name, Math.floor((label - 30 - indent) / 7))));
   for (const [kind, from, to] of member.phases) row.append(bar(member, kind, millis(from), millis(to) ?? model.now, y, x));
-  for (const at of member.failed_at.map(time)) {
+  for (const at of member.failed_at.map(millis)) {
     row.append(svg("rect", { class: "failed", x: x(at) - 1.5, y: y + 3, width: 3, height: ROW - 6 },
       svg("title", {}, `${member.name}: an attempt failed`)));
   }
