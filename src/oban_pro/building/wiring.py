@@ -38,12 +38,58 @@ type Keyed[I] = Mapping[str, I] | Mapping[int, I]
 """Items of a fan-out whose results are a dict."""
 
 
-class Wiring:
-    """The part of `Workflow` that adds functions with arguments of their own."""
+class FinalCalls:
+    """What `Workflow` and its views share: they add functions that are called at its end."""
 
     @abstractmethod
     def _wiring(self) -> tuple[Members, Mapping[str, Any]]:
         """Return the workflow that calls are added to, and the options that they have."""
+
+    @overload
+    def final[**P, R](
+        self,
+        func: Callable[Concatenate[Outcome, P], Coroutine[Any, Any, R | Snooze | Cancel]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+
+    @overload
+    def final[**P, R](
+        self,
+        func: Callable[Concatenate[Outcome, P], R | Snooze | Cancel],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R: ...
+
+    def final(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Add a function that is called when everything else has settled: see `add_final`.
+
+        Args:
+            func: As for `call`; its first parameter is the outcome of the workflow.
+            args: What it is called with beside that: values, and placeholders of any member. For
+                what recorded nothing the default of the parameter stands.
+            kwargs: The same by name.
+
+        Returns:
+            A placeholder for what the function returns, for `result` and for other final jobs.
+
+        Raises:
+            InvalidFunctionError: If another process could not import the function.
+            InvalidArgumentError: If it cannot be called so, a placeholder is of another workflow or
+                of `failed`, or an option is none of final jobs.
+            UnsupportedTypeError: If an argument is of a type that cannot be stored.
+
+        Example:
+            >>> workflow.final(release, machine)
+            >>> workflow.options(on="failed").final(alert, "ops@example.com")
+        """
+        return add_final(self._wiring(), func, args, kwargs)
+
+
+class Wiring(FinalCalls):
+    """The part of `Workflow` that adds functions with arguments of their own."""
 
     @overload
     def call[**P, R](
@@ -195,48 +241,6 @@ class Wiring:
         owner, given = self._wiring()
 
         return _view(owner, given, options)
-
-    @overload
-    def final[**P, R](
-        self,
-        func: Callable[Concatenate[Outcome, P], Coroutine[Any, Any, R | Snooze | Cancel]],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R: ...
-
-    @overload
-    def final[**P, R](
-        self,
-        func: Callable[Concatenate[Outcome, P], R | Snooze | Cancel],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R: ...
-
-    def final(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Add a function that is called when everything else has settled: see `add_final`.
-
-        Args:
-            func: As for `call`; its first parameter is the outcome of the workflow.
-            args: What it is called with beside that: values, and placeholders of any member. For
-                what recorded nothing the default of the parameter stands.
-            kwargs: The same by name.
-
-        Returns:
-            A placeholder for what the function returns, for `result` and for other final jobs.
-
-        Raises:
-            InvalidFunctionError: If another process could not import the function.
-            InvalidArgumentError: If it cannot be called so, a placeholder is of another workflow or
-                of `failed`, or an option is none of final jobs.
-            UnsupportedTypeError: If an argument is of a type that cannot be stored.
-
-        Example:
-            >>> workflow.final(release, machine)
-            >>> workflow.options(on="failed").final(alert, "ops@example.com")
-        """
-        return add_final(self._wiring(), func, args, kwargs)
 
     def undo[**P](
         self, result: object, func: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
@@ -391,34 +395,15 @@ class BatchWiring:
             raise AttributeError(f"options with batch are for each() alone, and have no {name}()")
 
 
-class FinalWiring:
+class FinalWiring(FinalCalls):
     """A view of a workflow that adds functions which are called at its end."""
 
     def __init__(self, owner: Members, options: Mapping[str, Any]) -> None:
         self._owner = owner
         self._options = options
 
-    @overload
-    def final[**P, R](
-        self,
-        func: Callable[Concatenate[Outcome, P], Coroutine[Any, Any, R | Snooze | Cancel]],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R: ...
-
-    @overload
-    def final[**P, R](
-        self,
-        func: Callable[Concatenate[Outcome, P], R | Snooze | Cancel],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R: ...
-
-    def final(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Add a function that is called when everything else has settled; see `Wiring.final`."""
-        return add_final((self._owner, self._options), func, args, kwargs)
+    def _wiring(self) -> tuple[Members, Mapping[str, Any]]:
+        return self._owner, self._options
 
     def options(self, **options: Unpack[FinalOptions]) -> FinalWiring:
         """Return a view with further options; see `Wiring.options`."""
