@@ -96,7 +96,7 @@ def cascades(size: int) -> Iterable[Job]:
 
 
 def chain_of_cascades(size: int) -> Iterable[Job]:
-    """Build a chain of cascades, each of which receives the result of the one before."""
+    """Build a chain of cascades. Each cascade receives the result of the one before it."""
     workflow = _workflow().add_cascade("0", functions.start)
 
     for n in range(1, size):

@@ -31,7 +31,7 @@ async def longest_task(page: Page, address: str, members: int) -> int:
     await expect(page.locator("#table tbody tr").first).to_be_visible()
     await session.send("Tracing.end")
     await complete.wait()
-    # Chromium has pages of its own, in other processes, one of which is busy when it starts.
+    # Chromium runs pages of its own in other processes. One of these pages is busy at the start.
     threads = {
         (event["pid"], event["tid"])
         for event in events

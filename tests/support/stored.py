@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 YEAR = timedelta(days=365)
 
 LARGE = "large"
-"""The id of an open workflow with a large fan-out, half of which has settled."""
+"""The id of an open workflow with a large fan-out. Half of the jobs in the fan-out have settled."""
 
 BROKEN = "broken"
 """The id of a settled workflow of that size, in which one job broke the others."""

@@ -118,7 +118,7 @@ async def may_end() -> bool:
 
 @worker()
 class Grafting(Worker):
-    """Grafts a few steps, some of which depend on others, over the connection of its node."""
+    """Grafts two steps and a fan-out, one behind the other, over the connection of its node."""
 
     async def process(self, job: Job) -> None:
         async with Logged(job):

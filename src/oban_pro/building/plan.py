@@ -119,8 +119,8 @@ class GroupSpec:
     judge: JobSpec | None = None
     # the URL of where large recorded values are kept
     store: str | None = None
-    # of a fan-out over the results of another one, each job of which waits for the job of its name
-    # there: the name of that
+    # of a fan-out whose jobs each wait only for the job of the same name in another fan-out: the
+    # name of that other fan-out
     along: str | None = None
 
 

@@ -66,7 +66,7 @@ class Urgent(NamedTuple):
 
 
 class FirstError(NamedTuple):
-    """The first error in a root workflow: of which job, where that stands, and its text."""
+    """The first error in a root workflow: the id and path of the failed job, and the text."""
 
     workflow_id: str
     job_id: int

@@ -16,7 +16,8 @@ const MAP = { width: 170, height: 100 };
 const LOW = 24;
 // A pointer that has moved less, in pixels, clicks; one that has moved further drags.
 const SLOP = 4;
-// For so many milliseconds after the wheel has scrolled the page, it goes on scrolling the page, also above the canvas.
+// If the wheel has scrolled the page within this number of milliseconds, it goes on scrolling the page, even when the
+// pointer is above the canvas.
 const ROLLING = 400;
 
 // Make a canvas in `element`. It calls `dragged` when the reader moves the graph.

@@ -3,9 +3,9 @@
 import { ask } from "./follow.js";
 import { count, html } from "./dom.js";
 
-// Up to so many entries are listed one by one; more are put into ranges.
+// The tree lists up to this number of entries one by one, and groups more entries into ranges.
 const MOST = 100;
-// At first, so many lines are open, and so many characters of a text are shown.
+// At first, the tree opens up to FIRST lines, and shows up to LONG characters of a text.
 const FIRST = 40;
 const LONG = 1000;
 const TAG = "__python__";

@@ -1,5 +1,5 @@
-// Which part of the workflow the page asks the server for, and the answers. This module runs first, so that the first
-// answer is on its way while the scripts that draw it are still loading.
+// This module asks the server for the part of the workflow that the page shows, and keeps the answers. It runs before the
+// scripts that draw the answers, so that the server works on the first answer while the browser loads these scripts.
 
 import { ask } from "./follow.js";
 

@@ -21,7 +21,7 @@ const trees = () => import("./tree.js");
 const saving = () => import("./saving.js");
 
 const SAID = 15_000;
-// "Open all" opens at most so many groups, because more would take long to draw.
+// "Open all" opens at most this number of groups, because the browser would take long to draw more.
 const MOST_OPENED = 100;
 
 startLayouts();

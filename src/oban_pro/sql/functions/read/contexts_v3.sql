@@ -16,7 +16,8 @@
 -- of its items, else 'job'. A job has a value if it recorded one, or its last error if it was cancelled, discarded, or
 -- deleted before it settled. Groups come before what is in them.
 --
--- p_known are groups of which the caller knows something, p_contexts and p_gates the versions that it knows.
+-- p_known are the groups that the caller has read before. For each of them, p_contexts has the version of its contexts
+-- that the caller knows, and p_gates the version of the sources of its gate; NULL if the caller does not know it.
 --
 -- Called by: a node, for jobs that it starts. Locks nothing.
 --
